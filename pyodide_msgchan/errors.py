@@ -1,0 +1,181 @@
+"""The exceptions of the package: one tree, fields kept, messages composed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+__all__ = [
+    "DataCloneError",
+    "HandshakeError",
+    "HandshakeTimeoutError",
+    "MessageError",
+    "MsgChanError",
+    "NotInBrowserError",
+    "OriginRejectedError",
+    "PeerClosedError",
+    "PeerLostError",
+    "PortClosedError",
+    "PortDetachedError",
+    "PortStateError",
+    "RemoteError",
+    "VersionMismatchError",
+]
+
+
+class MsgChanError(Exception):
+    """Base of every error that this package raises of its own."""
+
+
+class NotInBrowserError(MsgChanError, RuntimeError):
+    """A real channel was asked for where there is no JavaScript: on plain CPython.
+
+    `pyodide_msgchan.testing` has a channel in memory for tests that run there.
+    """
+
+    def __init__(self, what: str = "a MessageChannel") -> None:
+        self.what = what
+        super().__init__(
+            f"{what} needs a browser's JavaScript and this Python has none; "
+            "under ordinary Python use pyodide_msgchan.testing"
+        )
+
+
+class DataCloneError(MsgChanError, TypeError):
+    """A value can't be sent: structured clone or transfer refuses it.
+
+    Attributes:
+        path: where the value stands, as Python would reach it: ``message['rows'][3]``.
+        reason: what is wrong with it there.
+    """
+
+    def __init__(self, reason: str, path: str = "message") -> None:
+        self.reason = reason
+        self.path = path
+        super().__init__(f"{_shorten(path)}: {reason}")
+
+    def __reduce__(self) -> tuple[type[DataCloneError], tuple[str, str]]:
+        """Copy with the fields, not with the composed text."""
+        return type(self), (self.reason, self.path)
+
+
+class MessageError(MsgChanError):
+    """A message arrived that can't be read: the browser or the decoder refused it."""
+
+
+class PortStateError(MsgChanError):
+    """The port is not in a state in which this can be done."""
+
+
+class PortClosedError(PortStateError):
+    """This side closed the port."""
+
+    def __init__(self, message: str = "this side closed the port") -> None:
+        super().__init__(message)
+
+
+class PeerClosedError(PortClosedError):
+    """The other side closed its port; what it had sent was delivered before."""
+
+    def __init__(self, message: str = "the other side closed its port") -> None:
+        super().__init__(message)
+
+
+class PortDetachedError(PortStateError):
+    """The port was transferred: whoever received it holds the only usable end."""
+
+    def __init__(self, message: str = "the port was transferred and can't be used here") -> None:
+        super().__init__(message)
+
+
+class PeerLostError(PortStateError):
+    """The other side vanished without a goodbye.
+
+    Attributes:
+        missing: how many of its messages are known to be lost; None where nobody can tell.
+    """
+
+    def __init__(self, message: str = "the other side vanished", missing: int | None = None) -> None:
+        self.missing = missing
+        if missing:
+            message = f"{message}; {missing} of its messages are lost"
+        super().__init__(message)
+
+
+class HandshakeError(MsgChanError):
+    """Two windows could not agree on a connection."""
+
+
+class OriginRejectedError(HandshakeError):
+    """A window of an origin that is not allowed took part.
+
+    Attributes:
+        heard: the origin that spoke.
+        allowed: the origins that were allowed to.
+    """
+
+    def __init__(self, heard: str, allowed: Iterable[str]) -> None:
+        self.heard = heard
+        self.allowed = tuple(allowed)
+        super().__init__(f"{heard} is not allowed here; allowed: {', '.join(self.allowed)}")
+
+
+class HandshakeTimeoutError(HandshakeError, TimeoutError):
+    """Nobody answered in time.
+
+    Attributes:
+        heard: origins that did speak and are not allowed, 8 at most.
+    """
+
+    def __init__(self, waited_for: str, seconds: float, heard: Iterable[str] = ()) -> None:
+        self.waited_for = waited_for
+        self.seconds = seconds
+        self.heard = tuple(heard)
+        text = f"no {waited_for} within {seconds:g} s"
+        if self.heard:
+            verb = "is" if len(self.heard) == 1 else "are"
+            text += f"; heard from {', '.join(self.heard)}, which {verb} not allowed"
+        super().__init__(text)
+
+
+class VersionMismatchError(HandshakeError):
+    """The other side speaks a version of the handshake that this one does not."""
+
+    def __init__(self, ours: int, theirs: int) -> None:
+        self.ours = ours
+        self.theirs = theirs
+        super().__init__(f"this side speaks version {ours} of the handshake, the other {theirs}")
+
+
+class RemoteError(MsgChanError):
+    """An error that was raised on the other side and sent here.
+
+    Where Python has a built-in of that meaning the exception is an instance of that too, so
+    that ``except TypeError`` and ``except RemoteError`` both catch it.
+
+    Attributes:
+        name: the error's name over there (``"TypeError"``).
+        message: its text.
+        stack: the remote stack or traceback, empty where none came.
+    """
+
+    builtin: ClassVar[type[Exception] | None] = None
+
+    def __init__(self, name: str, message: str = "", stack: str = "") -> None:
+        self.name = name
+        self.message = message
+        self.stack = stack
+        super().__init__(name, message, stack)
+
+    def __str__(self) -> str:
+        """Say the message, after the name unless the class already says it."""
+        if self.builtin is not None:
+            return self.message
+        return f"{self.name}: {self.message}" if self.message else self.name
+
+
+def _shorten(path: str) -> str:
+    """Keep both ends of a path that would fill a screen."""
+    if len(path) <= 200:
+        return path
+    return f"{path[:120]} … {path[-60:]}"
