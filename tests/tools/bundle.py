@@ -1,0 +1,116 @@
+"""What is built: the wheel, the Pyodide distributions that know it, and the site."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from tools.common import (
+    BUILD,
+    DIST,
+    NODE_LOCK,
+    NODE_MODULES,
+    PACKAGE,
+    ROOT,
+    SITE,
+    files_below,
+    mirror,
+    once,
+    one_at_a_time,
+    run,
+    say,
+)
+from tools.provision import browser_wheels, npm_modules
+
+WEB = ROOT / "web"
+#: Pyodide with this package's wheel, and with the wheels tests need.
+TEST_DISTRIBUTION = BUILD / "pyodide-dist"
+#: The older Pyodide that is supported too, with this package's wheel.
+OLD_DISTRIBUTION = BUILD / "pyodide-0.29-dist"
+_SITE_DISTRIBUTION = BUILD / "pyodide-site"
+_LOCK = "pyodide-lock.json"
+#: What a page fetches; the rest of the npm package is for Node and for type checkers.
+_RUNTIME_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+
+
+def wheel() -> Path:
+    """The one wheel in dist/."""
+    return next(DIST.glob("*.whl"))
+
+
+def build() -> None:
+    """Bring wheel, distributions and site up to date; quick when they are."""
+    with one_at_a_time("bundle"):
+        npm_modules()
+        _build_wheel()
+        _distribution("pyodide", TEST_DISTRIBUTION, browser_wheels())
+        _distribution("pyodide-0.29", OLD_DISTRIBUTION, [])
+        _site()
+
+
+def _build_wheel() -> None:
+    sources = [PACKAGE, ROOT / "pyproject.toml", ROOT / "LICENSE"]
+
+    def work() -> None:
+        fresh = BUILD / "wheel"
+        shutil.rmtree(fresh, ignore_errors=True)
+        words = ["--wheel", "--no-isolation", "--outdir", fresh, ROOT]
+        run([sys.executable, "-P", "-m", "build", *words], quiet=True)
+        DIST.mkdir(exist_ok=True)
+        for old in DIST.glob("*.whl"):
+            old.unlink()
+        for built in fresh.glob("*.whl"):
+            shutil.copy2(built, DIST)
+        say(f"Built dist/{wheel().name} ({wheel().stat().st_size / 1000:.1f} kB)")
+
+    once("wheel", sources, DIST.glob("*.whl") if any(DIST.glob("*.whl")) else [DIST / "none"], work)
+
+
+def _distribution(npm_name: str, target: Path, more_wheels: list[Path]) -> None:
+    """Npm's core runtime, and a lock file by which `loadPackage` finds our wheel."""
+    source = NODE_MODULES / npm_name
+    wheels = [wheel(), *more_wheels]
+
+    def work() -> None:
+        say(f"Making build/{target.name}")
+        lock = BUILD / f"{target.name}.lock.json"
+        command = [Path(sys.executable).with_name("pyodide"), "lockfile", "add-wheels"]
+        # The wheels' hashes and dependencies replace those of the packages in Pyodide's own lock.
+        lock_words = ["--input", source / _LOCK, "--output", lock, "--base-path", ROOT]
+        run([*command, *lock_words, *wheels], quiet=True)
+        _relative_addresses(lock)
+        files = {path.name: path for path in [*source.iterdir(), *wheels] if path.is_file()}
+        mirror({**files, _LOCK: lock}, target)
+
+    once(target.name, [NODE_LOCK, Path(__file__), *wheels], [target / _LOCK], work)
+
+
+def _relative_addresses(lock: Path) -> None:
+    """Name each wheel by its file name alone: it lies beside the lock."""
+    content = json.loads(lock.read_text())
+    for entry in content["packages"].values():
+        entry["file_name"] = entry["file_name"].rsplit("/", 1)[-1]
+    lock.write_text(json.dumps(content, sort_keys=True))
+
+
+def _site() -> None:
+    lock = BUILD / "site.lock.json"
+    content = json.loads((TEST_DISTRIBUTION / _LOCK).read_text())
+    # Pyodide's other packages are not served here, so the site's lock does not promise them.
+    content["packages"] = {"pyodide-msgchan": content["packages"]["pyodide-msgchan"]}
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    if not lock.is_file() or lock.read_text() != text:
+        lock.write_text(text)
+
+    comlink = NODE_MODULES / "comlink"
+    files = {
+        **{path.relative_to(WEB).as_posix(): path for path in files_below(WEB)},
+        **{f"pyodide/{name}": TEST_DISTRIBUTION / name for name in _RUNTIME_FILES},
+        f"pyodide/{_LOCK}": lock,
+        f"pyodide/{wheel().name}": wheel(),
+        **{path.name: path for path in (PACKAGE / "js").glob("*.mjs")},
+        **{path.name: path for path in (PACKAGE / "js").glob("*.d.ts")},
+        "vendor/comlink.mjs": comlink / "dist" / "esm" / "comlink.min.mjs",
+        "vendor/comlink.LICENSE": comlink / "LICENSE",
+    }
+    mirror(files, SITE)

@@ -1,0 +1,41 @@
+"""The `check` verb: formatters, linter, types; `check --fix` repairs what they can repair."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.common import NODE_MODULES, ROOT, TOOLS, say
+from tools.provision import npm_modules
+
+_PRETTIER_FILES = (
+    "web/**/*.{html,css,js,mjs,json}",
+    "tests/**/*.{html,css,js,mjs}",
+    "pyodide_msgchan/js/*.{mjs,ts}",
+)
+
+
+def main(words: list[str]) -> int:
+    """Run every check, also after one has failed."""
+    fix = "--fix" in words
+    npm_modules()
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    prettier = ["node", str(NODE_MODULES / "prettier" / "bin" / "prettier.cjs")]
+    prettier += ["--config", str(TOOLS / "prettier.json"), "--no-error-on-unmatched-pattern"]
+    prettier += ["--log-level", "warn", "--write" if fix else "--check", *_PRETTIER_FILES]
+    checks = [
+        [ruff, "format", "--quiet"] if fix else [ruff, "format", "--diff", "--quiet"],
+        [ruff, "check", "--quiet", *(["--fix"] if fix else [])],
+        prettier,
+        [sys.executable, "-P", "-m", "mypy", "--strict"],
+    ]
+    failed = 0
+    for check in checks:
+        say(f"check: {' '.join(Path(word).name for word in check[:2])}")
+        failed += subprocess.run(check, cwd=ROOT, env=_environment(), check=False).returncode != 0
+    say(f"check: {failed} of {len(checks)} failed" if failed else "check: all is well")
+    return 1 if failed else 0
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "MYPYPATH": "tests"}
