@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 from tools.common import (
@@ -27,7 +28,8 @@ WEB = ROOT / "web"
 TEST_DISTRIBUTION = BUILD / "pyodide-dist"
 #: The older Pyodide that is supported too, with this package's wheel.
 OLD_DISTRIBUTION = BUILD / "pyodide-0.29-dist"
-_SITE_DISTRIBUTION = BUILD / "pyodide-site"
+#: The pages from which pytest-pyodide drives Pyodide; they import it from beside them.
+_TEMPLATES = Path(sysconfig.get_path("purelib")) / "pytest_pyodide" / "_templates"
 _LOCK = "pyodide-lock.json"
 #: What a page fetches; the rest of the npm package is for Node and for type checkers.
 _RUNTIME_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
@@ -43,8 +45,8 @@ def build() -> None:
     with one_at_a_time("bundle"):
         npm_modules()
         _build_wheel()
-        _distribution("pyodide", TEST_DISTRIBUTION, browser_wheels())
-        _distribution("pyodide-0.29", OLD_DISTRIBUTION, [])
+        _distribution("pyodide", TEST_DISTRIBUTION, browser_wheels(), list(_TEMPLATES.iterdir()))
+        _distribution("pyodide-0.29", OLD_DISTRIBUTION, [], [])
         _site()
 
 
@@ -66,7 +68,9 @@ def _build_wheel() -> None:
     once("wheel", sources, DIST.glob("*.whl") if any(DIST.glob("*.whl")) else [DIST / "none"], work)
 
 
-def _distribution(npm_name: str, target: Path, more_wheels: list[Path]) -> None:
+def _distribution(
+    npm_name: str, target: Path, more_wheels: list[Path], more_files: list[Path]
+) -> None:
     """Npm's core runtime, and a lock file by which `loadPackage` finds our wheel."""
     source = NODE_MODULES / npm_name
     wheels = [wheel(), *more_wheels]
@@ -79,7 +83,7 @@ def _distribution(npm_name: str, target: Path, more_wheels: list[Path]) -> None:
         lock_words = ["--input", source / _LOCK, "--output", lock, "--base-path", ROOT]
         run([*command, *lock_words, *wheels], quiet=True)
         _relative_addresses(lock)
-        files = {path.name: path for path in [*source.iterdir(), *wheels] if path.is_file()}
+        files = {path.name: path for path in [*source.iterdir(), *wheels, *more_files] if path.is_file()}
         mirror({**files, _LOCK: lock}, target)
 
     once(target.name, [NODE_LOCK, Path(__file__), *wheels], [target / _LOCK], work)

@@ -41,7 +41,7 @@ def npm_modules() -> None:
 
 def browser_wheels() -> list[Path]:
     """The wheels that tests need inside Pyodide, downloaded once."""
-    once("wheels", [PYTHON_LOCK, Path(__file__)], [WHEELS], _download_wheels)
+    once("wheels", [PYTHON_LOCK], [WHEELS], _download_wheels)
     return sorted(WHEELS.glob("*.whl"))
 
 
@@ -73,7 +73,7 @@ def fallback_geckodriver() -> Path:
             FALLBACK_GECKODRIVER.write_bytes(member.read())
         FALLBACK_GECKODRIVER.chmod(0o755)
 
-    once("geckodriver", [Path(__file__)], [FALLBACK_GECKODRIVER], extract)
+    once("geckodriver-of-helium-3.2.6", [], [FALLBACK_GECKODRIVER], extract)
     return FALLBACK_GECKODRIVER
 
 
