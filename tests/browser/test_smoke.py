@@ -1,0 +1,56 @@
+"""The harness itself: the wheel runs in every runtime, and leaks are seen."""
+
+import pytest
+from pytest_pyodide import run_in_pyodide
+
+
+@run_in_pyodide
+def test_wheel_imports(selenium):
+    import pyodide_msgchan
+
+    assert pyodide_msgchan.__version__
+    assert "site-packages" in pyodide_msgchan.__file__
+
+
+@run_in_pyodide
+async def test_message_crosses_a_native_channel(selenium):
+    import asyncio
+
+    from js import MessageChannel
+    from pyodide.ffi import create_proxy, to_js
+
+    channel = MessageChannel.new()
+    arrived = asyncio.Event()
+    messages = []
+
+    def listen(event):
+        messages.append(event.data.to_py())
+        arrived.set()
+
+    proxy = create_proxy(listen)
+    channel.port2.onmessage = proxy
+    channel.port1.postMessage(to_js([1, "two", {"three": [3, {"four": []}]}]))
+    await arrived.wait()
+    channel.port2.onmessage = None
+    proxy.destroy()
+    channel.port1.close()
+    channel.port2.close()
+    assert messages == [[1, "two", {"three": [3, {"four": []}]}]]
+
+
+@pytest.mark.xfail(reason="a test that leaks must fail", raises=pytest.fail.Exception)
+@run_in_pyodide
+def test_leak_is_seen(selenium):
+    from js import globalThis
+    from pyodide.ffi import create_proxy
+
+    globalThis.leaked = create_proxy(lambda: None)
+
+
+@pytest.mark.may_leak("shows that the mark works")
+@run_in_pyodide
+def test_leak_is_forgiven(selenium):
+    from js import globalThis
+    from pyodide.ffi import create_proxy
+
+    globalThis.leaked = create_proxy(lambda: None)

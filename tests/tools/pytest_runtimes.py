@@ -1,0 +1,246 @@
+"""Pytest plugin: which browsers run, and `@run_in_pyodide` in each of them with leak checks."""
+
+import contextlib
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+from pytest_pyodide.config import get_global_config
+from pytest_pyodide.fixture import _get_runner_cls, selenium_context_manager
+from pytest_pyodide.hook import pytest_wrapper
+from pytest_pyodide.runner import NodeRunner, SeleniumChromeRunner, SeleniumFirefoxRunner
+from pytest_pyodide.utils import parse_driver_timeout
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from tools.bundle import OLD_DISTRIBUTION, SITE, TEST_DISTRIBUTION
+from tools.common import NODE_MODULES, ROOT
+from tools.pool import BrowserPool
+from tools.server import Origins, serving
+
+RUNTIMES = ("chrome", "firefox", "node")
+PAGE_BROWSERS = ("chrome", "firefox", "webkit")
+
+#: Where tests find files, whichever folder the server shows at its root.
+MOUNTS = {
+    "/pages/": ROOT / "tests" / "pages",
+    "/test-pyodide/": TEST_DISTRIBUTION,
+    "/pyodide-0.29/": OLD_DISTRIBUTION,
+    "/node_modules/": NODE_MODULES,
+    "/site/": SITE,
+}
+#: What a page has and Node keeps from code in its sandbox.
+_NODE_GLOBALS = (
+    "BroadcastChannel",
+    "DOMException",
+    "Event",
+    "EventTarget",
+    "MessageChannel",
+    "MessageEvent",
+    "MessagePort",
+    "URL",
+    "atob",
+    "btoa",
+    "crypto",
+    "performance",
+    "queueMicrotask",
+    "structuredClone",
+)
+_LOAD = """
+let pyodide = await loadPyodide({
+    fullStdLib: false, jsglobals: self, packages: ["pyodide-msgchan", "pytest", "tblib"],
+});
+"""
+# Done once, so that no test is charged for what a first import or call keeps.
+_WARM_UP = """
+const code = "import asyncio, gc, js, pytest, tblib, pyodide_msgchan";
+await pyodide.loadPackagesFromImports(code);
+await pyodide.runPythonAsync(code);
+"""
+#: Seconds for one script: while an interpreter boots, and in a test without `driver_timeout`.
+_BOOT_TIMEOUT, _TEST_TIMEOUT = 90, 20
+_pool = pytest.StashKey[BrowserPool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--browser",
+        action="append",
+        choices=sorted({*RUNTIMES, *PAGE_BROWSERS}),
+        help="run in this one; may be given several times (default: chrome, firefox and node; "
+        "webkit for tests marked so, where it is installed)",
+    )
+
+
+def chosen(config: pytest.Config, known: tuple[str, ...], default: tuple[str, ...]) -> list[str]:
+    """The browsers to run in, of those that make sense here."""
+    asked = config.getoption("browser")
+    return [name for name in known if name in (asked or default)]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "may_leak(reason): the test may leave proxies behind")
+    config.stash[_pool] = BrowserPool()
+    config.option.dist_dir = TEST_DISTRIBUTION
+    # pytest-pyodide reads this in its own pytest_configure, which comes after this one.
+    config.option.runtime = ",".join(chosen(config, RUNTIMES, RUNTIMES)) or "host"
+    settings = get_global_config()
+    settings.add_node_extra_globals(_NODE_GLOBALS)
+    settings.set_initialize_script(_WARM_UP)
+    for runtime in RUNTIMES:
+        settings.set_load_pyodide_script(runtime, _LOAD)
+    for runner in (SeleniumChromeRunner, SeleniumFirefoxRunner):
+        _drive_with_pool(runner, config.stash[_pool])
+    NodeRunner.quit = lambda self: self.p.close(force=True)
+    for runner in (NodeRunner, SeleniumChromeRunner, SeleniumFirefoxRunner):
+        runner.script_timeout = _BOOT_TIMEOUT
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_pool].close()
+
+
+def _drive_with_pool(runner: Any, pool: BrowserPool) -> None:
+    def get_driver(self: Any, jspi: bool = False) -> WebDriver:  # noqa: FBT002 - their signature
+        del jspi  # today's browsers have it anyway
+        return pool.take(self.browser)
+
+    runner.get_driver = get_driver
+    runner.quit = lambda self: pool.give_back(self.browser, self.driver)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    # pytest-pyodide keeps a set, whose order differs from run to run.
+    del session
+    wanted = pytest_wrapper.pyodide_runtimes
+    pytest_wrapper.pyodide_runtimes = [name for name in RUNTIMES if name in wanted]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Drop the tests for which no browser was chosen."""
+    dropped = [item for item in items if item.name.endswith("[NOTSET]")]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
+
+
+@pytest.fixture(scope="session")
+def browser_pool(request: pytest.FixtureRequest) -> BrowserPool:
+    """Running browsers to take and to give back."""
+    return request.config.stash[_pool]
+
+
+@pytest.fixture(scope="session")
+def web_server_main() -> Iterator[tuple[str, int, str]]:
+    """The server behind `@run_in_pyodide`, threaded: frames would wait for each other else."""
+    mounts = {"/": TEST_DISTRIBUTION, "/pyodide/": TEST_DISTRIBUTION, **MOUNTS}
+    with serving(mounts, obeys_query=True) as origins:
+        host, _, port = origins.origin.removeprefix("http://").partition(":")
+        yield host, int(port), ""
+
+
+@pytest.fixture(scope="session")
+def booted_runners() -> Iterator[dict[str, Any]]:
+    """The interpreters that are running, by runtime."""
+    runners: dict[str, Any] = {}
+    yield runners
+    for runner in runners.values():
+        runner.quit()
+
+
+@pytest.fixture(scope="module")
+def selenium_module_scope(
+    runtime: str, web_server_main: tuple[str, int, str], booted_runners: dict[str, Any]
+) -> Any:
+    """Pyodide with the wheel loaded, the same one for every module of a session."""
+    if runtime not in booted_runners:
+        host, port, log = web_server_main
+        booted_runners[runtime] = _get_runner_cls(runtime, "selenium", is_worker=False)(
+            server_port=port, server_hostname=host, server_log=log, dist_dir=TEST_DISTRIBUTION
+        )
+    return booted_runners[runtime]
+
+
+@pytest.fixture
+def selenium(request: pytest.FixtureRequest, selenium_module_scope: Any) -> Iterator[Any]:
+    """The module's Pyodide, booted anew if a test has failed in it."""
+    runner = selenium_module_scope
+    if getattr(runner, "has_failed", False):
+        runner.quit()
+        runner.__init__(
+            server_port=runner.server_port,
+            server_hostname=runner.server_hostname,
+            dist_dir=TEST_DISTRIBUTION,
+        )
+        runner.has_failed = False
+    runner.set_script_timeout(parse_driver_timeout(request.node) or _TEST_TIMEOUT)
+    with selenium_context_manager(runner):
+        yield runner
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    runner = getattr(item, "funcargs", {}).get("selenium")
+    if report.failed and runner is not None:
+        runner.has_failed = True
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Count proxies before and after every test that runs in Pyodide.
+
+    A test that leaks fails here, in the call: pytest counts what a fixture raises as an error.
+    """
+    names = item.fixturenames if isinstance(item, pytest.Function) else []
+    name = next((name for name in names if name in _LEAK_CHECKED), None)
+    runner = item.funcargs[name] if isinstance(item, pytest.Function) and name else None
+    mark = item.get_closest_marker("may_leak")
+    if mark is not None and not mark.args:
+        pytest.fail("may_leak needs a reason")
+    if runner is None or mark is not None or not runner.pyodide_loaded:
+        return (yield)
+
+    runner.run_js("pyodide._module.enable_pyproxy_allocation_tracing()")
+    before = _count(runner)
+    try:
+        result = yield
+    finally:
+        with contextlib.suppress(Exception):
+            runner.run_js("pyodide._module.disable_pyproxy_allocation_tracing()")
+    after = _count(runner)
+    if after["proxies"] > before["proxies"] or after["references"] > before["references"]:
+        made = "\n\n".join(after["made"])
+        pytest.fail(
+            f"leaked {after['proxies'] - before['proxies']} Python proxies and "
+            f"{after['references'] - before['references']} references to JavaScript objects\n{made}",
+            pytrace=False,
+        )
+    return result
+
+
+#: Fixtures of pytest-pyodide that are a Pyodide to count in.
+_LEAK_CHECKED = ("selenium", "selenium_worker", "selenium_standalone")
+_COUNT = """
+// Let what was scheduled run out, then collect, then let finalizers run.
+await pyodide.runPythonAsync(`
+for _ in range(3):
+    await asyncio.sleep(0)
+gc.collect()
+await asyncio.sleep(0)
+`);
+const map = pyodide._module.pyproxy_alloc_map;
+return {
+    proxies: map.size,
+    references: pyodide._module.hiwire.num_keys(),
+    made: [...map.values()].slice(-3).map(String),
+};
+"""
+
+
+def _count(runner: Any) -> dict[str, Any]:
+    counts: dict[str, Any] = runner.run_js(_COUNT)
+    return counts
