@@ -1,0 +1,198 @@
+"""The border to JavaScript: the only module that imports `js` or `pyodide`, and only when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+from pickle import loads
+from typing import Any, Final
+
+from .errors import NotInBrowserError
+
+__all__ = [
+    "MAX_DEPTH",
+    "SHARED_BYTES",
+    "Bridge",
+    "bridge",
+    "enter",
+    "holding",
+    "is_js_proxy",
+    "is_null",
+    "js_error_of",
+    "leave",
+    "to_js_bytes",
+    "to_js_list",
+    "unpack",
+]
+
+MAX_DEPTH: Final = 500
+"""Containers within containers, at most: the least that structured clone takes in any browser."""
+
+SHARED_BYTES: Final = 1 << 16
+"""Size of the memory through which streams cross; larger ones are copied in a call of their own."""
+
+type Arrival = Callable[[list[Any], Any], bool]
+
+holding: Final[dict[int, Arrival]] = {}
+"""Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
+
+
+def in_browser() -> bool:
+    """Say whether this Python runs on JavaScript at all."""
+    return sys.platform == "emscripten" and "pyodide_js" in sys.modules
+
+
+class Bridge:
+    """The functions of js/bridge.mjs, bound once, and the memory that both sides see."""
+
+    def __init__(self) -> None:
+        from pyodide.ffi import create_proxy
+
+        self.memory = bytearray(SHARED_BYTES)
+        self.window = memoryview(self.memory)
+        native = _load()(create_proxy(_deliver), create_proxy(self.memory), MAX_DEPTH)
+        self.channel: Callable[[bool], int] = native.channel
+        self.adopt: Callable[[Any, bool], int] = native.adopt
+        self.listen_window: Callable[[Any, Any, bool], int] = native.window
+        self.native: Callable[[int], Any] = native.native
+        self.tag: Callable[[Any], str] = native.tag
+        self.count: Callable[[int], None] = native.count
+        self.foreign: Callable[[int], int] = native.foreign
+        self.post: Callable[[int, Any], None] = native.post
+        self.send: Callable[..., str | None] = native.send
+        self.send_to: Callable[..., str | None] = native.sendTo
+        self.clonable: Callable[[Any], str] = native.clonable
+        self.want: Callable[[int, int], Any] = native.want
+        self.listen: Callable[[int], None] = native.listen
+        self.rest: Callable[[int], None] = native.rest
+        self.start: Callable[[int], None] = native.start
+        self.queued: Callable[[int], int] = native.queued
+        self.event: Callable[[int, int], Any] = native.event
+        self.drop: Callable[[int, bool], None] = native.drop
+
+
+@cache
+def bridge() -> Bridge:
+    """Load the JavaScript half, once.
+
+    Raises:
+        NotInBrowserError: there is no JavaScript here.
+        RuntimeError: the page's Content-Security-Policy forbids evaluating it, and the page has
+            not registered it; the text says which line does.
+    """
+    if not in_browser():
+        raise NotInBrowserError
+    return Bridge()
+
+
+def _load() -> Any:
+    from pyodide.code import run_js
+    from pyodide.ffi import JsException
+
+    try:
+        from pyodide_msgchan_bridge import createBridge
+    except ImportError:
+        pass
+    else:
+        return createBridge
+    folder = files(__package__) / "js"
+    codec = (folder / "codec.mjs").read_text("utf-8").replace("\nexport ", "\n")
+    source = (folder / "bridge.mjs").read_text("utf-8").replace("\nexport ", "\n")
+    body = "\n".join(line for line in source.splitlines() if not line.startswith("import "))
+    try:
+        return run_js(f"(() => {{ {codec}\n{body}\nreturn createBridge; }})()")
+    except JsException as error:
+        if error.name != "EvalError":
+            raise
+        raise RuntimeError(
+            "this page's Content-Security-Policy forbids 'unsafe-eval'; before the import add to the page: "
+            'pyodide.registerJsModule("pyodide_msgchan_bridge", await import("./bridge.mjs")) '
+            "(bridge.mjs and codec.mjs lie in the package's folder js)"
+        ) from None
+
+
+def unpack(packed: Any) -> tuple[list[Any], Any]:
+    """Give the messages of a batch, and their native events where those were asked for."""
+    if type(packed) is int:
+        return loads(bridge().window[:packed]), None
+    side, events, large, size = packed
+    data = bridge().window[:size] if large is None else large.to_bytes()
+    return loads(data, buffers=() if side is None else tuple(side)), events
+
+
+def _deliver(port: int, size: int, extra: Any = None) -> bool:
+    """Hand over what arrived; called by JavaScript, at the top of the browser's loop.
+
+    Returns whether all of it was taken.
+    """
+    loop = enter()
+    try:
+        return holding.pop(port)(*unpack(size if extra is None else extra))
+    except (SystemExit, KeyboardInterrupt) as error:
+        leave(loop, error)
+    except Exception as error:
+        loop.call_exception_handler({"message": "a message could not be handed over", "exception": error})
+    return True
+
+
+def enter() -> asyncio.AbstractEventLoop:
+    """Make this call into Python one in which the loop's tasks can run, as the loop itself does.
+
+    Pyodide 314 gives every call that may suspend a thread state of its own, with no running loop
+    and no async-generator hooks in it.
+    """
+    loop = asyncio.get_event_loop()
+    if asyncio._get_running_loop() is not loop:
+        asyncio._set_running_loop(loop)
+    install = getattr(loop, "_install_asyncgen_hooks", None)
+    if install is not None:
+        install()
+    return loop
+
+
+def leave(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardInterrupt) -> None:
+    """Send an exit the way the loop sends it when one of its own callbacks asks for it."""
+    if isinstance(error, SystemExit):
+        handler = getattr(loop, "_system_exit_handler", None)
+        args: tuple[Any, ...] = (error.code,)
+    else:
+        handler, args = getattr(loop, "_keyboard_interrupt_handler", None), ()
+    if handler is None:
+        raise error
+    handler(*args)
+
+
+def is_js_proxy(value: object) -> bool:
+    """Say whether a value lives in JavaScript; never true where there is none."""
+    if not in_browser():
+        return False
+    from pyodide.ffi import JsProxy
+
+    return isinstance(value, JsProxy)
+
+
+def is_null(value: object) -> bool:
+    """Say whether a value is JavaScript's null, which Pyodide keeps apart from None."""
+    return type(value).__name__ == "JsNull" and in_browser()
+
+
+def js_error_of(error: BaseException) -> Any:
+    """Give the JavaScript error behind an exception that came from JavaScript, else None."""
+    return getattr(error, "js_error", None) if in_browser() else None
+
+
+def to_js_bytes(data: Any) -> Any:
+    """Copy a buffer out of Wasm memory, once, into a typed array of its element type."""
+    from pyodide.ffi import to_js
+
+    return to_js(data)
+
+
+def to_js_list(items: Sequence[Any]) -> Any:
+    """Give a JavaScript array of things that live in JavaScript."""
+    from pyodide.ffi import to_js
+
+    return to_js(list(items), depth=1)

@@ -1,0 +1,192 @@
+"""The browser's end below a port: values converted, posted and taken out of its queue."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ._browser import bridge, holding, is_js_proxy, to_js_list, unpack
+from ._clone import encode, find_unclonable
+from ._types import Batch, Moved
+from .errors import DataCloneError
+
+__all__ = ["BrowserEndpoint", "BrowserEvent", "adopt", "browser_pair", "port_of", "post_stream", "use_wrapper"]
+
+_known: weakref.WeakValueDictionary[int, BrowserEndpoint] = weakref.WeakValueDictionary()
+_wrap: Callable[[BrowserEndpoint], Any]
+
+
+def use_wrapper(wrap: Callable[[BrowserEndpoint], Any]) -> None:
+    """Say what stands for a native port in Python; the module of ports does, once."""
+    global _wrap
+    _wrap = wrap
+
+
+def port_of(native: Any) -> Any:
+    """Give the wrapper of a native port that came in a message."""
+    return _wrap(adopt(native, stack_switching=True))
+
+
+def adopt(native: Any, *, stack_switching: bool) -> BrowserEndpoint:
+    """Give the one endpoint of a native port.
+
+    Raises:
+        TypeError: it is no MessagePort.
+        NotInBrowserError: there is no JavaScript here.
+    """
+    adopt_native = bridge().adopt
+    number = adopt_native(native, stack_switching) if is_js_proxy(native) else 0
+    if number == 0:
+        raise TypeError(f"not a JavaScript MessagePort: {native!r:.80}")
+    known = _known.get(number)
+    return BrowserEndpoint(number, stack_switching=stack_switching) if known is None else known
+
+
+def browser_pair(*, stack_switching: bool = True) -> tuple[BrowserEndpoint, BrowserEndpoint]:
+    """Make a native channel.
+
+    Raises:
+        NotInBrowserError: there is no JavaScript here.
+    """
+    first = bridge().channel(stack_switching)
+    return (
+        BrowserEndpoint(first, stack_switching=stack_switching, ours=True),
+        BrowserEndpoint(first + 1, stack_switching=stack_switching, ours=True),
+    )
+
+
+class BrowserEndpoint:
+    """A native port, or a filtered view of a window's messages, known to the bridge by a number."""
+
+    __slots__ = ("__weakref__", "_exposed", "_number", "_ours", "_switching", "owner")
+
+    def __init__(self, number: int, *, stack_switching: bool, ours: bool = False) -> None:
+        self._number = number
+        self._switching = stack_switching
+        self._ours = ours
+        self._exposed = False
+        self.owner: Any = None
+        _known[number] = self
+
+    @property
+    def js(self) -> Any:
+        """The native port; JavaScript may post on it from now on, which is counted."""
+        if not self._exposed:
+            self._exposed = True
+            bridge().count(self._number)
+        return bridge().native(self._number)
+
+    @property
+    def native(self) -> Any:
+        """The native port, for a use that ends with it here."""
+        return bridge().native(self._number)
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody but this wrapper can have the native port."""
+        return self._ours and not self._exposed
+
+    def post(self, message: Any, moved: Moved | None) -> None:
+        if moved is None and type(message) in _SCALARS:
+            bridge().post(self._number, message)
+            return
+        post_stream(bridge().send, (self._number,), message, moved)
+
+    def want(self, mode: int) -> Batch | None:
+        packed = bridge().want(self._number, mode)
+        return unpack(packed) if packed else None
+
+    def listen(self) -> None:
+        bridge().listen(self._number)
+
+    def rest(self) -> None:
+        holding.pop(self._number, None)
+        bridge().rest(self._number)
+
+    def start(self) -> None:
+        bridge().start(self._number)
+
+    def queued(self) -> int:
+        return bridge().queued(self._number)
+
+    def event(self, native: Any, index: int) -> BrowserEvent:
+        if isinstance(native, BrowserEvent):
+            return native
+        return BrowserEvent(bridge().event(self._number, index) if native is None else native)
+
+    def foreign(self) -> int:
+        return bridge().foreign(self._number) if self._exposed else 0
+
+    def pair(self) -> tuple[BrowserEndpoint, BrowserEndpoint]:
+        return browser_pair(stack_switching=self._switching)
+
+    def close(self) -> None:
+        self._drop(close=True)
+
+    def release(self) -> None:
+        self._drop(close=False)
+
+    def _drop(self, *, close: bool) -> None:
+        holding.pop(self._number, None)
+        _known.pop(self._number, None)
+        bridge().drop(self._number, close)
+
+    def hold(self, arrive: Callable[[list[Any], Any], bool]) -> None:
+        holding[self._number] = arrive
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+class BrowserEvent:
+    """A native MessageEvent, read when asked."""
+
+    __slots__ = ("js",)
+
+    def __init__(self, js: Any) -> None:
+        self.js = js
+
+    @property
+    def ports(self) -> tuple[Any, ...]:
+        return tuple(port_of(port) for port in self.js.ports)
+
+    @property
+    def origin(self) -> str:
+        return str(self.js.origin)
+
+    @property
+    def source(self) -> Any:
+        return self.js.source or None
+
+    @property
+    def last_event_id(self) -> str:
+        return str(self.js.lastEventId)
+
+
+def post_stream(send: Callable[..., str | None], target: Sequence[Any], message: Any, moved: Moved | None) -> None:
+    """Convert a message and send it by a function of the bridge.
+
+    Raises:
+        DataCloneError: with the path of what the browser refuses; nothing was moved.
+    """
+    ports = {key: port._endpoint.native for key, port in moved.wrappers.items()} if moved else {}
+    items = [ports.get(id(item), item) for item in moved.items] if moved else []
+    stream = encode(message, ports)
+    complaint = send(
+        *target,
+        stream.size,
+        to_js_list(items) if items else None,
+        to_js_list(stream.side) if stream.side else None,
+        to_js_list(stream.chunks) if stream.chunks else None,
+    )
+    if not complaint:
+        return
+    name, _, text = complaint.partition(" ")
+    if name == "transfer":
+        index, _, text = text.partition(" ")
+        raise DataCloneError(text, f"transfer[{index}]")
+    if name == "target":
+        raise TypeError("not a window or frame: it has no postMessage")
+    find_unclonable(message, ports, items)
+    raise DataCloneError(f"the browser refuses it: {text}")

@@ -1,0 +1,414 @@
+"""Receiving: a buffer that keeps order, whoever waits, and listeners; loses nothing when cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextvars import Context, copy_context
+from time import monotonic
+from typing import Any, Self, final
+
+from ._browser import leave
+from ._clone import Notice
+from ._types import DATA, EVENT, Endpoint, NativeEvent
+from ._waiter import Waiter
+from .errors import MessageError, PortClosedError, PortStateError
+
+__all__ = ["Listener", "MessageEvent", "Receiver"]
+
+TURN = 0.008
+"""Seconds that a task may take from a full buffer before timers and painting get their turn."""
+
+
+class MessageEvent:
+    """A message and the event that brought it (HTML standard, 9.1 "The MessageEvent interface").
+
+    Attributes:
+        data: the message, as Python values.
+    """
+
+    __slots__ = ("_native", "_ports", "data")
+
+    def __init__(self, data: Any, native: NativeEvent) -> None:
+        self.data = data
+        self._native = native
+        self._ports: tuple[Any, ...] | None = None
+
+    @property
+    def ports(self) -> tuple[Any, ...]:
+        """The ports that were transferred with it, in the order of the transfer list."""
+        if self._ports is None:
+            self._ports = self._native.ports
+        return self._ports
+
+    @property
+    def origin(self) -> str:
+        """The sender's origin, for a message between windows; empty on a port."""
+        return self._native.origin
+
+    @property
+    def source(self) -> Any:
+        """The sender's window as a JsProxy, for a message between windows; None on a port."""
+        return self._native.source
+
+    @property
+    def last_event_id(self) -> str:
+        """Empty, except for server-sent events."""
+        return self._native.last_event_id
+
+    @property
+    def js(self) -> Any:
+        """The JavaScript event as a JsProxy; None on a memory channel."""
+        return self._native.js
+
+    def reply(self, value: Any, *, transfer: Sequence[Any] = ()) -> None:
+        """Answer a `request`, once. If the requester is gone nothing happens.
+
+        Raises:
+            PortStateError: the message is no request: no port came with it.
+            PortClosedError: it was answered before.
+            DataCloneError: the value can't be sent; it may be answered again.
+        """
+        if not self.ports:
+            raise PortStateError("this message is no request: it brought no port to answer on")
+        port = self.ports[-1]
+        port.post_message(value, transfer=transfer)
+        port.close()
+
+    def __repr__(self) -> str:
+        """Show the message and what came with it."""
+        more = f", ports={len(self.ports)}" if self.ports else ""
+        return f"<MessageEvent data={self.data!r:.80}{more}>"
+
+
+@final
+class Listener:
+    """A callback on a port, until `cancel()`."""
+
+    __slots__ = ("_callback", "_context", "_owner")
+
+    def __init__(self, owner: list[Listener], callback: Callable[[Any], Any], done: Callable[[], None]) -> None:
+        self._callback = callback
+        self._context: Context = copy_context()
+        self._owner = (owner, done)
+
+    def cancel(self) -> None:
+        """Call it no more. A task that it started goes on. Doing it twice is no error."""
+        owner, done = self._owner
+        if self in owner:
+            owner.remove(self)
+            done()
+
+
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def call(listeners: Sequence[Listener], value: Any) -> None:
+    """Call each listener in the context it was made in; one that raises never stops the next."""
+    for listener in tuple(listeners):
+        if listener not in listeners:
+            continue  # one before it cancelled it
+        loop = asyncio.get_event_loop()
+        try:
+            result = listener._context.run(listener._callback, value)
+            if asyncio.iscoroutine(result):
+                task = loop.create_task(_guard(result, listener), context=listener._context)
+                _tasks.add(task)
+                task.add_done_callback(_tasks.discard)
+        except (SystemExit, KeyboardInterrupt) as error:
+            leave(loop, error)
+        except Exception as error:
+            _report(loop, listener, error)
+
+
+async def _guard(coroutine: Any, listener: Listener) -> None:
+    try:
+        await coroutine
+    except Exception as error:
+        _report(asyncio.get_running_loop(), listener, error)
+
+
+def _report(loop: asyncio.AbstractEventLoop, listener: Listener, error: Exception) -> None:
+    loop.call_exception_handler({"message": f"the listener {listener._callback!r} failed", "exception": error})
+
+
+class Receiver:
+    """Takes messages from an endpoint, and gives them to tasks or listeners in order."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._end: Callable[[], PortStateError] | None = None
+        self._buffer: deque[Any] = deque()
+        self._events: Sequence[Any] | None = None
+        self._batch = 0
+        self._taken = 0
+        self._mode = DATA
+        self._waiters: deque[Waiter] = deque()
+        self._reserved = 0
+        self._listeners: list[Listener] = []
+        self._error_listeners: list[Listener] = []
+        self._dispatching = 0
+        self._turn = 0.0
+
+    # For tasks
+
+    async def receive(self) -> Any:
+        """Wait for the next message and take it.
+
+        A message belongs to the task whose `receive` returned. Cancelling this call, or a timeout
+        around it, loses none; cancelling a `gather` around a call that returned may drop its result.
+
+        Raises:
+            PortStateError: a listener reads this port.
+            PortClosedError: this side closed it.
+            PeerClosedError: the other side did, and all it sent was taken.
+            PortDetachedError: it was transferred.
+            PeerLostError: the other side vanished.
+        """
+        if not self._buffer or self._waiters:
+            await self._wait()
+        elif monotonic() - self._turn > TURN:
+            await self._pause()
+        return self._buffer.popleft()
+
+    async def receive_event(self) -> MessageEvent:
+        """Wait for the next message and take it with its event, as `receive` does."""
+        self._mode = EVENT
+        if not self._buffer or self._waiters:
+            await self._wait()
+        elif monotonic() - self._turn > TURN:
+            await self._pause()
+        return self._pop_event()
+
+    def __aiter__(self) -> Self:
+        """Iterate over the messages until the channel ends."""
+        return self
+
+    async def __anext__(self) -> Any:
+        """Take the next message; the iteration ends when either side closed."""
+        try:
+            return await self.receive()
+        except PortClosedError:
+            raise StopAsyncIteration from None
+
+    async def events(self) -> AsyncIterator[MessageEvent]:
+        """Iterate over the messages with their events until the channel ends."""
+        while True:
+            try:
+                event = await self.receive_event()
+            except PortClosedError:
+                return
+            yield event
+
+    def take_buffered(self) -> list[Any]:
+        """Take the messages that came and that nobody asked for yet, without waiting.
+
+        These stand in the way of a transfer. Messages still in the browser's own queue stay there.
+        """
+        if self._end is None:
+            while self._endpoint.queued() and (batch := self._endpoint.want(self._mode)):
+                self._store(*batch)
+        taken = [self._buffer.pop() for _ in range(len(self._buffer) - self._reserved)]
+        return taken[::-1]
+
+    @property
+    def buffered(self) -> int:
+        """How many messages came that nobody took; those in the browser's own queue not counted."""
+        return len(self._buffer) + (0 if self._end else self._endpoint.queued())
+
+    # For callbacks
+
+    def on_message(self, callback: Callable[[MessageEvent], Any]) -> Listener:
+        """Call back with every MessageEvent, from now on and in a later turn, until `cancel()`.
+
+        The first listener gets what was buffered; after the last is cancelled messages are kept
+        again. A coroutine function runs as a task of its own for each message. What a listener
+        raises goes to the event loop's exception handler.
+
+        Raises:
+            TypeError: the callback can't be called.
+            PortStateError: the port ended, or a `receive` waits on it.
+        """
+        self._check_callback(callback)
+        if self._end is not None:
+            raise self._end()
+        if self._waiters:
+            raise PortStateError("a task waits for this port's messages; a listener would take them away")
+        listener = Listener(self._listeners, callback, self._listener_gone)
+        self._mode = EVENT
+        self._listeners.append(listener)
+        if len(self._listeners) == 1:
+            self._endpoint.hold(self._arrive)
+            self._endpoint.listen()
+            if self._buffer:
+                asyncio.get_event_loop().call_soon(self._dispatch)
+        return listener
+
+    def on_message_error(self, callback: Callable[[MessageError], Any]) -> Listener:
+        """Call back with a MessageError for every message that can't be read; reading goes on.
+
+        Without such a listener the event loop's exception handler gets it.
+        """
+        self._check_callback(callback)
+        listener = Listener(self._error_listeners, callback, lambda: None)
+        self._error_listeners.append(listener)
+        return listener
+
+    @staticmethod
+    def _check_callback(callback: Any) -> None:
+        if not callable(callback):
+            raise TypeError(f"a listener is called with the event, and {callback!r:.80} can't be called")
+
+    def _listener_gone(self) -> None:
+        if not self._listeners and self._end is None:
+            self._endpoint.rest()
+
+    # Arrival
+
+    def _arrive(self, messages: list[Any], events: Sequence[Any] | None) -> bool:
+        """Take what the browser brings, and step the first task that waits for it."""
+        self._store(messages, events)
+        if self._listeners:
+            self._endpoint.hold(self._arrive)
+            self._dispatch()
+        else:
+            self._serve(now=True)
+        return not self._buffer
+
+    def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
+        if Notice in map(type, messages):
+            notices = [message for message in messages if type(message) is Notice]
+            kept = [i for i, message in enumerate(messages) if type(message) is not Notice]
+            events = [self._endpoint.event(events[i] if events is not None else None, i) for i in kept]
+            messages = [messages[i] for i in kept]
+            self._heed(notices)
+        self._events = events
+        self._batch = len(messages) + len(self._buffer)
+        self._buffer.extend(messages)
+        self._taken += len(messages)
+
+    def _heed(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            if notice.kind == "messageerror":
+                error = MessageError("the browser could not read a message (messageerror)")
+                if self._error_listeners:
+                    call(self._error_listeners, error)
+                else:
+                    asyncio.get_event_loop().call_exception_handler({"message": str(error), "exception": error})
+
+    def _pop_event(self) -> MessageEvent:
+        index = self._batch - len(self._buffer)
+        native = None if self._events is None else self._events[index]
+        event = self._endpoint.event(native, index)
+        return MessageEvent(self._buffer.popleft(), event)
+
+    def _keep_events(self) -> None:
+        """Fetch the events of what is buffered, before the endpoint is let go."""
+        start = self._batch - len(self._buffer)
+        events = self._events
+        self._events = [None] * start + [
+            self._endpoint.event(None if events is None else events[i], i) for i in range(start, self._batch)
+        ]
+
+    def _dispatch(self) -> None:
+        self._dispatching += 1
+        try:
+            while self._buffer and self._listeners:
+                call(self._listeners, self._pop_event())
+        finally:
+            self._dispatching -= 1
+
+    def _serve(self, *, now: bool = False) -> None:
+        """Reserve what is buffered for those who wait, in their order, and wake them."""
+        first: Waiter | None = None
+        unserved = False
+        for waiter in self._waiters:
+            if waiter.done():
+                continue
+            if self._reserved == len(self._buffer):
+                unserved = True
+                break
+            waiter.served = True
+            if now and self._reserved == 0:
+                first = waiter
+            else:
+                waiter.wake_soon()
+            self._reserved += 1
+        if unserved and self._end is None:
+            self._ask()
+        if first is not None:
+            first.wake_now()
+
+    def _ask(self) -> None:
+        """Ask the endpoint for more, since somebody waits."""
+        batch = self._endpoint.want(self._mode)
+        if batch is None:
+            self._endpoint.hold(self._arrive)
+        else:
+            self._store(*batch)
+            self._serve()
+
+    async def _wait(self) -> None:
+        """Return when the head of the buffer belongs to this task."""
+        if self._listeners:
+            raise PortStateError("a listener reads this port; cancel it before receiving")
+        while True:
+            if not self._waiters:
+                if self._buffer:
+                    return
+                if self._end is None and (batch := self._endpoint.want(self._mode)):
+                    self._store(*batch)
+                    if self._buffer:
+                        return
+                    continue
+            if self._end is not None and len(self._buffer) <= self._reserved:
+                raise self._end()
+            waiter = Waiter(asyncio.get_running_loop())
+            self._waiters.append(waiter)
+            if self._end is None and len(self._waiters) == 1:
+                self._endpoint.hold(self._arrive)
+            else:
+                self._serve()
+            try:
+                await waiter
+            except BaseException:
+                self._give_up(waiter)
+                raise
+            self._waiters.remove(waiter)
+            if waiter.served:
+                self._reserved -= 1
+                self._turn = monotonic()
+                return
+
+    def _give_up(self, waiter: Waiter) -> None:
+        """Pass on what was reserved for a wait that was cancelled."""
+        self._waiters.remove(waiter)
+        if waiter.served:
+            self._reserved -= 1
+            self._serve()
+        if self._end is None and not self._listeners and all(other.done() for other in self._waiters):
+            self._endpoint.rest()
+
+    async def _pause(self) -> None:
+        """Let the page breathe; the message stays where it is meanwhile."""
+        self._turn = monotonic()
+        await asyncio.sleep(0)
+        self._turn = monotonic()
+        if not self._buffer or self._waiters:
+            await self._wait()
+
+    # The end
+
+    def _finish(self, end: Callable[[], PortStateError], *, drop: bool) -> None:
+        """End: whoever waits for more than what is buffered is woken, in a later turn."""
+        self._end = end
+        if drop:
+            self._buffer.clear()
+            self._reserved = 0
+        self._listeners.clear()
+        for waiter in self._waiters:
+            if drop:
+                waiter.served = False
+            if not waiter.done():
+                waiter.wake_soon()

@@ -1,0 +1,118 @@
+"""The wait for a message: a future-like object that the message itself wakes.
+
+An asyncio future would cost one or two turns of the event loop, each dearer than the message. A
+message arrives at the top of the browser's loop, where no task runs, so the waiting task can be
+stepped right there. Everything else (close, transfer, cancellation) goes through the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import Any, final
+
+from ._browser import leave
+
+__all__ = ["Waiter"]
+
+
+@final
+class Waiter:
+    """One task's wait. Awaiting it returns None once it was woken, or raises CancelledError."""
+
+    __slots__ = ("_asyncio_future_blocking", "_callbacks", "_cancelled", "_done", "_loop", "served")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = []
+        self._done = False
+        self._cancelled: tuple[Any] | None = None
+        self.served = False
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Suspend the task until the waiter is woken."""
+        if not self._done:
+            self._asyncio_future_blocking = True
+            yield self
+        self.result()
+
+    __iter__ = __await__
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Give the loop whose task waits."""
+        return self._loop
+
+    def done(self) -> bool:
+        """Say whether it was woken or cancelled."""
+        return self._done
+
+    def cancelled(self) -> bool:
+        """Say whether it was cancelled."""
+        return self._cancelled is not None
+
+    def result(self) -> None:
+        """Raise what the wait ended with, if that was a cancellation."""
+        if self._cancelled is not None:
+            raise asyncio.CancelledError(*(part for part in self._cancelled if part is not None))
+        if not self._done:
+            raise asyncio.InvalidStateError("the wait is not over")
+
+    def exception(self) -> None:
+        """Never an exception of its own: whoever waits looks for the reason itself."""
+        self.result()
+
+    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
+        """Call back once it is done; through the loop if it is so already."""
+        if self._done:
+            self._loop.call_soon(callback, self, context=context)
+        else:
+            self._callbacks.append((callback, context))
+
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
+        """Forget a callback; gives how many there were."""
+        kept = [entry for entry in self._callbacks if entry[0] != callback]
+        removed = len(self._callbacks) - len(kept)
+        self._callbacks = kept
+        return removed
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancel the wait; False if it was over before."""
+        if self._done:
+            return False
+        self._cancelled = (msg,)
+        self.wake_soon()
+        return True
+
+    def wake_soon(self) -> None:
+        """End the wait; the task goes on in a later turn of the loop."""
+        self._done = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback, context in callbacks:
+            self._loop.call_soon(callback, self, context=context)
+
+    def wake_now(self) -> None:
+        """End the wait and step the task at once, if the loop allows it here.
+
+        Only for the entry of a native message, and as its last act: the task may run long, or
+        suspend this very call, and the next message comes in meanwhile.
+        """
+        loop = self._loop
+        if asyncio._get_running_loop() is not loop or asyncio.current_task(loop) is not None:
+            self.wake_soon()
+            return
+        self._done = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback, context in callbacks:
+            try:
+                if context is None:
+                    callback(self)
+                else:
+                    context.run(callback, self)
+            except RuntimeError:  # the task could not be entered, so it did not run: nobody else would wake it
+                loop.call_soon(callback, self, context=context)
+            except (SystemExit, KeyboardInterrupt) as error:
+                leave(loop, error)
+            except Exception as error:
+                loop.call_exception_handler({"message": "a step of a task failed", "exception": error})

@@ -1,0 +1,196 @@
+// The JavaScript half of a port: it listens, collects what comes while Python is busy, and enters
+// Python once for all of it. One callback serves every port, so that no message costs a proxy.
+import { decode, encode, tag } from "./codec.mjs";
+
+const BATCH = 256; // messages handed over in one call, at most
+const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
+const DATA = 1, LISTEN = 3; // what Python waits for; 2 is one message with its event
+const TRANSFERABLE = new Set(
+  ("ArrayBuffer MessagePort ImageBitmap OffscreenCanvas ReadableStream WritableStream TransformStream " +
+    "AudioData VideoFrame RTCDataChannel MediaSourceHandle MediaStreamTrack MIDIAccess").split(" "),
+);
+
+/**
+ * deliver(id, n, extra) is Python's callback and `shared` its bytearray that carries the streams:
+ * n bytes are in it, or extra is [side, events, large] where something does not fit in there.
+ */
+export function createBridge(deliver, shared, limit) {
+  const { postMessage } = MessagePort.prototype;
+  const slots = new Map(), ids = new WeakMap();
+  const stackSwitching = "Suspending" in WebAssembly;
+  const agent = globalThis.navigator?.userAgent ?? "";
+  const webkit = agent.includes("AppleWebKit") && !agent.includes("Chrom");
+  let lastId = 0, posts = 0, region = shared.getBuffer("u8");
+
+  const heap = () => { // Wasm memory that grows leaves its old views empty
+    if (region.data.byteLength === 0) region = shared.getBuffer("u8");
+    return region.data;
+  };
+  const hop = new MessageChannel(), hops = [];
+  hop.port1.onmessage = () => hops.shift()();
+  hop.port1.unref?.(); // Node would wait for it
+  const later = (f) => { hops.push(f); hop.port2.postMessage(0); };
+  const idle = globalThis.scheduler?.postTask
+    ? (f) => void scheduler.postTask(f, { priority: "background" })
+    : later;
+
+  function attach(port, promising, allowed) {
+    const id = ++lastId;
+    const slot = { id, port, allowed, queue: [], batch: null, mode: 0, started: false, held: false };
+    Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts, foreign: 0 });
+    slot.on = (event) => {
+      if (!allowed || allowed(event)) arrived(slot, event);
+    };
+    slots.set(id, slot);
+    ids.set(port, id);
+    return id;
+  }
+
+  function start(slot) {
+    if (slot.started) return;
+    slot.started = true;
+    slot.port.addEventListener("message", slot.on);
+    slot.port.addEventListener("messageerror", slot.on);
+    if (!slot.allowed) slot.port.addEventListener("close", slot.on); // no browser fires it yet
+    if (!slot.allowed) slot.port.start(); // after the listener: a started port without one loses its messages
+  }
+
+  function arrived(slot, event) {
+    slot.queue.push(event);
+    if (slot.mode === 0) return;
+    if (slot.held) return slot.queue.length >= BATCH ? flush(slot) : undefined;
+    slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
+    slot.posts = posts;
+    if (slot.streak <= STREAK && !webkit) return flush(slot);
+    slot.held = true;
+    (slot.streak > STREAK ? idle : later)(() => slot.held && flush(slot));
+  }
+
+  function flush(slot) {
+    slot.held = false;
+    if (slot.mode === 0 || slot.queue.length === 0) return;
+    if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
+    const result = pack(slot, slot.mode);
+    if (slot.mode !== LISTEN) slot.mode = 0;
+    const batch = slot.batch;
+    const taken = (all) => { if (all && slot.batch === batch) slot.batch = null; };
+    const args = typeof result === "number" ? [slot.id, result] : [slot.id, 0, result];
+    if (slot.promising) deliver.callPromising(...args).then(taken, reportError);
+    else taken(deliver(...args));
+    if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot));
+  }
+
+  function pack(slot, mode) {
+    const events = slot.queue.length > BATCH ? slot.queue.splice(0, BATCH) : slot.queue;
+    if (events === slot.queue) slot.queue = [];
+    slot.batch = events;
+    const [bytes, side] = encode(events, limit);
+    const data = heap();
+    const large = bytes.length > data.length ? bytes : undefined;
+    if (!large) data.set(bytes);
+    if (!large && side.length === 0 && mode === DATA) return bytes.length;
+    return [side.length ? side : undefined, mode === DATA ? undefined : events, large, bytes.length];
+  }
+
+  function dispatch(post, n, transfer, side, chunks) {
+    posts++;
+    const list = transfer ? [...transfer] : [];
+    for (const [i, item] of list.entries()) {
+      if (ArrayBuffer.isView(item)) list[i] = item.buffer;
+      if (!TRANSFERABLE.has(tag(list[i]))) return `transfer ${i} ${tag(item)} is not transferable`;
+      if (list.indexOf(list[i]) !== i) return `transfer ${i} it is in the list twice`;
+      if (list[i].detached) return `transfer ${i} the buffer is already detached`;
+    }
+    try {
+      const [value, fresh] = decode(n ? [heap().subarray(0, n)] : chunks, side, limit);
+      post(value, fresh.length ? list.concat(fresh) : list);
+      return undefined;
+    } catch (error) {
+      return `${error.name} ${error.message}`;
+    }
+  }
+
+  const windowOf = (target) => (tag(target) === "HTMLIFrameElement" ? target.contentWindow : target);
+
+  return {
+    channel(promising) { // two ids in a row
+      const { port1, port2 } = new MessageChannel();
+      attach(port1, promising);
+      return attach(port2, promising) - 1;
+    },
+    adopt(port, promising) { // 0: not a port
+      if (port === null || typeof port !== "object" || tag(port) !== "MessagePort") return 0;
+      return ids.get(port) ?? attach(port, promising);
+    },
+    window(source, origins, promising) {
+      const from = (event) => source === undefined || event.source === windowOf(source);
+      const any = origins.includes("*");
+      const id = attach(new EventTarget(), promising, (event) => from(event) && (any || origins.includes(event.origin)));
+      slots.get(id).port = globalThis;
+      return id;
+    },
+    native: (id) => slots.get(id).port,
+    tag,
+    count(id) { // from here on JavaScript may post on it too, which a close has to know
+      const slot = slots.get(id), post = slot.port.postMessage;
+      if (Object.hasOwn(slot.port, "postMessage")) return;
+      slot.port.postMessage = function (...args) {
+        post.apply(this, args);
+        slot.foreign++;
+      };
+    },
+    foreign: (id) => slots.get(id).foreign,
+    post(id, value) {
+      posts++;
+      postMessage.call(slots.get(id).port, value);
+    },
+    send(id, n, transfer, side, chunks) {
+      const { port } = slots.get(id);
+      return dispatch((value, list) => postMessage.call(port, value, list), n, transfer, side, chunks);
+    },
+    sendTo(target, origin, n, transfer, side, chunks) {
+      const to = windowOf(target);
+      if (typeof to?.postMessage !== "function") return "target";
+      return dispatch((value, list) => to.postMessage(value, origin, list), n, transfer, side, chunks);
+    },
+    clonable(value) { // "" or the browser's complaint
+      try {
+        structuredClone(value);
+        return "";
+      } catch (error) {
+        return error.message;
+      }
+    },
+    want(id, mode) { // what is queued, or 0 after noting that Python waits
+      const slot = slots.get(id);
+      start(slot);
+      if (slot.queue.length) return pack(slot, mode);
+      slot.mode = mode;
+      slot.batch = null;
+      return 0;
+    },
+    listen(id) {
+      const slot = slots.get(id);
+      start(slot);
+      slot.mode = LISTEN;
+      if (slot.queue.length) later(() => flush(slot));
+    },
+    rest(id) { slots.get(id).mode = 0; }, // nobody waits any more
+    start(id) { start(slots.get(id)); },
+    queued: (id) => slots.get(id).queue.length,
+    event: (id, i) => slots.get(id).batch?.at(i),
+    drop(id, close) {
+      const slot = slots.get(id);
+      slots.delete(id);
+      slot.mode = 0;
+      slot.queue = [];
+      slot.port.removeEventListener("message", slot.on);
+      slot.port.removeEventListener("messageerror", slot.on);
+      slot.port.removeEventListener("close", slot.on);
+      if (slot.allowed) return;
+      ids.delete(slot.port);
+      if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
+      if (close) slot.port.close();
+    },
+  };
+}

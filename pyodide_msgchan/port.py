@@ -1,0 +1,355 @@
+"""The port: one end of a channel, for sending, receiving, requesting and passing on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+from ._browser import bridge, is_js_proxy
+from ._endpoint import BrowserEndpoint, adopt, use_wrapper
+from ._receiver import Listener, MessageEvent, Receiver
+from ._types import Endpoint
+from ._waiter import Waiter
+from .errors import (
+    DataCloneError,
+    PeerClosedError,
+    PeerLostError,
+    PortClosedError,
+    PortDetachedError,
+    PortStateError,
+)
+
+__all__ = ["Listener", "MessageEvent", "MessagePort", "Transfer", "check_transfer", "link"]
+
+REPLY_GRACE = 0.25
+"""Seconds that an answer may still take after the port of its request was closed by the peer."""
+
+_awaited: set[MessagePort] = set()
+
+
+class MessagePort(Receiver):
+    """One end of a channel (HTML standard, 9.4.4 "Message ports").
+
+    A port takes nothing out of the browser's queue before somebody asks: the first `receive`,
+    iteration, listener or `start()`. It is read by tasks (`receive`, ``async for``) or by
+    listeners (`on_message`), not by both at once.
+
+    On a bare port whose other end left this page nobody can tell whether that end still exists:
+    no browser fires a ``close`` event. A `receive` there may wait for ever; use
+    `asyncio.timeout`, or a `Connection`, which knows. Two ends in one interpreter end together.
+
+    Args:
+        js_port: a native JavaScript MessagePort to adopt. Adopting it again gives the same object.
+        stack_switching: enter Python so that woken tasks may call `run_sync`, where the browser
+            can (15-40 µs a message); False for the plain, faster call.
+
+    Raises:
+        TypeError: `js_port` is no native port.
+        NotInBrowserError: there is no JavaScript here.
+    """
+
+    def __new__(cls, js_port: Any, *, stack_switching: bool = True) -> Self:
+        """Give the wrapper of a native port: the one it has, or a new one."""
+        return cls._of(adopt(js_port, stack_switching=stack_switching))
+
+    def __init__(self, js_port: Any = None, *, stack_switching: bool = True) -> None:
+        """Leave everything as `__new__` made it: the port may be in use already."""
+
+    @classmethod
+    def _of(cls, endpoint: Endpoint) -> Self:
+        owner = endpoint.owner
+        known = None if owner is None else owner()
+        if known is not None:
+            return known  # type: ignore[no-any-return]
+        self = super().__new__(cls)
+        Receiver.__init__(self, endpoint)
+        endpoint.owner = weakref.ref(self)
+        self._sent = 0
+        self._expected: int | None = None
+        self._lost = False
+        self._partner: weakref.ref[MessagePort] | None = None
+        self._requests: set[MessagePort] = set()
+        self._closers: list[Waiter] = []
+        return self
+
+    @property
+    def js(self) -> Any:
+        """The native port. Messages that JavaScript posts on it are counted as this port's own.
+
+        Raises:
+            PortStateError: the port was closed or transferred.
+        """
+        if self._end is not None:
+            raise self._end()
+        return self._endpoint.js
+
+    # Sending
+
+    def post_message(self, message: Any, *, transfer: Sequence[Any] = ()) -> None:
+        """Send a message; never waits.
+
+        Args:
+            message: any value of the table in the README. Buffers are copied out of Python's
+                memory once, and that copy is moved; the Python object stays usable.
+            transfer: ports, and JavaScript objects to move instead of copying them. A port that
+                is also part of the message arrives there.
+
+        Raises:
+            DataCloneError: something in it can't be sent; the error says where. Nothing was moved.
+            PortClosedError: this side closed the port.
+            PeerClosedError: the other side did.
+            PortDetachedError: this port, or one in the list, was transferred before.
+            PortStateError: a port in the list holds messages that nobody took.
+        """
+        if self._end is not None:
+            raise self._end()
+        if self._expected is not None:
+            raise self._gone()
+        if transfer:
+            moved = check_transfer(transfer, self)
+            self._endpoint.post(message, moved)
+            moved.done()
+        else:
+            self._endpoint.post(message, None)
+        self._sent += 1
+
+    async def request(self, message: Any, *, transfer: Sequence[Any] = ()) -> Any:
+        """Send a message with a private channel for one answer, and wait for it.
+
+        The other side answers with ``event.reply(value)``; JavaScript posts on the last port of
+        the event. Cancelling gives the answer up: it goes nowhere, quietly.
+
+        Raises:
+            PortClosedError: this side closed the port meanwhile.
+            PeerClosedError: the other side did, without an answer.
+            DataCloneError, PortStateError: as `post_message`.
+        """
+        ours, theirs = (MessagePort._of(endpoint) for endpoint in self._endpoint.pair())
+        try:
+            self.post_message(message, transfer=[*transfer, theirs])
+        except BaseException:
+            theirs.close()
+            ours.close()
+            raise
+        self._requests.add(ours)
+        try:
+            return await ours.receive()
+        finally:
+            self._requests.discard(ours)
+            ours.close()
+
+    # The end
+
+    def start(self) -> None:
+        """Take messages out of the browser's queue from now on, and keep them until asked for."""
+        if self._end is not None:
+            raise self._end()
+        self._endpoint.start()
+
+    def close(self) -> None:
+        """End the channel from this side, at once. Doing it twice is no error.
+
+        Messages that nobody took are dropped; iteration ends, whoever waits gets PortClosedError.
+        What was sent before is delivered, with one exception: if the other end of a bare channel
+        is being transferred at this moment, Firefox loses it. A `Connection` waits for that.
+        """
+        if self._end is not None:
+            return
+        partner, sent = self._partner and self._partner(), self._sent + self._endpoint.foreign()
+        self._conclude(PortClosedError, drop=True)
+        self._endpoint.close()
+        if partner is not None:
+            partner._peer_ended(sent, lost=False)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more: closed by either side, or transferred."""
+        return self._end is not None or self._expected is not None
+
+    async def wait_closed(self) -> None:
+        """Wait until the port is closed by either side, or transferred."""
+        if self.closed:
+            return
+        waiter = Waiter(asyncio.get_running_loop())
+        self._closers.append(waiter)
+        _awaited.add(self)
+        try:
+            await waiter
+        finally:
+            if waiter in self._closers:
+                self._closers.remove(waiter)
+            if not self._closers:
+                _awaited.discard(self)
+
+    async def __aenter__(self) -> Self:
+        """Enter with the port itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Warn of a port that nobody closed, and let go of the native one."""
+        if getattr(self, "_end", self) is not None:
+            return
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        with contextlib.suppress(Exception):  # the interpreter may be on its way out
+            partner = self._partner and self._partner()
+            if not self._endpoint.private:
+                self._endpoint.release()
+                return
+            self._endpoint.close()
+            if partner is not None:
+                partner._peer_ended(self._sent, lost=True)
+
+    def __repr__(self) -> str:
+        """Say in which state it is."""
+        if self._end is not None:
+            state = {PortDetachedError: "transferred", PortClosedError: "closed"}.get(self._end, "ended")  # type: ignore[call-overload]
+        else:
+            state = "open" if self._expected is None else "peer gone"
+        return f"<MessagePort {state}{f', {len(self._buffer)} buffered' if self._buffer else ''}>"
+
+    def _gone(self) -> PortStateError:
+        return PeerLostError() if self._lost else PeerClosedError()
+
+    def _conclude(self, end: Callable[[], PortStateError], *, drop: bool) -> None:
+        """Be over on this side: everybody who waits for anything learns of it."""
+        self._finish(end, drop=drop)
+        for waiter in self._closers:
+            if not waiter.done():
+                waiter.wake_soon()
+        for port in tuple(self._requests):
+            port._conclude(end, drop=False)
+            port._endpoint.close()
+
+    def _peer_ended(self, sent: int, *, lost: bool) -> None:
+        """Note that the other end is gone, having sent so many; they are delivered first."""
+        if self._end is not None or self._expected is not None:
+            return
+        self._expected, self._lost = sent, lost
+        for waiter in self._closers:
+            if not waiter.done():
+                waiter.wake_soon()
+        self._check_end()
+
+    def _check_end(self) -> None:
+        if self._end is not None or self._expected is None or self._taken < self._expected:
+            return
+        self._keep_events()
+        requests, self._requests = self._requests, set()
+        self._conclude(self._gone, drop=False)
+        self._endpoint.close()
+        if requests:  # an answer may have been sent before the end, on its own channel
+            self._requests = requests
+            asyncio.get_event_loop().call_later(REPLY_GRACE, self._give_up_requests)
+
+    def _give_up_requests(self) -> None:
+        for port in tuple(self._requests):
+            if port._end is None:
+                port._conclude(self._gone, drop=False)
+                port._endpoint.close()
+
+    def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
+        super()._store(messages, events)
+        if self._expected is not None:
+            self._check_end()
+
+    def _heed(self, notices: Sequence[Any]) -> None:
+        super()._heed(notices)
+        if any(notice.kind == "close" for notice in notices):
+            asyncio.get_event_loop().call_soon(self._closed_natively)
+
+    def _closed_natively(self) -> None:
+        """Believe the browser's own `close` event, should it ever come: all was delivered before."""
+        self._peer_ended(self._taken, lost=False)
+
+    def _detach(self) -> None:
+        """Be over here, since the native port lives on elsewhere."""
+        partner = self._partner and self._partner()
+        if partner is not None:
+            partner._partner = None
+        self._conclude(PortDetachedError, drop=True)
+        self._endpoint.release()
+
+
+class Transfer:
+    """A checked transfer list."""
+
+    def __init__(self, items: list[Any], wrappers: dict[int, MessagePort]) -> None:
+        self.items = items
+        self.wrappers = wrappers
+
+    def done(self) -> None:
+        """The message is on its way: its ports are used up here."""
+        for port in self.wrappers.values():
+            port._detach()
+
+
+def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -> Transfer:
+    """Look at everything in a transfer list before anything is moved.
+
+    Raises:
+        DataCloneError: something that can't be moved, twice in the list, the port that it is sent
+            through, or that port's own partner.
+        PortStateError: a port that is closed, transferred, holds messages, or is being listened
+            to in this very moment.
+    """
+    items: list[Any] = []
+    wrappers: dict[int, MessagePort] = {}
+    partner = sender and sender._partner and sender._partner()
+    for i, item in enumerate(transfer):
+        path = f"transfer[{i}]"
+        if is_js_proxy(item):
+            tag = bridge().tag(item)
+            port = MessagePort(item) if tag == "MessagePort" else None
+        else:
+            port = item
+            if not isinstance(port, MessagePort) or hasattr(port, "peer"):
+                raise DataCloneError(_immovable(item), path)
+        if port is None:
+            items.append(item)
+            continue
+        if id(port) in wrappers:
+            raise DataCloneError("the port is in the list twice", path)
+        if port is sender:
+            raise DataCloneError("a port can't be sent through itself", path)
+        if partner is not None and port is partner:
+            raise DataCloneError("a port can't be sent through its own partner", path)
+        if port._end is not None:
+            raise port._end()
+        if port.buffered:
+            raise PortStateError(
+                f"{path} holds {port.buffered} received messages that nobody took; take_buffered() gives them"
+            )
+        if port._dispatching:
+            raise PortStateError(f"{path} can't be moved by its own listener; do it in a later turn")
+        wrappers[id(port)] = port
+        items.append(port)
+    return Transfer(items, wrappers)
+
+
+def _immovable(item: object) -> str:
+    name = type(item).__name__
+    if isinstance(item, MessagePort):
+        return "a Connection can't be transferred; send a port through it"
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        return f"{name} need no transfer: buffers are copied once, and the copy is moved"
+    return f"a {name} can't be transferred, only ports and JavaScript's transferable objects can"
+
+
+def link(first: MessagePort, second: MessagePort) -> None:
+    """Let two ports know that they are the ends of one channel in this interpreter."""
+    first._partner, second._partner = weakref.ref(second), weakref.ref(first)
+
+
+def _wrap(endpoint: BrowserEndpoint) -> MessagePort:
+    return MessagePort._of(endpoint)
+
+
+use_wrapper(_wrap)
