@@ -1,3 +1,54 @@
-"""How to write a test."""
+"""How to write and run tests here.
+
+Running: `./build.sh test` runs everything; `./build.sh test --browser firefox -k reload` a part.
+After one `./build.sh` the quick way is `build/venv/bin/pytest tests/browser -k reload --browser
+chrome`: wheel, distributions and site are rebuilt first if a source changed. `--browser` takes
+`chrome`, `firefox`, `node` (Pyodide tests only) or `webkit` (page tests only), also several times;
+without it Pyodide tests run in the first three and page tests in Chrome and Firefox.
+
+Host tests, `tests/host`: plain pytest on the source tree; `async def` tests run by themselves.
+
+Pyodide tests, `tests/browser`: the function runs inside Pyodide, in each runtime.
+
+    from pytest_pyodide import run_in_pyodide
+
+    @run_in_pyodide
+    async def test_something(selenium):
+        from pyodide_msgchan import MessageChannel   # imports go inside; the wheel is installed
+        ...                                          # plain asserts, `await` where needed
+
+- More parameters (fixtures, `parametrize`) arrive pickled. Module globals do not: import inside.
+- `pytest`, `hypothesis` and `tblib` can be imported in there too (`@run_in_pyodide(packages=
+  ["hypothesis"])` loads the second one).
+- All modules of a session share one interpreter per runtime; after a failure it boots anew.
+  `selenium_standalone` instead of `selenium` boots one for the test alone (5 s);
+  `selenium_worker` runs in a worker of Chrome or Firefox.
+- Python proxies and references to JavaScript objects are counted around each test, and one that
+  leaves more behind fails. `@pytest.mark.may_leak("reason")` lets it; `no_leaks(selenium)` from
+  `tools.pytest_runtimes` is the same check as a context manager.
+- A script may take 20 s; `@pytest.mark.driver_timeout(60)` gives it more. No test may take more
+  than 180 s; `@pytest.mark.timeout(600)` gives it more.
+- The fixture `pages` (below) can be asked for on the host side, for addresses to pass in.
+
+Page tests, `tests/browser` and `tests/interop`: the host drives a real page.
+
+    from tools.pages import run_async, wait_state
+
+    def test_something(driver, pages, open_page):
+        assert open_page("check.html") == "done"     # waits for <body data-state="done|failed">
+        driver.get(pages.url("pages/host.html", other=False, frame=pages.url("x", other=True)))
+        assert wait_state(driver, timeout=30) == "done"
+        assert run_async(driver, "return await thing(arguments[0])", 42) == 43
+
+- `driver`: selenium's driver with one blank window, in each browser; further windows are closed
+  after the test. `browser` is its name. `@pytest.mark.webkit` adds WebKit where it is installed.
+- `pages`: `.origin` and `.other_origin` (127.0.0.1 and localhost: different sites) serve the same
+  files; `.url(path, other=, headers=, delay=, **query)` asks for response headers (a policy) or for
+  a late answer. Paths: `/` the built site with `/pyodide/`, `/msgchan.mjs`, `/vendor/comlink.mjs`;
+  `/pages/` is tests/pages; `/test-pyodide/` Pyodide with pytest and hypothesis;
+  `/pyodide-0.29/` the older Pyodide; `/node_modules/`. Each Pyodide finds the wheel by
+  `loadPackage("pyodide-msgchan")`.
+- A page that failed leaves its picture in build/screenshots and, in Chrome, its console in the report.
+"""
 
 pytest_plugins = ["tools.pytest_runtimes", "tools.pytest_pages"]

@@ -2,6 +2,7 @@
 
 import pytest
 from pytest_pyodide import run_in_pyodide
+from tools.pytest_runtimes import no_leaks
 
 
 @run_in_pyodide
@@ -38,19 +39,15 @@ async def test_message_crosses_a_native_channel(selenium):
     assert messages == [[1, "two", {"three": [3, {"four": []}]}]]
 
 
-@pytest.mark.xfail(reason="a test that leaks must fail", raises=pytest.fail.Exception)
 @run_in_pyodide
+def leak(selenium):
+    from js import globalThis
+    from pyodide.ffi import create_proxy
+
+    globalThis.leaked = create_proxy(lambda: None)
+
+
+@pytest.mark.may_leak("shows that leaks are seen")
 def test_leak_is_seen(selenium):
-    from js import globalThis
-    from pyodide.ffi import create_proxy
-
-    globalThis.leaked = create_proxy(lambda: None)
-
-
-@pytest.mark.may_leak("shows that the mark works")
-@run_in_pyodide
-def test_leak_is_forgiven(selenium):
-    from js import globalThis
-    from pyodide.ffi import create_proxy
-
-    globalThis.leaked = create_proxy(lambda: None)
+    with pytest.raises(pytest.fail.Exception, match="leaked 1 Python proxies"), no_leaks(selenium):
+        leak(selenium)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import override
+from typing import Any, override
 
 from selenium import webdriver
 from selenium.common import WebDriverException
@@ -200,7 +200,8 @@ def start(browser: str) -> WebDriver:
     driver = {"chrome": _start_chrome, "firefox": _start_firefox, "webkit": _start_webkit}[
         browser
     ]()
-    driver.command_executor.client_config.timeout = COMMAND_TIMEOUT
+    executor: Any = driver.command_executor
+    executor.client_config.timeout = COMMAND_TIMEOUT
     return driver
 
 

@@ -56,8 +56,8 @@ def _build_wheel() -> None:
     def work() -> None:
         fresh = BUILD / "wheel"
         shutil.rmtree(fresh, ignore_errors=True)
-        words = ["--wheel", "--no-isolation", "--outdir", fresh, ROOT]
-        run([sys.executable, "-P", "-m", "build", *words], quiet=True)
+        build = [sys.executable, "-P", "-m", "build", "--wheel", "--no-isolation"]
+        run([*build, "--outdir", fresh, ROOT], quiet=True)
         DIST.mkdir(exist_ok=True)
         for old in DIST.glob("*.whl"):
             old.unlink()
@@ -78,12 +78,14 @@ def _distribution(
     def work() -> None:
         say(f"Making build/{target.name}")
         lock = BUILD / f"{target.name}.lock.json"
-        command = [Path(sys.executable).with_name("pyodide"), "lockfile", "add-wheels"]
+        pyodide = Path(sys.executable).with_name("pyodide")
+        add_wheels: list[str | Path] = [pyodide, "lockfile", "add-wheels", "--base-path", ROOT]
         # The wheels' hashes and dependencies replace those of the packages in Pyodide's own lock.
-        lock_words = ["--input", source / _LOCK, "--output", lock, "--base-path", ROOT]
-        run([*command, *lock_words, *wheels], quiet=True)
+        run([*add_wheels, "--input", source / _LOCK, "--output", lock, *wheels], quiet=True)
         _relative_addresses(lock)
-        files = {path.name: path for path in [*source.iterdir(), *wheels, *more_files] if path.is_file()}
+        files = {
+            path.name: path for path in [*source.iterdir(), *wheels, *more_files] if path.is_file()
+        }
         mirror({**files, _LOCK: lock}, target)
 
     once(target.name, [NODE_LOCK, Path(__file__), *wheels], [target / _LOCK], work)

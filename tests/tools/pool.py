@@ -71,7 +71,14 @@ def _start_display() -> Callable[[], None]:
     """Start an X server without a screen and name it in DISPLAY."""
     read_end, write_end = os.pipe()
     server = subprocess.Popen(
-        [shutil.which("Xvfb") or "Xvfb", "-displayfd", str(write_end), "-screen", "0", "1280x1024x24"],
+        [
+            shutil.which("Xvfb") or "Xvfb",
+            "-displayfd",
+            str(write_end),
+            "-screen",
+            "0",
+            "1280x1024x24",
+        ],
         pass_fds=[write_end],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

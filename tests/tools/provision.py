@@ -22,7 +22,9 @@ BROWSER_PACKAGES = (
 )
 WHEELS = BUILD / "wheels"
 FALLBACK_GECKODRIVER = BUILD / "drivers" / "geckodriver"
-_HELIUM = "helium==3.2.6 --hash=sha256:46d009a4e5d960ec0064bcfbf41383a3279a129acd7f0f7d57393a497c63406d"
+_HELIUM = (
+    "helium==3.2.6 --hash=sha256:46d009a4e5d960ec0064bcfbf41383a3279a129acd7f0f7d57393a497c63406d"
+)
 
 
 def npm_modules() -> None:

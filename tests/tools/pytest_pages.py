@@ -10,8 +10,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError
 
 from tools.browsers import webkit_is_there
-from tools.bundle import SITE
-from tools.common import BUILD
+from tools.common import BUILD, SITE
 from tools.pages import wait_state
 from tools.pool import BrowserPool, end, reset
 from tools.pytest_runtimes import MOUNTS, PAGE_BROWSERS, chosen

@@ -1,8 +1,8 @@
 """Pytest plugin: which browsers run, and `@run_in_pyodide` in each of them with leak checks."""
 
 import contextlib
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, Literal
 
 import pytest
 from pytest_pyodide.config import get_global_config
@@ -12,12 +12,12 @@ from pytest_pyodide.runner import NodeRunner, SeleniumChromeRunner, SeleniumFire
 from pytest_pyodide.utils import parse_driver_timeout
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tools.bundle import OLD_DISTRIBUTION, SITE, TEST_DISTRIBUTION
-from tools.common import NODE_MODULES, ROOT
+from tools.bundle import OLD_DISTRIBUTION, TEST_DISTRIBUTION
+from tools.common import NODE_MODULES, ROOT, SITE
 from tools.pool import BrowserPool
-from tools.server import Origins, serving
+from tools.server import serving
 
-RUNTIMES = ("chrome", "firefox", "node")
+RUNTIMES: tuple[Literal["chrome", "firefox", "node"], ...] = ("chrome", "firefox", "node")
 PAGE_BROWSERS = ("chrome", "firefox", "webkit")
 
 #: Where tests find files, whichever folder the server shows at its root.
@@ -50,9 +50,34 @@ let pyodide = await loadPyodide({
     fullStdLib: false, jsglobals: self, packages: ["pyodide-msgchan", "pytest", "tblib"],
 });
 """
-# Done once, so that no test is charged for what a first import or call keeps.
+# Done once, so that no test is charged for what a first import or a first call keeps for good.
 _WARM_UP = """
-const code = "import asyncio, gc, js, pytest, tblib, pyodide_msgchan";
+const code = `
+import asyncio, gc, js, pytest, tblib, pyodide_msgchan
+from pyodide.code import run_js
+from pyodide.ffi import JsException, create_once_callable, create_proxy, to_js
+
+async def warm_up():
+    channel = js.MessageChannel.new()
+    arrived = asyncio.Event()
+    listener = create_proxy(lambda event: (event.data.to_py(), arrived.set()))
+    channel.port2.onmessage = listener
+    channel.port1.postMessage(to_js({"list": [1, "two", 3.0, None, b"5"]}))
+    await arrived.wait()
+    channel.port2.onmessage = None
+    listener.destroy()
+    channel.port1.close()
+    channel.port2.close()
+    await run_js("(async () => 1)()")
+    run_js("f => f()")(create_once_callable(lambda: 1))
+    try:
+        run_js("null.x")
+    except JsException:
+        pass
+
+await warm_up()
+del warm_up
+`;
 await pyodide.loadPackagesFromImports(code);
 await pyodide.runPythonAsync(code);
 """
@@ -71,7 +96,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def chosen(config: pytest.Config, known: tuple[str, ...], default: tuple[str, ...]) -> list[str]:
+def chosen(config: pytest.Config, known: Sequence[str], default: Sequence[str]) -> list[str]:
     """The browsers to run in, of those that make sense here."""
     asked = config.getoption("browser")
     return [name for name in known if name in (asked or default)]
@@ -88,32 +113,38 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.set_initialize_script(_WARM_UP)
     for runtime in RUNTIMES:
         settings.set_load_pyodide_script(runtime, _LOAD)
-    for runner in (SeleniumChromeRunner, SeleniumFirefoxRunner):
-        _drive_with_pool(runner, config.stash[_pool])
-    NodeRunner.quit = lambda self: self.p.close(force=True)
-    for runner in (NodeRunner, SeleniumChromeRunner, SeleniumFirefoxRunner):
-        runner.script_timeout = _BOOT_TIMEOUT
+    _adapt_runners(config.stash[_pool])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_pool].close()
 
 
-def _drive_with_pool(runner: Any, pool: BrowserPool) -> None:
-    def get_driver(self: Any, jspi: bool = False) -> WebDriver:  # noqa: FBT002 - their signature
-        del jspi  # today's browsers have it anyway
-        return pool.take(self.browser)
+def _adapt_runners(pool: BrowserPool) -> None:
+    """Make pytest-pyodide's runners use our browsers, and end a Node that hangs."""
 
-    runner.get_driver = get_driver
-    runner.quit = lambda self: pool.give_back(self.browser, self.driver)
+    def get_driver(runner: Any, jspi: object = None) -> WebDriver:
+        del jspi  # today's browsers have it anyway
+        return pool.take(runner.browser)
+
+    def give_back(runner: Any) -> None:
+        pool.give_back(runner.browser, runner.driver)
+
+    browsers: tuple[Any, ...] = (SeleniumChromeRunner, SeleniumFirefoxRunner)
+    node: Any = NodeRunner
+    for runner in browsers:
+        runner.get_driver, runner.quit = get_driver, give_back
+    node.quit = lambda runner: runner.p.close(force=True)
+    for runner in (node, *browsers):
+        runner.script_timeout = _BOOT_TIMEOUT
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     # pytest-pyodide keeps a set, whose order differs from run to run.
     del session
-    wanted = pytest_wrapper.pyodide_runtimes
-    pytest_wrapper.pyodide_runtimes = [name for name in RUNTIMES if name in wanted]
+    settings: Any = pytest_wrapper
+    settings.pyodide_runtimes = [name for name in RUNTIMES if name in settings.pyodide_runtimes]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -195,31 +226,40 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
     A test that leaks fails here, in the call: pytest counts what a fixture raises as an error.
     """
-    names = item.fixturenames if isinstance(item, pytest.Function) else []
-    name = next((name for name in names if name in _LEAK_CHECKED), None)
-    runner = item.funcargs[name] if isinstance(item, pytest.Function) and name else None
+    if not isinstance(item, pytest.Function):
+        return (yield)
+    runner: Any = next(filter(None, map(item.funcargs.get, _LEAK_CHECKED)), None)
     mark = item.get_closest_marker("may_leak")
     if mark is not None and not mark.args:
         pytest.fail("may_leak needs a reason")
     if runner is None or mark is not None or not runner.pyodide_loaded:
         return (yield)
+    with no_leaks(runner):
+        return (yield)
 
+
+@contextlib.contextmanager
+def no_leaks(runner: Any) -> Iterator[None]:
+    """Fail if Pyodide holds more proxies, or more JavaScript objects, after the block than before.
+
+    A block that raises is not checked: its traceback holds on to things.
+    """
     runner.run_js("pyodide._module.enable_pyproxy_allocation_tracing()")
     before = _count(runner)
     try:
-        result = yield
+        yield
+        after = _count(runner)
     finally:
         with contextlib.suppress(Exception):
             runner.run_js("pyodide._module.disable_pyproxy_allocation_tracing()")
-    after = _count(runner)
-    if after["proxies"] > before["proxies"] or after["references"] > before["references"]:
+    proxies, references = (after[key] - before[key] for key in ("proxies", "references"))
+    if proxies > 0 or references > 0:
         made = "\n\n".join(after["made"])
         pytest.fail(
-            f"leaked {after['proxies'] - before['proxies']} Python proxies and "
-            f"{after['references'] - before['references']} references to JavaScript objects\n{made}",
+            f"leaked {proxies} Python proxies and {references} references to JavaScript objects;"
+            f" the last proxies were made here:\n{made}",
             pytrace=False,
         )
-    return result
 
 
 #: Fixtures of pytest-pyodide that are a Pyodide to count in.

@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar, override
+from typing import Any, override
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 #: `127.0.0.1` and `localhost` are different sites to a browser: real cross-site frames.
@@ -29,7 +28,7 @@ class Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Headers and body are two writes: Nagle would hold the second back for 40 ms.
     disable_nagle_algorithm = True
-    extensions_map: ClassVar[dict[str, str]] = {
+    extensions_map = {  # noqa: RUF012 - the base class makes it no ClassVar
         **SimpleHTTPRequestHandler.extensions_map,
         ".html": "text/html; charset=utf-8",
         ".js": "text/javascript; charset=utf-8",
