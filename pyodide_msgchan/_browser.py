@@ -23,6 +23,7 @@ __all__ = [
     "is_null",
     "js_error_of",
     "leave",
+    "stepping",
     "to_js_bytes",
     "to_js_list",
     "unpack",
@@ -34,10 +35,13 @@ MAX_DEPTH: Final = 500
 SHARED_BYTES: Final = 1 << 16
 """Size of the memory through which streams cross; larger ones are copied in a call of their own."""
 
-type Arrival = Callable[[list[Any], Any], bool]
+type Arrival = Callable[[list[Any], Any], None]
 
 holding: Final[dict[int, Arrival]] = {}
 """Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
+
+stepping: Final[dict[int, Callable[[], bool]]] = {}
+"""What is to run once the arrival for an id is stored: a task's step, or listeners."""
 
 
 def in_browser() -> bool:
@@ -53,7 +57,7 @@ class Bridge:
 
         self.memory = bytearray(SHARED_BYTES)
         self.window = memoryview(self.memory)
-        native = _load()(create_proxy(_deliver), create_proxy(self.memory), MAX_DEPTH)
+        native = _load()(create_proxy(_deliver), create_proxy(_step), create_proxy(self.memory), MAX_DEPTH)
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
         self.listen_window: Callable[[Any, Any, bool], int] = native.window
@@ -123,19 +127,32 @@ def unpack(packed: Any) -> tuple[list[Any], Any]:
     return loads(data, buffers=() if side is None else tuple(side)), events
 
 
-def _deliver(port: int, size: int, extra: Any = None) -> bool:
-    """Hand over what arrived; called by JavaScript, at the top of the browser's loop.
+def _deliver(port: int, size: int, now: bool, extra: Any = None) -> int:
+    """Store what arrived; called by JavaScript, at the top of the browser's loop.
 
-    Returns whether all of it was taken.
+    Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
     """
+    try:
+        holding.pop(port)(*unpack(size if extra is None else extra))
+    except Exception as error:
+        asyncio.get_event_loop().call_exception_handler(
+            {"message": "a message could not be handed over", "exception": error}
+        )
+    if port not in stepping:
+        return 0
+    return 2 * _step(port) if now else 1
+
+
+def _step(port: int) -> bool:
+    """Wake who waits for what was stored, as the last act of this call; says if all was taken."""
     loop = enter()
     try:
-        return holding.pop(port)(*unpack(size if extra is None else extra))
+        return stepping.pop(port, bool)()
     except (SystemExit, KeyboardInterrupt) as error:
         leave(loop, error)
     except Exception as error:
         loop.call_exception_handler({"message": "a message could not be handed over", "exception": error})
-    return True
+    return False
 
 
 def enter() -> asyncio.AbstractEventLoop:

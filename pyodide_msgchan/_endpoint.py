@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._browser import bridge, holding, is_js_proxy, to_js_list, unpack
+from ._browser import bridge, holding, is_js_proxy, stepping, to_js_list, unpack
 from ._clone import encode, find_unclonable
 from ._types import Batch, Moved
 from .errors import DataCloneError
@@ -111,8 +111,6 @@ class BrowserEndpoint:
         return bridge().queued(self._number)
 
     def event(self, native: Any, index: int) -> BrowserEvent:
-        if isinstance(native, BrowserEvent):
-            return native
         return BrowserEvent(bridge().event(self._number, index) if native is None else native)
 
     def foreign(self) -> int:
@@ -129,11 +127,15 @@ class BrowserEndpoint:
 
     def _drop(self, *, close: bool) -> None:
         holding.pop(self._number, None)
+        stepping.pop(self._number, None)
         _known.pop(self._number, None)
         bridge().drop(self._number, close)
 
-    def hold(self, arrive: Callable[[list[Any], Any], bool]) -> None:
+    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
         holding[self._number] = arrive
+
+    def step(self, run: Callable[[], bool]) -> None:
+        stepping[self._number] = run
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})

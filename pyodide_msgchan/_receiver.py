@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import Context, copy_context
+from functools import partial
 from time import monotonic
 from typing import Any, Self, final
 
@@ -140,10 +141,9 @@ class Receiver:
         self._endpoint = endpoint
         self._end: Callable[[], PortStateError] | None = None
         self._buffer: deque[Any] = deque()
-        self._events: Sequence[Any] | None = None
+        self._natives: deque[NativeEvent] | None = None
         self._batch = 0
         self._taken = 0
-        self._mode = DATA
         self._waiters: deque[Waiter] = deque()
         self._reserved = 0
         self._listeners: list[Listener] = []
@@ -170,11 +170,13 @@ class Receiver:
             await self._wait()
         elif monotonic() - self._turn > TURN:
             await self._pause()
+        if self._natives:
+            self._natives.popleft()
         return self._buffer.popleft()
 
     async def receive_event(self) -> MessageEvent:
         """Wait for the next message and take it with its event, as `receive` does."""
-        self._mode = EVENT
+        self._use_events()
         if not self._buffer or self._waiters:
             await self._wait()
         elif monotonic() - self._turn > TURN:
@@ -207,9 +209,11 @@ class Receiver:
         These stand in the way of a transfer. Messages still in the browser's own queue stay there.
         """
         if self._end is None:
-            while self._endpoint.queued() and (batch := self._endpoint.want(self._mode)):
+            while self._endpoint.queued() and (batch := self._endpoint.want(DATA if self._natives is None else EVENT)):
                 self._store(*batch)
         taken = [self._buffer.pop() for _ in range(len(self._buffer) - self._reserved)]
+        for _ in taken if self._natives else ():
+            self._natives.pop()
         return taken[::-1]
 
     @property
@@ -236,7 +240,7 @@ class Receiver:
         if self._waiters:
             raise PortStateError("a task waits for this port's messages; a listener would take them away")
         listener = Listener(self._listeners, callback, self._listener_gone)
-        self._mode = EVENT
+        self._use_events()
         self._listeners.append(listener)
         if len(self._listeners) == 1:
             self._endpoint.hold(self._arrive)
@@ -266,27 +270,34 @@ class Receiver:
 
     # Arrival
 
-    def _arrive(self, messages: list[Any], events: Sequence[Any] | None) -> bool:
-        """Take what the browser brings, and step the first task that waits for it."""
+    def _arrive(self, messages: list[Any], events: Sequence[Any] | None) -> None:
+        """Store what the browser brings, and say what is to run for it."""
         self._store(messages, events)
         if self._listeners:
             self._endpoint.hold(self._arrive)
-            self._dispatch()
+            self._endpoint.step(self._dispatch)
         else:
-            self._serve(now=True)
-        return not self._buffer
+            self._serve(first=True)
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
-        if Notice in map(type, messages):
+        if self._natives is not None or Notice in map(type, messages):
+            natives = [self._endpoint.event(events[i] if events is not None else None, i) for i in range(len(messages))]
             notices = [message for message in messages if type(message) is Notice]
-            kept = [i for i, message in enumerate(messages) if type(message) is not Notice]
-            events = [self._endpoint.event(events[i] if events is not None else None, i) for i in kept]
-            messages = [messages[i] for i in kept]
-            self._heed(notices)
-        self._events = events
-        self._batch = len(messages) + len(self._buffer)
+            if notices:
+                natives = [native for native, message in zip(natives, messages, strict=True) if type(message) is not Notice]
+                messages = [message for message in messages if type(message) is not Notice]
+                self._heed(notices)
+            if self._natives is not None:
+                self._natives.extend(natives)
+        self._batch = len(self._buffer) + len(messages)
         self._buffer.extend(messages)
         self._taken += len(messages)
+
+    def _use_events(self) -> None:
+        """Keep the events of messages from now on, and fetch those of what is buffered."""
+        if self._natives is None:
+            missing = self._batch - len(self._buffer)
+            self._natives = deque(self._endpoint.event(None, i) for i in range(missing, self._batch))
 
     def _heed(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
@@ -298,51 +309,48 @@ class Receiver:
                     asyncio.get_event_loop().call_exception_handler({"message": str(error), "exception": error})
 
     def _pop_event(self) -> MessageEvent:
-        index = self._batch - len(self._buffer)
-        native = None if self._events is None else self._events[index]
-        event = self._endpoint.event(native, index)
-        return MessageEvent(self._buffer.popleft(), event)
+        assert self._natives is not None
+        return MessageEvent(self._buffer.popleft(), self._natives.popleft())
 
-    def _keep_events(self) -> None:
-        """Fetch the events of what is buffered, before the endpoint is let go."""
-        start = self._batch - len(self._buffer)
-        events = self._events
-        self._events = [None] * start + [
-            self._endpoint.event(None if events is None else events[i], i) for i in range(start, self._batch)
-        ]
-
-    def _dispatch(self) -> None:
+    def _dispatch(self) -> bool:
         self._dispatching += 1
         try:
             while self._buffer and self._listeners:
                 call(self._listeners, self._pop_event())
         finally:
             self._dispatching -= 1
+        return not self._buffer
 
-    def _serve(self, *, now: bool = False) -> None:
-        """Reserve what is buffered for those who wait, in their order, and wake them."""
-        first: Waiter | None = None
+    def _serve(self, *, first: bool = False) -> None:
+        """Reserve what is buffered for those who wait, in their order, and wake them.
+
+        Args:
+            first: a native message brought it, so that the first of them can be stepped directly.
+        """
         unserved = False
         for waiter in self._waiters:
-            if waiter.done():
+            if waiter.done() or waiter.served:
                 continue
             if self._reserved == len(self._buffer):
                 unserved = True
                 break
             waiter.served = True
-            if now and self._reserved == 0:
-                first = waiter
+            if first and self._reserved == 0:
+                self._endpoint.step(partial(self._wake, waiter))
             else:
                 waiter.wake_soon()
             self._reserved += 1
         if unserved and self._end is None:
             self._ask()
-        if first is not None:
-            first.wake_now()
+
+    def _wake(self, waiter: Waiter) -> bool:
+        if not waiter.done():
+            waiter.wake_now()
+        return not self._buffer
 
     def _ask(self) -> None:
         """Ask the endpoint for more, since somebody waits."""
-        batch = self._endpoint.want(self._mode)
+        batch = self._endpoint.want(DATA if self._natives is None else EVENT)
         if batch is None:
             self._endpoint.hold(self._arrive)
         else:
@@ -357,7 +365,7 @@ class Receiver:
             if not self._waiters:
                 if self._buffer:
                     return
-                if self._end is None and (batch := self._endpoint.want(self._mode)):
+                if self._end is None and (batch := self._endpoint.want(DATA if self._natives is None else EVENT)):
                     self._store(*batch)
                     if self._buffer:
                         return
@@ -405,6 +413,7 @@ class Receiver:
         self._end = end
         if drop:
             self._buffer.clear()
+            self._natives = None
             self._reserved = 0
         self._listeners.clear()
         for waiter in self._waiters:

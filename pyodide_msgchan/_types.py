@@ -100,5 +100,8 @@ class Endpoint(Protocol):
     def release(self) -> None:
         """Let go of the native port, which lives on elsewhere."""
 
-    def hold(self, arrive: Callable[[list[Any], Any], bool]) -> None:
+    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
         """Say who is told of what arrives; keeps that alive."""
+
+    def step(self, run: Callable[[], bool]) -> None:
+        """Say what is to run once an arrival is stored; it tells whether all was taken."""

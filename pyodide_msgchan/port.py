@@ -241,7 +241,7 @@ class MessagePort(Receiver):
     def _check_end(self) -> None:
         if self._end is not None or self._expected is None or self._taken < self._expected:
             return
-        self._keep_events()
+        self._use_events()
         requests, self._requests = self._requests, set()
         self._conclude(self._gone, drop=False)
         self._endpoint.close()

@@ -5,16 +5,18 @@ import { decode, encode, tag } from "./codec.mjs";
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
 const DATA = 1, LISTEN = 3; // what Python waits for; 2 is one message with its event
+const STEP = 1, TAKEN = 2; // what a delivery left to do: a task to step, or nothing at all
 const TRANSFERABLE = new Set(
   ("ArrayBuffer MessagePort ImageBitmap OffscreenCanvas ReadableStream WritableStream TransformStream " +
     "AudioData VideoFrame RTCDataChannel MediaSourceHandle MediaStreamTrack MIDIAccess").split(" "),
 );
 
 /**
- * deliver(id, n, extra) is Python's callback and `shared` its bytearray that carries the streams:
- * n bytes are in it, or extra is [side, events, large] where something does not fit in there.
+ * deliver(id, n, now, extra) is Python's callback, and `shared` its bytearray that carries the
+ * streams: n bytes are in it, or extra is [side, events, large, n] where more than that is to be
+ * handed over. Unless `now`, step(id) wakes who waits, in a call that may suspend.
  */
-export function createBridge(deliver, shared, limit) {
+export function createBridge(deliver, step, shared, limit) {
   const { postMessage } = MessagePort.prototype;
   const slots = new Map(), ids = new WeakMap();
   const stackSwitching = "Suspending" in WebAssembly;
@@ -72,11 +74,12 @@ export function createBridge(deliver, shared, limit) {
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
     const result = pack(slot, slot.mode);
     if (slot.mode !== LISTEN) slot.mode = 0;
-    const batch = slot.batch;
-    const taken = (all) => { if (all && slot.batch === batch) slot.batch = null; };
-    const args = typeof result === "number" ? [slot.id, result] : [slot.id, 0, result];
-    if (slot.promising) deliver.callPromising(...args).then(taken, reportError);
-    else taken(deliver(...args));
+    const { batch } = slot;
+    const forget = (taken) => { if (taken && slot.batch === batch) slot.batch = null; };
+    const [size, extra] = typeof result === "number" ? [result] : [0, result];
+    const left = deliver(slot.id, size, !slot.promising, extra);
+    if (left === STEP) step.callPromising(slot.id).then(forget, reportError); // which starts in a later microtask
+    else forget(left === TAKEN);
     if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot));
   }
 

@@ -243,7 +243,7 @@ function point(c) { // UTF-8 that lets lone surrogates pass
   if (c < 0x80) out[at++] = c;
   else {
     const more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    out[at++] = ((0xf00 >> more) & 0xff) | (c >> (6 * more));
+    out[at++] = ((0xff00 >> (more + 1)) & 0xff) | (c >> (6 * more));
     for (let k = more - 1; k >= 0; k--) out[at++] = 0x80 | ((c >> (6 * k)) & 0x3f);
   }
 }
