@@ -48,7 +48,8 @@ Page tests, `tests/browser` and `tests/interop`: the host drives a real page.
   `/pages/` is tests/pages; `/test-pyodide/` Pyodide with pytest and hypothesis;
   `/pyodide-0.29/` the older Pyodide; `/node_modules/`. Each Pyodide finds the wheel by
   `loadPackage("pyodide-msgchan")`.
-- A page that failed leaves its picture in build/screenshots and, in Chrome, its console in the report.
+- A page that failed leaves its picture in build/screenshots and, from Chrome, its console in the
+  report.
 """
 
 pytest_plugins = ["tools.pytest_runtimes", "tools.pytest_pages"]
