@@ -23,9 +23,9 @@ Pyodide tests, `tests/browser`: the function runs inside Pyodide, in each runtim
 - All modules of a session share one interpreter per runtime; after a failure it boots anew.
   `selenium_standalone` instead of `selenium` boots one for the test alone (5 s);
   `selenium_worker` runs in a worker of Chrome or Firefox.
-- Python proxies and references to JavaScript objects are counted around each test, and one that
-  leaves more behind fails. `@pytest.mark.may_leak("reason")` lets it; `no_leaks(selenium)` from
-  `tools.pytest_runtimes` is the same check as a context manager.
+- Python proxies and references to JavaScript objects are counted around each test; one that leaves
+  more behind runs once more, and fails if it does so again. `@pytest.mark.may_leak("reason")`
+  lets it; `no_leaks(selenium)` from `tools.pytest_runtimes` is the check as a context manager.
 - A script may take 20 s; `@pytest.mark.driver_timeout(60)` gives it more. No test may take more
   than 180 s; `@pytest.mark.timeout(600)` gives it more.
 - The fixture `pages` (below) can be asked for on the host side, for addresses to pass in.

@@ -2,7 +2,7 @@
 
 import pytest
 from pytest_pyodide import run_in_pyodide
-from tools.pytest_runtimes import no_leaks
+from tools.pytest_runtimes import LeakError, no_leaks
 
 
 @run_in_pyodide
@@ -49,5 +49,14 @@ def leak(selenium):
 
 @pytest.mark.may_leak("shows that leaks are seen")
 def test_leak_is_seen(selenium):
-    with pytest.raises(pytest.fail.Exception, match="leaked 1 Python proxies"), no_leaks(selenium):
+    with pytest.raises(LeakError, match="leaked 1 Python proxies"), no_leaks(selenium):
         leak(selenium)
+
+
+@run_in_pyodide
+def test_what_a_first_import_keeps_is_no_leak(selenium):
+    import pyodide.http
+    from js import fetch
+
+    assert pyodide.http
+    assert fetch
