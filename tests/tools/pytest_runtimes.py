@@ -238,13 +238,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         with no_leaks(runner):
             return (yield)
     except LeakError:
-        # A first import or a first call may keep something once; what leaks, leaks every time.
-        try:
-            with no_leaks(runner):
-                item.runtest()
-        except LeakError as error:
-            pytest.fail(str(error), pytrace=False)
-    return None
+        pass
+    # A first import or a first call may keep something once; what leaks, leaks every time.
+    try:
+        with no_leaks(runner):
+            item.runtest()
+    except LeakError as error:
+        message = str(error)
+    else:
+        return None
+    return pytest.fail(message, pytrace=False)
 
 
 class LeakError(AssertionError):
