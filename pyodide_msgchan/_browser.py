@@ -57,10 +57,12 @@ class Bridge:
 
         self.memory = bytearray(SHARED_BYTES)
         self.window = memoryview(self.memory)
-        native = _load()(create_proxy(_deliver), create_proxy(_step), create_proxy(self.memory), MAX_DEPTH)
+        native = _load()(
+            create_proxy(_deliver), create_proxy(_step), create_proxy(self.memory), MAX_DEPTH
+        )
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
-        self.listen_window: Callable[[Any, Any, bool], int] = native.window
+        self.listen_window: Callable[[Any, Any], int] = native.window
         self.native: Callable[[int], Any] = native.native
         self.tag: Callable[[Any], str] = native.tag
         self.count: Callable[[int], None] = native.count
@@ -97,44 +99,48 @@ def _load() -> Any:
     from pyodide.ffi import JsException
 
     try:
-        from pyodide_msgchan_bridge import createBridge
+        from pyodide_msgchan_bridge import createBridge  # type: ignore[import-not-found]
     except ImportError:
         pass
     else:
         return createBridge
     folder = files(__package__) / "js"
-    codec = (folder / "codec.mjs").read_text("utf-8").replace("\nexport ", "\n")
-    source = (folder / "bridge.mjs").read_text("utf-8").replace("\nexport ", "\n")
-    body = "\n".join(line for line in source.splitlines() if not line.startswith("import "))
+    lines = [
+        line.removeprefix("export ")
+        for name in ("decode.mjs", "encode.mjs", "bridge.mjs")
+        for line in (folder / name).read_text("utf-8").splitlines()
+        if not line.startswith("import ")
+    ]
     try:
-        return run_js(f"(() => {{ {codec}\n{body}\nreturn createBridge; }})()")
+        return run_js("\n".join(["(() => {", *lines, "return createBridge; })()"]))
     except JsException as error:
         if error.name != "EvalError":
             raise
         raise RuntimeError(
-            "this page's Content-Security-Policy forbids 'unsafe-eval'; before the import add to the page: "
+            "this page's Content-Security-Policy forbids 'unsafe-eval'; "
+            "before the import add to the page: "
             'pyodide.registerJsModule("pyodide_msgchan_bridge", await import("./bridge.mjs")) '
-            "(bridge.mjs and codec.mjs lie in the package's folder js)"
+            "(the package's folder js holds it)"
         ) from None
 
 
 def unpack(packed: Any) -> tuple[list[Any], Any]:
     """Give the messages of a batch, and their native events where those were asked for."""
     if type(packed) is int:
-        return loads(bridge().window[:packed]), None
+        return loads(bridge().window[:packed]), None  # noqa: S301 - encode.mjs of this page wrote it
     side, events, large, size = packed
     data = bridge().window[:size] if large is None else large.to_bytes()
-    return loads(data, buffers=() if side is None else tuple(side)), events
+    return loads(data, buffers=() if side is None else tuple(side)), events  # noqa: S301 - as above
 
 
-def _deliver(port: int, size: int, now: bool, extra: Any = None) -> int:
+def _deliver(port: int, size: int, now: bool, extra: Any = None) -> int:  # noqa: FBT001 - JavaScript has no keywords
     """Store what arrived; called by JavaScript, at the top of the browser's loop.
 
     Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
     """
     try:
         holding.pop(port)(*unpack(size if extra is None else extra))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
         asyncio.get_event_loop().call_exception_handler(
             {"message": "a message could not be handed over", "exception": error}
         )
@@ -150,8 +156,10 @@ def _step(port: int) -> bool:
         return stepping.pop(port, bool)()
     except (SystemExit, KeyboardInterrupt) as error:
         leave(loop, error)
-    except Exception as error:
-        loop.call_exception_handler({"message": "a message could not be handed over", "exception": error})
+    except Exception as error:  # noqa: BLE001 - as above
+        loop.call_exception_handler(
+            {"message": "a message could not be handed over", "exception": error}
+        )
     return False
 
 

@@ -1,25 +1,35 @@
-"""Values on their way through structured clone: what may go, in which form, and what comes back."""
+"""Structured clone as Python sees it: what may go, in which form, and what comes back."""
 
 from __future__ import annotations
 
 import datetime as dt
 import enum
-import pickle
-from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
+from collections.abc import Callable, Mapping
 from traceback import format_exception
 from typing import Any, Final, final
 
-from ._browser import MAX_DEPTH, SHARED_BYTES, bridge, is_js_proxy, is_null, js_error_of, to_js_bytes
+from ._browser import MAX_DEPTH
 from .errors import DataCloneError, RemoteError
 
-__all__ = ["Leaf", "Notice", "Stream", "copy", "encode", "register_converter", "walk"]
+__all__ = [
+    "ATOMS",
+    "CONTAINERS",
+    "Leaf",
+    "Notice",
+    "Where",
+    "common_leaf",
+    "copy",
+    "error_parts",
+    "milliseconds",
+    "place",
+    "register_converter",
+    "typed_view",
+    "walk",
+]
 
 ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes, bytearray})
 CONTAINERS: Final = frozenset({list, dict, tuple, set, frozenset})
 SAFE_INT: Final = 2**53 - 1
-IN_BAND: Final = 4096
-"""Bytes: larger typed arrays go beside the stream, so that they are copied once."""
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MILLISECOND: Final = dt.timedelta(milliseconds=1)
@@ -43,11 +53,12 @@ def register_converter[T](kind: type[T], to_clone: Callable[[T], object]) -> Non
         to_clone: called with the object, returns something that can be sent.
 
     Raises:
-        TypeError: `kind` is no class, a type that messages carry already, or `to_clone` can't be called.
+        TypeError: `kind` is no class, a type that messages carry already, or
+            `to_clone` can't be called.
     """
     if not isinstance(kind, type):
         raise TypeError(f"a converter belongs to a class, not to {kind!r}")
-    if kind in ATOMS or kind in CONTAINERS or kind is object:
+    if kind is object or kind in {*ATOMS, *CONTAINERS}:
         raise TypeError(f"{kind.__name__} can't be given a converter: messages carry it as it is")
     if not callable(to_clone):
         raise TypeError(f"a converter is called with the object, and {to_clone!r} can't be called")
@@ -94,7 +105,10 @@ class _Walker:
         if kind not in CONTAINERS and (known := self.other(value, where, depth)) is not self:
             return known
         if depth >= MAX_DEPTH:
-            raise DataCloneError(f"nested deeper than {MAX_DEPTH} levels, the most that every browser takes", place(where))
+            raise DataCloneError(
+                f"nested deeper than {MAX_DEPTH} levels, the most that every browser takes",
+                place(where),
+            )
         depth += 1
         if isinstance(value, dict):
             mapping: dict[Any, Any] = {}
@@ -136,7 +150,9 @@ class _Walker:
 
     def converted(self, value: Any, kind: type, where: Where, depth: int) -> Any:
         if depth >= MAX_DEPTH:
-            raise DataCloneError(f"the converter for {kind.__name__} never comes to an end", place(where))
+            raise DataCloneError(
+                f"the converter for {kind.__name__} never comes to an end", place(where)
+            )
         try:
             plain = _converters[kind](value)
         except Exception as error:
@@ -157,7 +173,9 @@ class _Walker:
         try:
             hash(result)
         except TypeError:
-            raise DataCloneError(f"a {type(key).__name__} can't be a key once it is converted", place(here)) from None
+            raise DataCloneError(
+                f"a {type(key).__name__} can't be a key once it is converted", place(here)
+            ) from None
         return result
 
 
@@ -183,181 +201,13 @@ def _refusal(value: object) -> str:
     return f"{name} objects can't be cloned; register_converter({name}, …) says how to send them"
 
 
-# What Python gives to the bridge -----------------------------------------------------------------
-
-
-@final
-class Stream:
-    """A message on its way to JavaScript: the stream, and what goes beside it."""
-
-    __slots__ = ("chunks", "side", "size")
-
-    def __init__(self, size: int, side: list[Any], chunks: list[Any]) -> None:
-        self.size = size
-        self.side = side
-        self.chunks = chunks
-
-
-class _UnfitError(Exception):
-    """The quick way can't take this message; the careful one can, or knows why not."""
-
-
-class _Sink:
-    """What the pickler writes to: payloads over 64 kB come as they are, uncopied."""
-
-    def __init__(self) -> None:
-        self.chunks: list[Any] = []
-        self.write = self.chunks.append
-
-
-class _Pickler(pickle.Pickler):
-    def __init__(self, sink: _Sink) -> None:
-        super().__init__(sink, 5)
-        self.side: list[Any] = []
-        self.ports: Mapping[int, Any] = {}
-
-    def reducer_override(self, value: Any) -> Any:
-        if value is special:
-            return NotImplemented
-        parts = self.parts(value)
-        if parts is None:
-            raise _UnfitError
-        return special, parts
-
-    def parts(self, value: Any) -> tuple[Any, ...] | None:
-        if id(value) in self.ports:
-            return 0, self.beside(self.ports[id(value)])
-        if is_js_proxy(value):
-            return 0, self.beside(value)
-        if isinstance(value, dt.datetime):
-            return None if value.tzinfo is None else (1, milliseconds(value))
-        if is_null(value):
-            return (2,)
-        if isinstance(value, BaseException):
-            native = js_error_of(value)
-            return (4, error_parts(value)) if native is None else (0, self.beside(native))
-        view = typed_view(value)
-        if view is None:
-            return None
-        if view.nbytes <= IN_BAND:
-            return 3, view.tobytes(), view.format
-        return 5, self.beside(to_js_bytes(view.cast("B"))), view.format
-
-    def beside(self, value: Any) -> int:
-        self.side.append(value)
-        return len(self.side) - 1
-
-
-_sink: _Sink | None = None
-_pickler: _Pickler | None = None
-
-
-def special(*_parts: Any) -> None:
-    """Stand in a stream for what pickle has no word for; js/codec.mjs makes the value."""
-
-
-def encode(message: Any, ports: Mapping[int, Any]) -> Stream:
-    """Write a message for the bridge.
-
-    Args:
-        message: any value of the table in the README.
-        ports: the native port of each port that is transferred with it, by the wrapper's id.
-
-    Raises:
-        DataCloneError: with the path of what can't be sent.
-    """
-    if not _is_plain(message):
-        message = walk(message, _checked(ports))
-    try:
-        return _pickle(message, ports)
-    except _UnfitError:  # something stands in a key, where the quick look does not go
-        return _pickle(walk(message, _checked(ports)), ports)
-
-
-def _pickle(message: Any, ports: Mapping[int, Any]) -> Stream:
-    global _sink, _pickler
-    if _pickler is None or _sink is None:
-        _sink = _Sink()
-        _pickler = _Pickler(_sink)
-    pickler, sink, _pickler = _pickler, _sink, None  # kept only if it comes to its end
-    pickler.ports = ports
-    pickler.dump(message)
-    chunks, side = sink.chunks[:], pickler.side
-    sink.chunks.clear()
-    pickler.clear_memo()
-    if side:
-        pickler.side = []
-    _pickler = pickler
-    if len(chunks) == 1 and len(chunks[0]) <= SHARED_BYTES:
-        size = len(chunks[0])
-        bridge().window[:size] = chunks[0]
-        return Stream(size, side, [])
-    return Stream(0, side, [to_js_bytes(chunk) for chunk in chunks])
-
-
-def _is_plain(message: Any) -> bool:
-    """Say whether a message is of built-in containers and values alone, and not nested deep.
-
-    C functions do the looking. Pickling something deep would overflow the browser's stack, which
-    Python can't notice, and the interpreter would be gone.
-    """
-    level = [message]
-    for _ in range(16):
-        kinds = set(map(type, level))
-        if not kinds <= ATOMS:
-            if not kinds <= ATOMS | CONTAINERS:
-                return False
-        else:
-            return True
-        if len(kinds) > 1:
-            level = [item for item in level if type(item) in CONTAINERS]
-        if dict in kinds:
-            level = list(
-                chain.from_iterable([item.values() if type(item) is dict else item for item in level])
-            )
-        else:
-            level = list(chain.from_iterable(level))
-        if len(level) > 1_000_000:
-            return False
-    return False
-
-
-def _checked(ports: Mapping[int, Any]) -> Leaf:
-    """Give the leaf of the careful way: it lets through what the pickler has words for."""
-
-    def leaf(value: Any, where: Where) -> Any:
-        kind = type(value)
-        if kind in ATOMS or id(value) in ports or is_null(value) or isinstance(value, BaseException):
-            return value
-        if is_js_proxy(value):
-            if bridge().tag(value) == "MessagePort":
-                raise DataCloneError("a port must be in the transfer list too", place(where))
-            return value
-        return common_leaf(value, where)
-
-    return leaf
-
-
-def find_unclonable(message: Any, ports: Mapping[int, Any], moved: Iterable[Any]) -> None:
-    """Raise the DataCloneError that names the JavaScript object which the browser refused, if one is."""
-    listed = list(moved)
-    checked = _checked(ports)
-
-    def leaf(value: Any, where: Where) -> Any:
-        if is_js_proxy(value) and not any(value == item for item in listed):
-            complaint = bridge().clonable(value)
-            if complaint:
-                raise DataCloneError(f"a JavaScript {bridge().tag(value)} can't be cloned: {complaint}", place(where))
-        return checked(value, where)
-
-    walk(message, leaf)
-
-
 def common_leaf(value: Any, where: Where) -> Any:
-    """Check what is neither atom, port nor JavaScript: dates and buffers pass, the rest is refused."""
+    """Check what is no atom, port or JavaScript: dates and buffers pass, nothing else."""
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
-            raise DataCloneError("a naive datetime has no place in time; give it a tzinfo", place(where))
+            raise DataCloneError(
+                "a naive datetime has no place in time; give it a tzinfo", place(where)
+            )
         return value
     if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a NumPy scalar
         return value.item()
@@ -370,7 +220,8 @@ def common_leaf(value: Any, where: Where) -> Any:
 
 
 _FORMATS: Final = {
-    ("b", 1): "b", ("B", 1): "B", ("c", 1): "B", ("h", 2): "h", ("H", 2): "H", ("e", 2): "e", ("f", 4): "f",
+    ("b", 1): "b", ("B", 1): "B", ("c", 1): "B", ("h", 2): "h", ("H", 2): "H",
+    ("e", 2): "e", ("f", 4): "f",
     ("d", 8): "d",
 } | {(code, size): {4: "i", 8: "q"}[size] for code in "ilqn" for size in (4, 8)} | {
     (code, size): {4: "I", 8: "Q"}[size] for code in "ILQN" for size in (4, 8)
@@ -389,13 +240,15 @@ def typed_view(value: Any) -> memoryview | None:
     except (TypeError, BufferError, ValueError):
         return None
     if view.ndim != 1:  # and a NumPy scalar was taken before
-        raise BufferError(f"an array of {view.ndim} dimensions can't be cloned; send it flat, with its shape")
+        raise BufferError(
+            f"an array of {view.ndim} dimensions can't be cloned; send it flat, with its shape"
+        )
     code = view.format.lstrip("@=<")
     if (code, view.itemsize) not in _FORMATS:
         raise BufferError(f"JavaScript has no typed array for elements of format {view.format!r}")
     code = _FORMATS[code, view.itemsize]
     flat = memoryview(view.tobytes()) if not view.c_contiguous or view.format != code else view
-    return flat if flat.format == code else flat.cast("B").cast(code)  # type: ignore[call-overload, no-any-return]
+    return flat if flat.format == code else flat.cast("B").cast(code)  # type: ignore[call-overload]
 
 
 def milliseconds(moment: dt.datetime) -> int:
@@ -404,7 +257,8 @@ def milliseconds(moment: dt.datetime) -> int:
 
 
 _NEAREST: Final = (
-    (TypeError, "TypeError"), (UnicodeError, "URIError"), (ValueError, "RangeError"), (OverflowError, "RangeError"),
+    (TypeError, "TypeError"), (UnicodeError, "URIError"), (ValueError, "RangeError"),
+    (OverflowError, "RangeError"),
     (IndexError, "RangeError"), (SyntaxError, "SyntaxError"), (NameError, "ReferenceError"),
 )  # fmt: skip
 
@@ -417,7 +271,7 @@ def error_parts(error: BaseException) -> tuple[str, str, str]:
     return name, str(error), "".join(format_exception(error))
 
 
-# What the bridge gives to Python: js/codec.mjs writes these names into its streams ---------------
+# What comes back: js/encode.mjs writes these names into its streams ------------------------------
 
 
 @final
@@ -461,7 +315,11 @@ def error_of(name: str, message: str, stack: str) -> RemoteError:
     if builtin is None:
         return RemoteError(name, message, stack)
     if name not in _REMOTE:
-        made = type(f"Remote{builtin.__name__}", (RemoteError, builtin), {"builtin": builtin, "__module__": __name__})
+        made = type(
+            f"Remote{builtin.__name__}",
+            (RemoteError, builtin),
+            {"builtin": builtin, "__module__": __name__},
+        )
         _REMOTE[name] = made
     return _REMOTE[name](name, message, stack)
 
@@ -493,6 +351,10 @@ def copy(message: Any, ports: Mapping[int, Any]) -> Any:
         view = typed_view(value)
         if view is None:
             return leaf(value, where)
-        return view.tobytes() if view.format == "B" else view_of(bytearray(view.tobytes()), view.format)
+        return (
+            view.tobytes()
+            if view.format == "B"
+            else view_of(bytearray(view.tobytes()), view.format)
+        )
 
     return walk(message, leaf)

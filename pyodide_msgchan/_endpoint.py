@@ -7,11 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._browser import bridge, holding, is_js_proxy, stepping, to_js_list, unpack
-from ._clone import encode, find_unclonable
+from ._stream import encode, find_unclonable
 from ._types import Batch, Moved
 from .errors import DataCloneError
 
-__all__ = ["BrowserEndpoint", "BrowserEvent", "adopt", "browser_pair", "port_of", "post_stream", "use_wrapper"]
+__all__ = [
+    "BrowserEndpoint",
+    "BrowserEvent",
+    "adopt",
+    "browser_pair",
+    "port_of",
+    "post_stream",
+    "use_wrapper",
+]
 
 _known: weakref.WeakValueDictionary[int, BrowserEndpoint] = weakref.WeakValueDictionary()
 _wrap: Callable[[BrowserEndpoint], Any]
@@ -19,7 +27,7 @@ _wrap: Callable[[BrowserEndpoint], Any]
 
 def use_wrapper(wrap: Callable[[BrowserEndpoint], Any]) -> None:
     """Say what stands for a native port in Python; the module of ports does, once."""
-    global _wrap
+    global _wrap  # noqa: PLW0603 - set once, from above
     _wrap = wrap
 
 
@@ -166,7 +174,9 @@ class BrowserEvent:
         return str(self.js.lastEventId)
 
 
-def post_stream(send: Callable[..., str | None], target: Sequence[Any], message: Any, moved: Moved | None) -> None:
+def post_stream(
+    send: Callable[..., str | None], target: Sequence[Any], message: Any, moved: Moved | None
+) -> None:
     """Convert a message and send it by a function of the bridge.
 
     Raises:

@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Final, final
 
-__all__ = ["ANY_ORIGIN", "OPAQUE_ORIGIN", "Origin", "SpecialOrigin", "allowed_origins", "target_origin"]
+__all__ = [
+    "ANY_ORIGIN",
+    "OPAQUE_ORIGIN",
+    "Origin",
+    "SpecialOrigin",
+    "allowed_origins",
+    "target_origin",
+]
 
 
 @final
@@ -26,7 +33,7 @@ class SpecialOrigin:
 
 
 ANY_ORIGIN: Final = SpecialOrigin("ANY_ORIGIN", "*")
-"""Every origin. As a target anybody who stands in that window reads the message and gets its ports."""
+"""Every origin. As a target: whoever stands in that window reads the message and gets its ports."""
 
 OPAQUE_ORIGIN: Final = SpecialOrigin("OPAQUE_ORIGIN", "null")
 """Pages without an origin that can be named: sandboxed frames, ``data:`` and ``file:``.
@@ -37,8 +44,11 @@ posted to ``*``, since a browser takes no other word for such a page.
 
 type Origin = str | SpecialOrigin
 
+_LAST_PORT: Final = 65535
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
-_SHAPE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s\\]+)(?::(\d{1,5}))?(/?)")
+_SHAPE: Final = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s\\]+)(?::(\d{1,5}))?(/?)"
+)
 _HOST_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 
 
@@ -59,7 +69,7 @@ def parse(origin: str) -> str:
     host = _host(host, origin)
     if port is None or (number := int(port)) == _DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{host}"
-    if number > 65535:
+    if number > _LAST_PORT:
         raise ValueError(f"{origin!r} is not an origin: a port is at most 65535")
     return f"{scheme}://{host}:{number}"
 
@@ -70,7 +80,9 @@ def _complaint(origin: str) -> str:
         return f"pass {name} if that is what you mean"
     if "://" not in origin:
         return "it needs a scheme and a host, like https://app.example"
-    return "it is a scheme, a host and perhaps a port, like https://app.example:8443, and nothing else"
+    return (
+        "it is a scheme, a host and perhaps a port, like https://app.example:8443, and nothing else"
+    )
 
 
 def _host(host: str, origin: str) -> str:
@@ -83,7 +95,9 @@ def _host(host: str, origin: str) -> str:
         try:
             host = host.encode("idna").decode("ascii")
         except UnicodeError:
-            raise ValueError(f"{origin!r} is not an origin: no such host name can be written") from None
+            raise ValueError(
+                f"{origin!r} is not an origin: no such host name can be written"
+            ) from None
     labels = host.removesuffix(".").split(".")
     if not all(_HOST_LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"{origin!r} is not an origin: {host!r} is not a host name")

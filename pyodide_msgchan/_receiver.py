@@ -1,137 +1,24 @@
-"""Receiving: a buffer that keeps order, whoever waits, and listeners; loses nothing when cancelled."""
+"""Receiving: a buffer that keeps order, and whoever waits or listens; nothing is lost."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextvars import Context, copy_context
 from functools import partial
 from time import monotonic
-from typing import Any, Self, final
+from typing import Any, Self, cast
 
-from ._browser import leave
 from ._clone import Notice
+from ._event import Listener, MessageEvent, call
 from ._types import DATA, EVENT, Endpoint, NativeEvent
 from ._waiter import Waiter
 from .errors import MessageError, PortClosedError, PortStateError
 
-__all__ = ["Listener", "MessageEvent", "Receiver"]
+__all__ = ["Receiver"]
 
 TURN = 0.008
 """Seconds that a task may take from a full buffer before timers and painting get their turn."""
-
-
-class MessageEvent:
-    """A message and the event that brought it (HTML standard, 9.1 "The MessageEvent interface").
-
-    Attributes:
-        data: the message, as Python values.
-    """
-
-    __slots__ = ("_native", "_ports", "data")
-
-    def __init__(self, data: Any, native: NativeEvent) -> None:
-        self.data = data
-        self._native = native
-        self._ports: tuple[Any, ...] | None = None
-
-    @property
-    def ports(self) -> tuple[Any, ...]:
-        """The ports that were transferred with it, in the order of the transfer list."""
-        if self._ports is None:
-            self._ports = self._native.ports
-        return self._ports
-
-    @property
-    def origin(self) -> str:
-        """The sender's origin, for a message between windows; empty on a port."""
-        return self._native.origin
-
-    @property
-    def source(self) -> Any:
-        """The sender's window as a JsProxy, for a message between windows; None on a port."""
-        return self._native.source
-
-    @property
-    def last_event_id(self) -> str:
-        """Empty, except for server-sent events."""
-        return self._native.last_event_id
-
-    @property
-    def js(self) -> Any:
-        """The JavaScript event as a JsProxy; None on a memory channel."""
-        return self._native.js
-
-    def reply(self, value: Any, *, transfer: Sequence[Any] = ()) -> None:
-        """Answer a `request`, once. If the requester is gone nothing happens.
-
-        Raises:
-            PortStateError: the message is no request: no port came with it.
-            PortClosedError: it was answered before.
-            DataCloneError: the value can't be sent; it may be answered again.
-        """
-        if not self.ports:
-            raise PortStateError("this message is no request: it brought no port to answer on")
-        port = self.ports[-1]
-        port.post_message(value, transfer=transfer)
-        port.close()
-
-    def __repr__(self) -> str:
-        """Show the message and what came with it."""
-        more = f", ports={len(self.ports)}" if self.ports else ""
-        return f"<MessageEvent data={self.data!r:.80}{more}>"
-
-
-@final
-class Listener:
-    """A callback on a port, until `cancel()`."""
-
-    __slots__ = ("_callback", "_context", "_owner")
-
-    def __init__(self, owner: list[Listener], callback: Callable[[Any], Any], done: Callable[[], None]) -> None:
-        self._callback = callback
-        self._context: Context = copy_context()
-        self._owner = (owner, done)
-
-    def cancel(self) -> None:
-        """Call it no more. A task that it started goes on. Doing it twice is no error."""
-        owner, done = self._owner
-        if self in owner:
-            owner.remove(self)
-            done()
-
-
-_tasks: set[asyncio.Task[Any]] = set()
-
-
-def call(listeners: Sequence[Listener], value: Any) -> None:
-    """Call each listener in the context it was made in; one that raises never stops the next."""
-    for listener in tuple(listeners):
-        if listener not in listeners:
-            continue  # one before it cancelled it
-        loop = asyncio.get_event_loop()
-        try:
-            result = listener._context.run(listener._callback, value)
-            if asyncio.iscoroutine(result):
-                task = loop.create_task(_guard(result, listener), context=listener._context)
-                _tasks.add(task)
-                task.add_done_callback(_tasks.discard)
-        except (SystemExit, KeyboardInterrupt) as error:
-            leave(loop, error)
-        except Exception as error:
-            _report(loop, listener, error)
-
-
-async def _guard(coroutine: Any, listener: Listener) -> None:
-    try:
-        await coroutine
-    except Exception as error:
-        _report(asyncio.get_running_loop(), listener, error)
-
-
-def _report(loop: asyncio.AbstractEventLoop, listener: Listener, error: Exception) -> None:
-    loop.call_exception_handler({"message": f"the listener {listener._callback!r} failed", "exception": error})
 
 
 class Receiver:
@@ -157,7 +44,7 @@ class Receiver:
         """Wait for the next message and take it.
 
         A message belongs to the task whose `receive` returned. Cancelling this call, or a timeout
-        around it, loses none; cancelling a `gather` around a call that returned may drop its result.
+        around it, loses none; cancelling a `gather` around a call that returned may drop it.
 
         Raises:
             PortStateError: a listener reads this port.
@@ -209,11 +96,14 @@ class Receiver:
         These stand in the way of a transfer. Messages still in the browser's own queue stay there.
         """
         if self._end is None:
-            while self._endpoint.queued() and (batch := self._endpoint.want(DATA if self._natives is None else EVENT)):
+            while self._endpoint.queued() and (
+                batch := self._endpoint.want(DATA if self._natives is None else EVENT)
+            ):
                 self._store(*batch)
         taken = [self._buffer.pop() for _ in range(len(self._buffer) - self._reserved)]
-        for _ in taken if self._natives else ():
-            self._natives.pop()
+        if self._natives is not None:
+            for _ in taken:
+                self._natives.pop()
         return taken[::-1]
 
     @property
@@ -238,7 +128,9 @@ class Receiver:
         if self._end is not None:
             raise self._end()
         if self._waiters:
-            raise PortStateError("a task waits for this port's messages; a listener would take them away")
+            raise PortStateError(
+                "a task waits for this port's messages; a listener would take them away"
+            )
         listener = Listener(self._listeners, callback, self._listener_gone)
         self._use_events()
         self._listeners.append(listener)
@@ -262,7 +154,9 @@ class Receiver:
     @staticmethod
     def _check_callback(callback: Any) -> None:
         if not callable(callback):
-            raise TypeError(f"a listener is called with the event, and {callback!r:.80} can't be called")
+            raise TypeError(
+                f"a listener is called with the event, and {callback!r:.80} can't be called"
+            )
 
     def _listener_gone(self) -> None:
         if not self._listeners and self._end is None:
@@ -281,10 +175,17 @@ class Receiver:
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
         if self._natives is not None or Notice in map(type, messages):
-            natives = [self._endpoint.event(events[i] if events is not None else None, i) for i in range(len(messages))]
+            natives = [
+                self._endpoint.event(events[i] if events is not None else None, i)
+                for i in range(len(messages))
+            ]
             notices = [message for message in messages if type(message) is Notice]
             if notices:
-                natives = [native for native, message in zip(natives, messages, strict=True) if type(message) is not Notice]
+                natives = [
+                    native
+                    for native, message in zip(natives, messages, strict=True)
+                    if type(message) is not Notice
+                ]
                 messages = [message for message in messages if type(message) is not Notice]
                 self._heed(notices)
             if self._natives is not None:
@@ -297,7 +198,9 @@ class Receiver:
         """Keep the events of messages from now on, and fetch those of what is buffered."""
         if self._natives is None:
             missing = self._batch - len(self._buffer)
-            self._natives = deque(self._endpoint.event(None, i) for i in range(missing, self._batch))
+            self._natives = deque(
+                self._endpoint.event(None, i) for i in range(missing, self._batch)
+            )
 
     def _heed(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
@@ -306,11 +209,15 @@ class Receiver:
                 if self._error_listeners:
                     call(self._error_listeners, error)
                 else:
-                    asyncio.get_event_loop().call_exception_handler({"message": str(error), "exception": error})
+                    asyncio.get_event_loop().call_exception_handler(
+                        {"message": str(error), "exception": error}
+                    )
 
     def _pop_event(self) -> MessageEvent:
-        assert self._natives is not None
-        return MessageEvent(self._buffer.popleft(), self._natives.popleft())
+        natives = cast(
+            "deque[NativeEvent]", self._natives
+        )  # since whoever comes here called _use_events
+        return MessageEvent(self._buffer.popleft(), natives.popleft())
 
     def _dispatch(self) -> bool:
         self._dispatching += 1
@@ -365,7 +272,9 @@ class Receiver:
             if not self._waiters:
                 if self._buffer:
                     return
-                if self._end is None and (batch := self._endpoint.want(DATA if self._natives is None else EVENT)):
+                if self._end is None and (
+                    batch := self._endpoint.want(DATA if self._natives is None else EVENT)
+                ):
                     self._store(*batch)
                     if self._buffer:
                         return
@@ -395,7 +304,11 @@ class Receiver:
         if waiter.served:
             self._reserved -= 1
             self._serve()
-        if self._end is None and not self._listeners and all(other.done() for other in self._waiters):
+        if (
+            self._end is None
+            and not self._listeners
+            and all(other.done() for other in self._waiters)
+        ):
             self._endpoint.rest()
 
     async def _pause(self) -> None:

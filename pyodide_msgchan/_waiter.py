@@ -63,7 +63,9 @@ class Waiter:
         """Never an exception of its own: whoever waits looks for the reason itself."""
         self.result()
 
-    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
         """Call back once it is done; through the loop if it is so already."""
         if self._done:
             self._loop.call_soon(callback, self, context=context)
@@ -110,9 +112,13 @@ class Waiter:
                     callback(self)
                 else:
                     context.run(callback, self)
-            except RuntimeError:  # the task could not be entered, so it did not run: nobody else would wake it
+            except (
+                RuntimeError
+            ):  # the task could not be entered, so it did not run: nobody else would wake it
                 loop.call_soon(callback, self, context=context)
             except (SystemExit, KeyboardInterrupt) as error:
                 leave(loop, error)
-            except Exception as error:
-                loop.call_exception_handler({"message": "a step of a task failed", "exception": error})
+            except Exception as error:  # noqa: BLE001 - no exception stops the next message
+                loop.call_exception_handler(
+                    {"message": "a step of a task failed", "exception": error}
+                )

@@ -7,15 +7,18 @@ from typing import Any, Self
 
 from ._browser import bridge, to_js_list
 from ._endpoint import BrowserEndpoint, post_stream
+from ._event import MessageEvent
 from ._origin import Origin, allowed_origins, target_origin
-from ._receiver import MessageEvent, Receiver
+from ._receiver import Receiver
 from .errors import PortClosedError
 from .port import check_transfer
 
 __all__ = ["WindowMessages", "post_to_window", "window_messages"]
 
 
-def post_to_window(window: Any, message: Any, *, origin: Origin, transfer: Sequence[Any] = ()) -> None:
+def post_to_window(
+    window: Any, message: Any, *, origin: Origin, transfer: Sequence[Any] = ()
+) -> None:
     """Post a message to another window (HTML standard, 9.3 "Cross-document messaging").
 
     If the page in that window has another origin the browser drops the message, and its ports,
@@ -68,7 +71,7 @@ class WindowMessages(Receiver):
     """The messages that allowed windows post to this one, as an async iterator of events."""
 
     def __init__(self, origins: Iterable[str], source: Any = None) -> None:
-        number = bridge().listen_window(source, to_js_list(sorted(origins)), True)
+        number = bridge().listen_window(source, to_js_list(sorted(origins)))
         super().__init__(BrowserEndpoint(number, stack_switching=True))
         self._endpoint.start()
 

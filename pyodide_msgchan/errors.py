@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+LONG_PATH = 200
+"""Characters: a longer path is shown with both its ends."""
+
 __all__ = [
     "DataCloneError",
     "HandshakeError",
@@ -95,7 +98,9 @@ class PeerLostError(PortStateError):
         missing: how many of its messages are known to be lost; None where nobody can tell.
     """
 
-    def __init__(self, message: str = "the other side vanished", missing: int | None = None) -> None:
+    def __init__(
+        self, message: str = "the other side vanished", missing: int | None = None
+    ) -> None:
         self.missing = missing
         if missing:
             message = f"{message}; {missing} of its messages are lost"
@@ -176,6 +181,6 @@ class RemoteError(MsgChanError):
 
 def _shorten(path: str) -> str:
     """Keep both ends of a path that would fill a screen."""
-    if len(path) <= 200:
+    if len(path) <= LONG_PATH:
         return path
     return f"{path[:120]} … {path[-60:]}"

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from ._browser import bridge, is_js_proxy
 from ._endpoint import BrowserEndpoint, adopt, use_wrapper
-from ._receiver import Listener, MessageEvent, Receiver
+from ._event import Listener, MessageEvent
+from ._receiver import Receiver
 from ._types import Endpoint
 from ._waiter import Waiter
 from .errors import (
@@ -27,6 +28,8 @@ __all__ = ["Listener", "MessageEvent", "MessagePort", "Transfer", "check_transfe
 
 REPLY_GRACE = 0.25
 """Seconds that an answer may still take after the port of its request was closed by the peer."""
+
+_STATES: dict[object, str] = {PortDetachedError: "transferred", PortClosedError: "closed"}
 
 _awaited: set[MessagePort] = set()
 
@@ -52,6 +55,13 @@ class MessagePort(Receiver):
         NotInBrowserError: there is no JavaScript here.
     """
 
+    _sent = 0
+    _expected: int | None = None
+    _lost = False
+    _partner: weakref.ref[MessagePort] | None = None
+    _requests: set[MessagePort]
+    _closers: list[Waiter]
+
     def __new__(cls, js_port: Any, *, stack_switching: bool = True) -> Self:
         """Give the wrapper of a native port: the one it has, or a new one."""
         return cls._of(adopt(js_port, stack_switching=stack_switching))
@@ -68,12 +78,8 @@ class MessagePort(Receiver):
         self = super().__new__(cls)
         Receiver.__init__(self, endpoint)
         endpoint.owner = weakref.ref(self)
-        self._sent = 0
-        self._expected: int | None = None
-        self._lost = False
-        self._partner: weakref.ref[MessagePort] | None = None
-        self._requests: set[MessagePort] = set()
-        self._closers: list[Waiter] = []
+        self._requests = set()
+        self._closers = []
         return self
 
     @property
@@ -159,7 +165,7 @@ class MessagePort(Receiver):
         """
         if self._end is not None:
             return
-        partner, sent = self._partner and self._partner(), self._sent + self._endpoint.foreign()
+        partner, sent = self._local_partner(), self._sent + self._endpoint.foreign()
         self._conclude(PortClosedError, drop=True)
         self._endpoint.close()
         if partner is not None:
@@ -199,7 +205,7 @@ class MessagePort(Receiver):
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         with contextlib.suppress(Exception):  # the interpreter may be on its way out
-            partner = self._partner and self._partner()
+            partner = self._local_partner()
             if not self._endpoint.private:
                 self._endpoint.release()
                 return
@@ -210,10 +216,14 @@ class MessagePort(Receiver):
     def __repr__(self) -> str:
         """Say in which state it is."""
         if self._end is not None:
-            state = {PortDetachedError: "transferred", PortClosedError: "closed"}.get(self._end, "ended")  # type: ignore[call-overload]
+            state = _STATES.get(self._end, "ended")
         else:
             state = "open" if self._expected is None else "peer gone"
         return f"<MessagePort {state}{f', {len(self._buffer)} buffered' if self._buffer else ''}>"
+
+    def _local_partner(self) -> MessagePort | None:
+        """Give the other end, where it is known and lives in this interpreter."""
+        return None if self._partner is None else self._partner()
 
     def _gone(self) -> PortStateError:
         return PeerLostError() if self._lost else PeerClosedError()
@@ -266,12 +276,12 @@ class MessagePort(Receiver):
             asyncio.get_event_loop().call_soon(self._closed_natively)
 
     def _closed_natively(self) -> None:
-        """Believe the browser's own `close` event, should it ever come: all was delivered before."""
+        """Believe the browser's own `close` event, should it ever come after all was delivered."""
         self._peer_ended(self._taken, lost=False)
 
     def _detach(self) -> None:
         """Be over here, since the native port lives on elsewhere."""
-        partner = self._partner and self._partner()
+        partner = self._local_partner()
         if partner is not None:
             partner._partner = None
         self._conclude(PortDetachedError, drop=True)
@@ -302,7 +312,7 @@ def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -
     """
     items: list[Any] = []
     wrappers: dict[int, MessagePort] = {}
-    partner = sender and sender._partner and sender._partner()
+    partner = None if sender is None else sender._local_partner()
     for i, item in enumerate(transfer):
         path = f"transfer[{i}]"
         if is_js_proxy(item):
@@ -325,10 +335,13 @@ def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -
             raise port._end()
         if port.buffered:
             raise PortStateError(
-                f"{path} holds {port.buffered} received messages that nobody took; take_buffered() gives them"
+                f"{path} holds {port.buffered} received messages that nobody took; "
+                "take_buffered() gives them"
             )
         if port._dispatching:
-            raise PortStateError(f"{path} can't be moved by its own listener; do it in a later turn")
+            raise PortStateError(
+                f"{path} can't be moved by its own listener; do it in a later turn"
+            )
         wrappers[id(port)] = port
         items.append(port)
     return Transfer(items, wrappers)
@@ -339,7 +352,7 @@ def _immovable(item: object) -> str:
     if isinstance(item, MessagePort):
         return "a Connection can't be transferred; send a port through it"
     if isinstance(item, (bytes, bytearray, memoryview)):
-        return f"{name} need no transfer: buffers are copied once, and the copy is moved"
+        return f"{name} needs no transfer: buffers are copied once, and the copy is moved"
     return f"a {name} can't be transferred, only ports and JavaScript's transferable objects can"
 
 

@@ -113,7 +113,11 @@ class _MemoryEndpoint:
 
     def _schedule(self) -> None:
         """Let what is on its way arrive in a later turn, as a browser does."""
-        if not self._started or self._scheduled or not (self._transit or (self._mode and self._queue)):
+        if (
+            not self._started
+            or self._scheduled
+            or not (self._transit or (self._mode and self._queue))
+        ):
             return
         try:
             loop = asyncio.get_running_loop()
@@ -193,4 +197,3 @@ class _MemoryEndpoint:
 
     def step(self, run: Callable[[], bool]) -> None:
         self._run = run
-

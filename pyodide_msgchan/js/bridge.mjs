@@ -1,14 +1,19 @@
 // The JavaScript half of a port: it listens, collects what comes while Python is busy, and enters
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
-import { decode, encode, tag } from "./codec.mjs";
+import { decode } from "./decode.mjs";
+import { encode, tag } from "./encode.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
-const DATA = 1, LISTEN = 3; // what Python waits for; 2 is one message with its event
-const STEP = 1, TAKEN = 2; // what a delivery left to do: a task to step, or nothing at all
+const DATA = 1,
+  LISTEN = 3; // what Python waits for; 2 is one message with its event
+const STEP = 1,
+  TAKEN = 2; // what a delivery left to do: a task to step, or nothing at all
 const TRANSFERABLE = new Set(
-  ("ArrayBuffer MessagePort ImageBitmap OffscreenCanvas ReadableStream WritableStream TransformStream " +
-    "AudioData VideoFrame RTCDataChannel MediaSourceHandle MediaStreamTrack MIDIAccess").split(" "),
+  (
+    "ArrayBuffer MessagePort ImageBitmap OffscreenCanvas ReadableStream WritableStream TransformStream " +
+    "AudioData VideoFrame RTCDataChannel MediaSourceHandle MediaStreamTrack MIDIAccess"
+  ).split(" "),
 );
 
 /**
@@ -18,27 +23,44 @@ const TRANSFERABLE = new Set(
  */
 export function createBridge(deliver, step, shared, limit) {
   const { postMessage } = MessagePort.prototype;
-  const slots = new Map(), ids = new WeakMap();
+  const slots = new Map(),
+    ids = new WeakMap();
   const stackSwitching = "Suspending" in WebAssembly;
   const agent = globalThis.navigator?.userAgent ?? "";
   const webkit = agent.includes("AppleWebKit") && !agent.includes("Chrom");
-  let lastId = 0, posts = 0, region = shared.getBuffer("u8");
+  let lastId = 0,
+    posts = 0,
+    region = shared.getBuffer("u8");
 
-  const heap = () => { // Wasm memory that grows leaves its old views empty
+  const heap = () => {
+    // Wasm memory that grows leaves its old views empty
     if (region.data.byteLength === 0) region = shared.getBuffer("u8");
     return region.data;
   };
-  const hop = new MessageChannel(), hops = [];
+  const hop = new MessageChannel(),
+    hops = [];
   hop.port1.onmessage = () => hops.shift()();
   hop.port1.unref?.(); // Node would wait for it
-  const later = (f) => { hops.push(f); hop.port2.postMessage(0); };
+  const later = (f) => {
+    hops.push(f);
+    hop.port2.postMessage(0);
+  };
   const idle = globalThis.scheduler?.postTask
     ? (f) => void scheduler.postTask(f, { priority: "background" })
     : later;
 
   function attach(port, promising, allowed) {
     const id = ++lastId;
-    const slot = { id, port, allowed, queue: [], batch: null, mode: 0, started: false, held: false };
+    const slot = {
+      id,
+      port,
+      allowed,
+      queue: [],
+      batch: null,
+      mode: 0,
+      started: false,
+      held: false,
+    };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts, foreign: 0 });
     slot.on = (event) => {
       if (!allowed || allowed(event)) arrived(slot, event);
@@ -75,10 +97,13 @@ export function createBridge(deliver, step, shared, limit) {
     const result = pack(slot, slot.mode);
     if (slot.mode !== LISTEN) slot.mode = 0;
     const { batch } = slot;
-    const forget = (taken) => { if (taken && slot.batch === batch) slot.batch = null; };
+    const forget = (taken) => {
+      if (taken && slot.batch === batch) slot.batch = null;
+    };
     const [size, extra] = typeof result === "number" ? [result] : [0, result];
     const left = deliver(slot.id, size, !slot.promising, extra);
-    if (left === STEP) step.callPromising(slot.id).then(forget, reportError); // which starts in a later microtask
+    if (left === STEP)
+      step.callPromising(slot.id).then(forget, reportError); // which starts in a later microtask
     else forget(left === TAKEN);
     if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot));
   }
@@ -92,7 +117,12 @@ export function createBridge(deliver, step, shared, limit) {
     const large = bytes.length > data.length ? bytes : undefined;
     if (!large) data.set(bytes);
     if (!large && side.length === 0 && mode === DATA) return bytes.length;
-    return [side.length ? side : undefined, mode === DATA ? undefined : events, large, bytes.length];
+    return [
+      side.length ? side : undefined,
+      mode === DATA ? undefined : events,
+      large,
+      bytes.length,
+    ];
   }
 
   function dispatch(post, n, transfer, side, chunks) {
@@ -113,29 +143,38 @@ export function createBridge(deliver, step, shared, limit) {
     }
   }
 
-  const windowOf = (target) => (tag(target) === "HTMLIFrameElement" ? target.contentWindow : target);
+  const windowOf = (target) =>
+    tag(target) === "HTMLIFrameElement" ? target.contentWindow : target;
 
   return {
-    channel(promising) { // two ids in a row
+    channel(promising) {
+      // two ids in a row
       const { port1, port2 } = new MessageChannel();
       attach(port1, promising);
       return attach(port2, promising) - 1;
     },
-    adopt(port, promising) { // 0: not a port
+    adopt(port, promising) {
+      // 0: not a port
       if (port === null || typeof port !== "object" || tag(port) !== "MessagePort") return 0;
       return ids.get(port) ?? attach(port, promising);
     },
-    window(source, origins, promising) {
+    window(source, origins) {
       const from = (event) => source === undefined || event.source === windowOf(source);
       const any = origins.includes("*");
-      const id = attach(new EventTarget(), promising, (event) => from(event) && (any || origins.includes(event.origin)));
+      const id = attach(
+        new EventTarget(),
+        true,
+        (event) => from(event) && (any || origins.includes(event.origin)),
+      );
       slots.get(id).port = globalThis;
       return id;
     },
     native: (id) => slots.get(id).port,
     tag,
-    count(id) { // from here on JavaScript may post on it too, which a close has to know
-      const slot = slots.get(id), post = slot.port.postMessage;
+    count(id) {
+      // from here on JavaScript may post on it too, which a close has to know
+      const slot = slots.get(id),
+        post = slot.port.postMessage;
       if (Object.hasOwn(slot.port, "postMessage")) return;
       slot.port.postMessage = function (...args) {
         post.apply(this, args);
@@ -149,14 +188,27 @@ export function createBridge(deliver, step, shared, limit) {
     },
     send(id, n, transfer, side, chunks) {
       const { port } = slots.get(id);
-      return dispatch((value, list) => postMessage.call(port, value, list), n, transfer, side, chunks);
+      return dispatch(
+        (value, list) => postMessage.call(port, value, list),
+        n,
+        transfer,
+        side,
+        chunks,
+      );
     },
     sendTo(target, origin, n, transfer, side, chunks) {
       const to = windowOf(target);
       if (typeof to?.postMessage !== "function") return "target";
-      return dispatch((value, list) => to.postMessage(value, origin, list), n, transfer, side, chunks);
+      return dispatch(
+        (value, list) => to.postMessage(value, origin, list),
+        n,
+        transfer,
+        side,
+        chunks,
+      );
     },
-    clonable(value) { // "" or the browser's complaint
+    clonable(value) {
+      // "" or the browser's complaint
       try {
         structuredClone(value);
         return "";
@@ -164,7 +216,8 @@ export function createBridge(deliver, step, shared, limit) {
         return error.message;
       }
     },
-    want(id, mode) { // what is queued, or 0 after noting that Python waits
+    want(id, mode) {
+      // what is queued, or 0 after noting that Python waits
       const slot = slots.get(id);
       start(slot);
       if (slot.queue.length) return pack(slot, mode);
@@ -178,8 +231,12 @@ export function createBridge(deliver, step, shared, limit) {
       slot.mode = LISTEN;
       if (slot.queue.length) later(() => flush(slot));
     },
-    rest(id) { slots.get(id).mode = 0; }, // nobody waits any more
-    start(id) { start(slots.get(id)); },
+    rest(id) {
+      slots.get(id).mode = 0;
+    }, // nobody waits any more
+    start(id) {
+      start(slots.get(id));
+    },
     queued: (id) => slots.get(id).queue.length,
     event: (id, i) => slots.get(id).batch?.at(i),
     drop(id, close) {

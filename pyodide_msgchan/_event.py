@@ -1,0 +1,130 @@
+"""The event that a message is, and the listeners that are called with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from typing import Any, final
+
+from ._browser import leave
+from ._types import NativeEvent
+from .errors import PortStateError
+
+__all__ = ["Listener", "MessageEvent", "call"]
+
+
+class MessageEvent:
+    """A message and the event that brought it (HTML standard, 9.1 "The MessageEvent interface").
+
+    Attributes:
+        data: the message, as Python values.
+    """
+
+    __slots__ = ("_native", "_ports", "data")
+
+    def __init__(self, data: Any, native: NativeEvent) -> None:
+        self.data = data
+        self._native = native
+        self._ports: tuple[Any, ...] | None = None
+
+    @property
+    def ports(self) -> tuple[Any, ...]:
+        """The ports that were transferred with it, in the order of the transfer list."""
+        if self._ports is None:
+            self._ports = self._native.ports
+        return self._ports
+
+    @property
+    def origin(self) -> str:
+        """The sender's origin, for a message between windows; empty on a port."""
+        return self._native.origin
+
+    @property
+    def source(self) -> Any:
+        """The sender's window as a JsProxy, for a message between windows; None on a port."""
+        return self._native.source
+
+    @property
+    def last_event_id(self) -> str:
+        """Empty, except for server-sent events."""
+        return self._native.last_event_id
+
+    @property
+    def js(self) -> Any:
+        """The JavaScript event as a JsProxy; None on a memory channel."""
+        return self._native.js
+
+    def reply(self, value: Any, *, transfer: Sequence[Any] = ()) -> None:
+        """Answer a `request`, once. If the requester is gone nothing happens.
+
+        Raises:
+            PortStateError: the message is no request: no port came with it.
+            PortClosedError: it was answered before.
+            DataCloneError: the value can't be sent; it may be answered again.
+        """
+        if not self.ports:
+            raise PortStateError("this message is no request: it brought no port to answer on")
+        port = self.ports[-1]
+        port.post_message(value, transfer=transfer)
+        port.close()
+
+    def __repr__(self) -> str:
+        """Show the message and what came with it."""
+        more = f", ports={len(self.ports)}" if self.ports else ""
+        return f"<MessageEvent data={self.data!r:.80}{more}>"
+
+
+@final
+class Listener:
+    """A callback on a port, until `cancel()`."""
+
+    __slots__ = ("_callback", "_context", "_owner")
+
+    def __init__(
+        self, owner: list[Listener], callback: Callable[[Any], Any], done: Callable[[], None]
+    ) -> None:
+        self._callback = callback
+        self._context: Context = copy_context()
+        self._owner = (owner, done)
+
+    def cancel(self) -> None:
+        """Call it no more. A task that it started goes on. Doing it twice is no error."""
+        owner, done = self._owner
+        if self in owner:
+            owner.remove(self)
+            done()
+
+
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def call(listeners: Sequence[Listener], value: Any) -> None:
+    """Call each listener in the context it was made in; one that raises never stops the next."""
+    for listener in tuple(listeners):
+        if listener not in listeners:
+            continue  # one before it cancelled it
+        loop = asyncio.get_event_loop()
+        try:
+            result = listener._context.run(listener._callback, value)
+            if asyncio.iscoroutine(result):
+                task = loop.create_task(_guard(result, listener), context=listener._context)
+                _tasks.add(task)
+                task.add_done_callback(_tasks.discard)
+        except (SystemExit, KeyboardInterrupt) as error:
+            leave(loop, error)
+        except Exception as error:  # noqa: BLE001 - reported, and the next one is called
+            _report(loop, listener, error)
+
+
+async def _guard(coroutine: Any, listener: Listener) -> None:
+    try:
+        await coroutine
+    except Exception as error:  # noqa: BLE001 - reported, and the next one is called
+        _report(asyncio.get_running_loop(), listener, error)
+
+
+def _report(loop: asyncio.AbstractEventLoop, listener: Listener, error: Exception) -> None:
+    loop.call_exception_handler(
+        {"message": f"the listener {listener._callback!r} failed", "exception": error}
+    )
