@@ -10,6 +10,9 @@ same values (`register_converter` included), and delivery in a later turn of the
         ours.post_message({"name": "Ada"})
         assert await theirs.receive() == {"name": "Ada"}
 
+`CONTRACT` and `LINKED` are the checks, by name: coroutine functions that take a coroutine function
+which makes a pair of ports. Run them over a channel of your own.
+
 Only what JavaScript alone can hold is missing: JsProxy values, and dicts or sets with keys that
 are objects there, like tuples (a DataCloneError says so).
 """
@@ -22,10 +25,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ._clone import copy
+from ._contract import CONTRACT, LINKED
 from ._types import Batch, Moved
 from .port import MessagePort, link
 
-__all__ = ["MessageChannel"]
+__all__ = ["CONTRACT", "LINKED", "MessageChannel"]
 
 LISTEN = 3
 

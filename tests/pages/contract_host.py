@@ -1,0 +1,40 @@
+"""Run the contract over channels whose middle lies in a frame or a worker."""
+
+import asyncio
+import json
+
+from pyodide.ffi import to_js
+
+from pyodide_msgchan import OPAQUE_ORIGIN, MessageChannel, post_to_window
+from pyodide_msgchan.testing import CONTRACT
+
+
+async def run(peer, kind, base):
+    """Give each check's outcome as JSON: "" where it passed."""
+
+    async def make_pair():
+        near, inner = MessageChannel()
+        far, outer = MessageChannel()
+        if kind == "worker":
+            ports = [inner.js, outer.js]
+            peer.postMessage(to_js(ports), to_js(ports))
+            inner.close()
+            outer.close()
+        else:
+            origin = OPAQUE_ORIGIN if kind == "sandbox" else base
+            post_to_window(peer, [inner, outer], origin=origin, transfer=[inner, outer])
+        return near, far
+
+    results = {}
+    for name, check in CONTRACT.items():
+        try:
+            async with asyncio.timeout(10):
+                await check(make_pair)
+        except Exception as error:
+            results[name] = f"{type(error).__name__}: {error}"
+        else:
+            results[name] = ""
+    return json.dumps(results)
+
+
+run
