@@ -60,6 +60,35 @@ def ensure(browsers: list[str]) -> None:
     Raises:
         SetupError: Something is missing and can't be installed.
     """
+    missing = _missing(browsers)
+    if missing:
+        _apt_install(missing)
+    still_missing = _missing(browsers)
+    if still_missing:
+        raise SetupError(f"installed, but not found: {' '.join(still_missing)}")
+    if "firefox" in browsers:
+        geckodriver()
+
+
+def have_webkit() -> bool:
+    """Whether WebKitGTK can be driven here, after installing it where that is allowed."""
+    if not _missing(["webkit"]):
+        return True
+    try:
+        ensure(["webkit"])
+    except SetupError as error:
+        say(f"No WebKit: {error}")
+        return False
+    return True
+
+
+def webkit_is_there() -> bool:
+    """Whether WebKitGTK can be driven here."""
+    return not _missing(["webkit"])
+
+
+def _missing(browsers: list[str]) -> list[str]:
+    """Debian's names of the packages that are needed and not there."""
     missing: list[str] = []
     if "chrome" in browsers:
         if not chrome():
@@ -69,17 +98,10 @@ def ensure(browsers: list[str]) -> None:
     if "firefox" in browsers and not firefox():
         missing.append("firefox-esr")
     if "webkit" in browsers:
-        wanted = {"webkit2gtk-driver": minibrowser(), "xvfb": shutil.which("Xvfb")}
+        driver = minibrowser() and shutil.which("WebKitWebDriver")
+        wanted = {"webkit2gtk-driver": driver, "xvfb": shutil.which("Xvfb")}
         missing += [package for package, there in wanted.items() if not there]
-    if missing:
-        _apt_install(missing)
-    if "firefox" in browsers:
-        geckodriver()
-
-
-def webkit_is_there() -> bool:
-    """Whether WebKitGTK can be driven here."""
-    return bool(minibrowser() and shutil.which("WebKitWebDriver") and shutil.which("Xvfb"))
+    return missing
 
 
 def chrome() -> str | None:

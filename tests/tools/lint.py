@@ -23,15 +23,15 @@ def main(words: list[str]) -> int:
     prettier = ["node", str(NODE_MODULES / "prettier" / "bin" / "prettier.cjs")]
     prettier += ["--config", str(TOOLS / "prettier.json"), "--no-error-on-unmatched-pattern"]
     prettier += ["--log-level", "warn", "--write" if fix else "--check", *_PRETTIER_FILES]
-    checks = [
-        [ruff, "format", "--quiet"] if fix else [ruff, "format", "--diff", "--quiet"],
-        [ruff, "check", "--quiet", *(["--fix"] if fix else [])],
-        prettier,
-        [sys.executable, "-P", "-m", "mypy", "--strict"],
-    ]
+    checks = {
+        "format of Python": [ruff, "format", *([] if fix else ["--check"])],
+        "lint": [ruff, "check", "--output-format=concise", *(["--fix"] if fix else [])],
+        "format of JavaScript, HTML and CSS": prettier,
+        "types": [sys.executable, "-P", "-m", "mypy", "--strict"],
+    }
     failed = 0
-    for check in checks:
-        say(f"check: {' '.join(Path(word).name for word in check[:2])}")
+    for name, check in checks.items():
+        say(f"check: {name}")
         failed += subprocess.run(check, cwd=ROOT, env=_environment(), check=False).returncode != 0
     say(f"check: {failed} of {len(checks)} failed" if failed else "check: all is well")
     return 1 if failed else 0

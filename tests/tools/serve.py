@@ -8,7 +8,7 @@ import threading
 import webbrowser
 
 from tools.bundle import build
-from tools.common import SITE, say
+from tools.common import SITE, SetupError, say
 from tools.server import free_port, serving
 
 
@@ -21,12 +21,14 @@ def main(words: list[str]) -> int:
     options = parser.parse_args(words)
     build()
 
-    port = options.port or free_port(8000)
-    other_port = options.other_port or free_port(port + 1)
+    try:
+        ports = _ports(options.port, options.other_port)
+    except OSError as error:
+        raise SetupError(str(error)) from None
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with serving({"/": SITE}, ports=(port, other_port)) as origins:
+    with serving({"/": SITE}, ports=ports) as origins:
         address = f"{origins.origin}/?other={origins.other_origin}"
         say(f"Serving {address}\nCtrl-C ends it")
         if not options.no_open and _has_display():
@@ -34,6 +36,12 @@ def main(words: list[str]) -> int:
         stop.wait()
     say("")
     return 0
+
+
+def _ports(first: int | None, second: int | None) -> tuple[int, int]:
+    """What was asked for, if it is free, or what is free."""
+    port = free_port(first or 8000, tries=1 if first else 100)
+    return port, free_port(second or port + 1, tries=1 if second else 100)
 
 
 def _has_display() -> bool:

@@ -149,12 +149,16 @@ def serving(
         yield Origins(f"http://{HOST}:{first}", f"http://{OTHER_HOST}:{second}")
 
 
-def free_port(wanted: int) -> int:
-    """The wanted port, or the next free one above it."""
-    for port in range(wanted, wanted + 100):
+def free_port(wanted: int, tries: int = 100) -> int:
+    """The wanted port, or the next free one above it.
+
+    Raises:
+        OSError: None of as many ports as there are tries is free.
+    """
+    for port in range(wanted, wanted + tries):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise OSError(f"no free port from {wanted} to {wanted + 99}")
+    raise OSError(f"no free port from {wanted} to {wanted + tries - 1}")

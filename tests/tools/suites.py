@@ -54,6 +54,8 @@ def main(words: list[str]) -> int:
     asked = parser.parse_known_args(words)[0].browser
     build()
     browsers.ensure(asked or ["chrome", "firefox"])
+    if not asked:
+        browsers.have_webkit()
 
     total = Total()
     paths = [word for word in words if (ROOT / word.split("::")[0]).exists()]
