@@ -1,0 +1,14 @@
+// A frame that runs Python: py/frame.py does the talking.
+import { boot } from "./boot.mjs";
+import { frameSetup, reportFailure } from "./parent.mjs";
+
+const setup = frameSetup();
+if (setup) {
+  const { name, hostOrigin, panel } = setup;
+  void boot({
+    panel,
+    modules: ["frame", "mesh", "pictures"],
+    page: { name, panel, host_origin: hostOrigin },
+    onfail: (words) => reportFailure(hostOrigin, words),
+  });
+}

@@ -1,0 +1,24 @@
+// Says so when the page's modules can't even be loaded. A classic script, since those need neither
+// a browser with modules nor a server that lets sandboxed frames (origin "null") read its files.
+addEventListener(
+  "error",
+  function (event) {
+    if (!event.target || event.target.tagName !== "SCRIPT") return;
+    var show = function () {
+      var words = document.createElement("p");
+      words.className = "notice bad";
+      words.setAttribute("role", "alert");
+      words.textContent =
+        location.protocol === "file:"
+          ? "Browsers load no modules from files. Serve this folder over HTTP: ./build.sh serve"
+          : "A script could not be loaded: " +
+            event.target.getAttribute("src") +
+            ". In a sandboxed frame the server must send “Access-Control-Allow-Origin: *”.";
+      document.body.append(words);
+      document.body.dataset.state = "failed";
+    };
+    if (document.body) show();
+    else addEventListener("DOMContentLoaded", show);
+  },
+  true, // a script's error event does not bubble
+);

@@ -1,0 +1,142 @@
+// The card that every participant shows: its progress while it loads, then a log of messages, the
+// last picture that came, and a form to send from. It knows nothing of ports.
+import { label } from "./names.mjs";
+
+const CARD = `
+  <header class="who">
+    <h2></h2>
+    <p class="runtime"></p>
+    <p class="origin"></p>
+  </header>
+  <div class="loading">
+    <progress max="1" value="0"></progress>
+    <p class="phase">Waiting</p>
+  </div>
+  <div class="failure" role="alert" hidden></div>
+  <ol class="log" role="log" aria-label="Messages" tabindex="0"></ol>
+  <figure class="picture">
+    <canvas width="160" height="120" role="img" aria-label="No picture yet"></canvas>
+    <figcaption>No picture yet</figcaption>
+  </figure>
+  <form autocomplete="off">
+    <label class="to"><span>To</span> <select name="to"></select></label>
+    <button type="button" class="quiet" name="picture">Send picture</button>
+    <label class="text"><span class="hidden">Message</span>
+      <input name="text" placeholder="Write a message" maxlength="400" enterkeyhint="send" required>
+    </label>
+    <button type="submit">Send</button>
+  </form>`;
+const KEPT = 100; // lines of the log
+
+/**
+ * Fill an element with the card of one participant.
+ *
+ * The owner sets `onsend(to, text)` and `onpicture(to)`, where `to` is a list of names.
+ */
+export function createPanel(root, name) {
+  root.innerHTML = CARD;
+  root.classList.add("panel");
+  root.dataset.name = name;
+  root.dataset.state = "loading";
+  const find = (selector) => root.querySelector(selector);
+  const [log, form, canvas] = [find(".log"), find("form"), find("canvas")];
+  find("h2").textContent = label(name);
+  find(".origin").textContent = self.origin === "null" ? "opaque origin" : self.origin;
+  find("progress").setAttribute("aria-label", `${label(name)}: loading`);
+  for (const control of form.elements) control.disabled = true;
+
+  const panel = {
+    onsend: null,
+    onpicture: null,
+
+    progress(share, phase) {
+      find("progress").value = share;
+      find(".phase").textContent = phase;
+    },
+
+    ready(runtime) {
+      root.dataset.state = "ready";
+      find(".runtime").textContent = runtime;
+      log.dataset.empty = "Waiting to be introduced";
+    },
+
+    fail(words, detail) {
+      root.dataset.state = "failed";
+      const failure = find(".failure");
+      failure.hidden = false;
+      failure.replaceChildren(element("p", words));
+      if (detail) {
+        const more = element("details");
+        more.append(element("summary", "What the browser says"), element("pre", detail));
+        failure.append(more);
+      }
+    },
+
+    peers(names) {
+      const { to } = form.elements;
+      const before = to.value;
+      to.replaceChildren(new Option("Everyone", "*"), ...names.map((n) => new Option(label(n), n)));
+      if (names.includes(before)) to.value = before;
+      for (const control of form.elements) control.disabled = names.length === 0;
+      log.dataset.empty = "Nothing yet";
+    },
+
+    received: (from, text) => line("received", from, text),
+    sent: (to, text, ms) => line("sent", to, text, time(ms)),
+    trouble: (to, words) => line("trouble", to, words),
+
+    draw(from, width, height, pixels) {
+      const image = new ImageData(new Uint8ClampedArray(pixels), width, height);
+      Object.assign(canvas, { width, height });
+      canvas.getContext("2d").putImageData(image, 0, 0);
+      canvas.dataset.from = from;
+      canvas.setAttribute("aria-label", `Picture from ${label(from)}`);
+      find("figcaption").replaceChildren(
+        nameTag(from),
+        element("span", `${width} × ${height}, ${(pixels.length / 1000).toFixed(1)} kB`),
+      );
+    },
+  };
+
+  function line(kind, other, text, note = "") {
+    const row = element("li");
+    Object.assign(row.dataset, { kind, other });
+    const direction = element("span", kind === "received" ? "from" : "to");
+    direction.className = "hidden";
+    const words = element("span", text);
+    words.className = "words";
+    row.append(direction, nameTag(other), words, element("small", note));
+    log.append(row);
+    while (log.children.length > KEPT) log.firstChild.remove();
+    log.scrollTop = log.scrollHeight;
+  }
+
+  const chosen = () => {
+    const options = [...form.elements.to.options].map((option) => option.value);
+    const { value } = form.elements.to;
+    return value === "*" ? options.slice(1) : [value];
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { text } = form.elements;
+    if (text.value.trim() === "") return;
+    panel.onsend?.(chosen(), text.value.trim());
+    text.value = "";
+  });
+  form.elements.picture.addEventListener("click", () => panel.onpicture?.(chosen()));
+  return panel;
+}
+
+const time = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+
+function element(kind, text = "") {
+  const made = document.createElement(kind);
+  made.textContent = text;
+  return made;
+}
+
+function nameTag(name) {
+  const tag = element("b", label(name));
+  tag.dataset.name = name;
+  return tag;
+}
