@@ -5,7 +5,9 @@ import { ARRAYS } from "./decode.mjs";
 const IN_BAND = 4096; // bytes; larger buffers cross beside the stream, copied once
 const FORMATS = Object.fromEntries(Object.entries(ARRAYS).map(([f, n]) => [n + "Array", f]));
 FORMATS.Uint8ClampedArray = FORMATS.DataView = "B";
-export const tag = (v) => Object.prototype.toString.call(v).slice(8, -1);
+export const tag = (v) =>
+  // Node gives its ports no tag of their own, other windows have another class
+  v instanceof MessagePort ? "MessagePort" : Object.prototype.toString.call(v).slice(8, -1);
 const FIRST_DAY = -62135596800000,
   LAST_DAY = 253402300799999; // of year 1 and 9999
 const encoder = new TextEncoder();

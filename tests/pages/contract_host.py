@@ -3,9 +3,10 @@
 import asyncio
 import json
 
+import js
 from pyodide.ffi import to_js
 
-from pyodide_msgchan import OPAQUE_ORIGIN, MessageChannel, post_to_window
+from pyodide_msgchan import OPAQUE_ORIGIN, MessageChannel, MessagePort, post_to_window
 from pyodide_msgchan.testing import CONTRACT
 
 
@@ -13,16 +14,15 @@ async def run(peer, kind, base):
     """Give each check's outcome as JSON: "" where it passed."""
 
     async def make_pair():
+        if kind == "worker":
+            one, other = js.MessageChannel.new(), js.MessageChannel.new()
+            ports = to_js([one.port2, other.port2])
+            peer.postMessage(ports, ports)
+            return MessagePort(one.port1), MessagePort(other.port1)
         near, inner = MessageChannel()
         far, outer = MessageChannel()
-        if kind == "worker":
-            ports = [inner.js, outer.js]
-            peer.postMessage(to_js(ports), to_js(ports))
-            inner.close()
-            outer.close()
-        else:
-            origin = OPAQUE_ORIGIN if kind == "sandbox" else base
-            post_to_window(peer, [inner, outer], origin=origin, transfer=[inner, outer])
+        origin = OPAQUE_ORIGIN if kind == "sandbox" else base
+        post_to_window(peer, [inner, outer], origin=origin, transfer=[inner, outer])
         return near, far
 
     results = {}
