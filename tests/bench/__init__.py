@@ -1,0 +1,1 @@
+"""The benchmarks: what is measured in a page, judged and shown here."""

@@ -1,0 +1,147 @@
+"""The keys, their units and their budgets, and how samples become an entry of bench.json."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+RAW, OBVIOUS, JSON_TEXT = "raw JavaScript", "obvious Python", "JSON text"
+#: The sign that budgets are written with.
+TIMES = "\N{MULTIPLICATION SIGN}"
+COPIES = "two JavaScript copies and a transfer"
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """So many times the rival's number, or less."""
+
+    times: float
+    rival: str
+
+    def __str__(self) -> str:
+        return f"≤ {self.times:g} {TIMES} {self.rival}"
+
+    def holds(self, ours: float, rivals: Mapping[str, float]) -> bool:
+        return ours <= self.times * rivals[self.rival]
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """So many times the rival's number, or more: for numbers of which more is better."""
+
+    times: float
+    rival: str
+
+    def __str__(self) -> str:
+        return f"≥ {self.times:g} {TIMES} {self.rival}"
+
+    def holds(self, ours: float, rivals: Mapping[str, float]) -> bool:
+        return ours >= self.times * rivals[self.rival]
+
+
+@dataclass(frozen=True)
+class Faster:
+    """So many times faster than the rival: for numbers of time."""
+
+    times: float
+    rival: str
+
+    def __str__(self) -> str:
+        return f"≥ {self.times:g} {TIMES} faster than {self.rival}"
+
+    def holds(self, ours: float, rivals: Mapping[str, float]) -> bool:
+        return ours * self.times <= rivals[self.rival]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A number that is not compared with anybody's."""
+
+    most: float
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def holds(self, ours: float, rivals: Mapping[str, float]) -> bool:
+        del rivals
+        return ours <= self.most
+
+
+type Bound = AtMost | AtLeast | Faster | Limit
+
+
+@dataclass(frozen=True)
+class Key:
+    """One line of the table.
+
+    Attributes:
+        unit: Of our number and of the rivals'.
+        bounds: All have to hold; `ratio` is against the first one's rival, or its limit.
+        workload: File and function in workloads/; empty for what is measured in its own way.
+    """
+
+    unit: str
+    bounds: Sequence[Bound]
+    workload: tuple[str, str] = ("", "")
+
+    def from_milliseconds(self, number: float, messages: int) -> float:
+        """Give what one time of the work took, in the key's unit.
+
+        Args:
+            number: Milliseconds.
+            messages: In one burst, which is one time of that work.
+        """
+        if self.unit == "messages/s":
+            return messages / number * 1000
+        return number * {"µs": 1000, "ms": 1}[self.unit]
+
+
+#: The order is the table's.
+KEYS = {
+    "roundtrip_local": Key("µs", [AtMost(5, RAW), Faster(3, OBVIOUS)], ("roundtrip", "local")),
+    "roundtrip_plain": Key("µs", [AtMost(3.5, RAW), Faster(5, OBVIOUS)], ("roundtrip", "plain")),
+    "roundtrip_frame": Key("µs", [AtMost(1.25, RAW)], ("roundtrip", "frame")),
+    "burst": Key("messages/s", [AtLeast(0.6, RAW)], ("burst", "small_objects")),
+    "rows_clone": Key("ms", [AtMost(1, OBVIOUS)], ("data", "rows")),
+    "buffer_16mb": Key("ms", [AtMost(1.2, COPIES)], ("data", "buffer")),
+    "import": Key("ms", [Limit(60, "≤ 60 ms")]),
+    "wheel": Key("bytes", [Limit(60_000, "≤ 60 kB")]),
+    "soak": Key("bytes", [Limit(1_000_000, "0 proxies more; growth ≤ 1 MB")]),
+}
+
+
+def entry(
+    key: str,
+    samples: Mapping[str, Sequence[float]],
+    *,
+    fine: bool = True,
+    details: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Judge what was measured.
+
+    Args:
+        key: Of KEYS.
+        samples: By name, `ours` among them, the number of each round in the key's unit.
+        fine: Whether what no number of the unit says was as it should be.
+        details: More that a reader may want.
+
+    Returns:
+        The entry of bench.json: medians, with the lowest and highest sample as `spread`.
+    """
+    medians = {name: median(numbers) for name, numbers in samples.items()}
+    ours, bounds = medians.pop("ours"), KEYS[key].bounds
+    ratios = {name: ours / theirs for name, theirs in medians.items()}
+    first = bounds[0]
+    ratio = ours / first.most if isinstance(first, Limit) else ratios[first.rival]
+    return {
+        "ours": ours,
+        "rivals": medians,
+        "unit": KEYS[key].unit,
+        "ratio": ratio,
+        "ratios": ratios,
+        "spread": {name: [min(numbers), max(numbers)] for name, numbers in samples.items()},
+        "budget": "; ".join(map(str, bounds)),
+        "ok": fine and all(bound.holds(ours, medians) for bound in bounds),
+        "details": dict(details or {}),
+    }

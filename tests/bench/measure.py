@@ -1,0 +1,170 @@
+"""Opens the bench page in a browser and measures key after key."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver.remote.webdriver import WebDriver
+from tools.bundle import wheel
+from tools.common import SITE
+from tools.pages import run_async, wait_state
+from tools.server import Origins, serving
+
+from bench.budgets import KEYS, entry
+
+HERE = Path(__file__).parent
+#: Seconds that one call into the page may take.
+TIMEOUT = 600
+#: Messages of the long run in one such call.
+SOAK_SLICE = 100_000
+#: Python counts blocks, not bytes; most of them have so many bytes or fewer.
+BLOCK_BYTES = 64
+_BENCH = "return await bench(...arguments)"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done.
+
+    Attributes:
+        rounds: Samples of each contestant.
+        milliseconds: A sample takes about so long.
+        count: Do the work that often instead; 0 finds out how often.
+        burst: Messages posted at once.
+        soak: Messages in the long run.
+        boots: Fresh interpreters that import the package.
+        fresh: Measure each key in a page of its own.
+    """
+
+    rounds: int = 9
+    milliseconds: int = 200
+    count: int = 0
+    burst: int = 20_000
+    soak: int = 1_000_000
+    boots: int = 5
+    fresh: bool = True
+
+
+#: Enough to see that everything runs; its numbers mean nothing.
+TINY = Effort(rounds=2, count=2, burst=20, soak=50, boots=1, fresh=False)
+
+
+@contextlib.contextmanager
+def bench_pages() -> Iterator[Origins]:
+    """Serve the built site and this folder on two origins."""
+    with serving({"/": SITE, "/bench/": HERE}) as origins:
+        yield origins
+
+
+class Bench:
+    """The bench page in one browser.
+
+    Args:
+        driver: The browser, showing anything.
+        origins: From `bench_pages`.
+        effort: How much to do.
+    """
+
+    def __init__(self, driver: WebDriver, origins: Origins, effort: Effort) -> None:
+        files = sorted(path.name for path in (HERE / "workloads").glob("*.py"))
+        self._address = origins.url(
+            "bench/page.html", frames=origins.other_origin, workloads=",".join(files)
+        )
+        self._driver = driver
+        self._effort = effort
+        self._booted = False
+
+    def measure(self, key: str) -> dict[str, Any]:
+        """Measure one key of budgets.KEYS.
+
+        Returns:
+            Its entry of bench.json.
+
+        Raises:
+            AssertionError: The page failed; with its words.
+        """
+        special: dict[str, Callable[[], dict[str, Any]]] = {
+            "import": self._import,
+            "soak": self._soak,
+            "wheel": lambda: entry("wheel", {"ours": [wheel().stat().st_size]}),
+        }
+        return special.get(key, lambda: self._race(key))()
+
+    def _boot(self, *, fresh: bool) -> None:
+        if self._booted and not fresh:
+            return
+        self._driver.get(self._address)
+        if wait_state(self._driver) != "done":
+            raise AssertionError(self._driver.execute_script("return document.body.innerText"))
+        self._booted = True
+
+    def _call(self, file: str, function: str, **options: object) -> Any:
+        return run_async(self._driver, _BENCH, file, function, options, timeout=TIMEOUT)
+
+    def _race(self, key: str) -> dict[str, Any]:
+        effort, line = self._effort, KEYS[key]
+        self._boot(fresh=effort.fresh)
+        told = self._call(
+            *line.workload,
+            rounds=effort.rounds,
+            milliseconds=effort.milliseconds,
+            count=effort.count,
+            burst=effort.burst,
+        )
+        samples = {
+            name: [line.from_milliseconds(number, effort.burst) for number in numbers]
+            for name, numbers in told["samples"].items()
+        }
+        return entry(key, samples, details={"counts": told["counts"]})
+
+    def _import(self) -> dict[str, Any]:
+        told = []
+        for _ in range(self._effort.boots):
+            self._boot(fresh=True)
+            told.append(self._call("loading", "first_use"))
+        channel_ms = [round(one["first channel"], 3) for one in told]
+        samples = {"ours": [one["import"] for one in told]}
+        return entry("import", samples, details={"first channel, ms": channel_ms})
+
+    def _soak(self) -> dict[str, Any]:
+        self._boot(fresh=self._effort.fresh)
+        before = self._call("soak", "prepare") | self._heap()
+        left, seconds, after = self._effort.soak, 0.0, before
+        while left > 0:
+            after = self._call("soak", "run", messages=min(left, SOAK_SLICE))
+            left -= after.pop("messages")
+            seconds += after.pop("seconds")
+            after |= self._heap()
+        more = {name: after[name] - before[name] for name in before}
+        grown = more | {"python bytes": more["python blocks"] * BLOCK_BYTES}
+        worst = max(number for name, number in grown.items() if name.endswith("bytes"))
+        details = {"messages": self._effort.soak, "seconds": round(seconds, 1), "more": more}
+        fine = more["python proxies"] <= 0 and more["javascript references"] <= 0
+        return entry("soak", {"ours": [worst]}, fine=fine, details=details)
+
+    def _heap(self) -> dict[str, int]:
+        """Chrome's heap, from its debugger: `performance.memory` is rounded and late."""
+        if not self._driver.capabilities.get("browserName", "").startswith("chrom"):
+            return {}
+        ask: Any = self._driver.execute_cdp_cmd
+        ask("HeapProfiler.collectGarbage", {})
+        return {"heap bytes": int(ask("Runtime.getHeapUsage", {})["usedSize"])}
+
+
+def measure_all(bench: Bench, keys: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Measure keys one after the other; what fails is an entry too, with the `error` in it."""
+    for key in keys:
+        try:
+            yield key, bench.measure(key)
+        except AssertionError as error:
+            yield key, {**_nothing(key), "error": str(error)}
+
+
+def _nothing(key: str) -> dict[str, Any]:
+    line = KEYS[key]
+    budget = "; ".join(map(str, line.bounds))
+    return {
+        "ours": None, "rivals": {}, "unit": line.unit, "ratio": None, "budget": budget, "ok": False
+    }  # fmt: skip

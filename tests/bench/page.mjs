@@ -1,0 +1,37 @@
+// Boots Pyodide with the wheel unpacked but not imported, and offers `bench` to who drives the page.
+import * as rivals from "./rivals.mjs";
+
+const say = (state, words) => {
+  document.body.append(words);
+  document.body.dataset.state = state;
+};
+
+try {
+  const { loadPyodide } = await import("/pyodide/pyodide.mjs");
+  const pyodide = await loadPyodide({ packages: ["pyodide-msgchan"] });
+  pyodide.registerJsModule("bench_rivals", rivals);
+  const home = pyodide.runPython("import os, sys; sys.path.insert(0, os.getcwd()); os.getcwd()");
+  pyodide.FS.mkdir(`${home}/workloads`);
+  const names = new URLSearchParams(location.search).get("workloads").split(",");
+  await Promise.all(
+    names.map(async (name) => {
+      const text = await (await fetch(`workloads/${name}`)).text();
+      pyodide.FS.writeFile(`${home}/workloads/${name}`, text);
+    }),
+  );
+
+  /** Runs one function of one file in workloads/. */
+  globalThis.bench = async (file, name, options) => {
+    const module = pyodide.pyimport(`workloads.${file}`);
+    const given = pyodide.toPy(options);
+    try {
+      return JSON.parse(await module[name](given));
+    } finally {
+      given.destroy();
+      module.destroy();
+    }
+  };
+  say("done", `Pyodide ${pyodide.version}`);
+} catch (error) {
+  say("failed", `${error}\n${error.stack}`);
+}

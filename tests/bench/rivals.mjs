@@ -1,0 +1,102 @@
+// Raw JavaScript doing the same work on the same kind of ports; each returns milliseconds.
+
+/** A string there and back, n times, between two ports of this page. */
+export function roundtrip(message, n) {
+  const { port1, port2 } = new MessageChannel();
+  port2.onmessage = ({ data }) => port2.postMessage(data);
+  return thereAndBack(port1, message, n).finally(() => port2.close());
+}
+
+export async function roundtripFrame(message, n) {
+  return thereAndBack(await connectFrame(), message, n);
+}
+
+function thereAndBack(port, message, n) {
+  return new Promise((resolve) => {
+    let left = n;
+    port.onmessage = ({ data }) => {
+      if (--left) return port.postMessage(message);
+      if (data !== message) throw new Error("no echo");
+      resolve(performance.now() - start);
+      port.close();
+    };
+    const start = performance.now();
+    port.postMessage(message);
+  });
+}
+
+const frame = document.createElement("iframe");
+let loaded;
+
+/** A port whose other end echoes in a frame on the other origin. */
+export async function connectFrame() {
+  loaded ??= new Promise((resolve) => {
+    frame.onload = resolve;
+    frame.src = `${new URLSearchParams(location.search).get("frames")}/bench/frame.html`;
+    document.body.append(frame);
+  });
+  await loaded;
+  const { port1, port2 } = new MessageChannel();
+  const answered = new Promise((resolve) => {
+    port1.onmessage = resolve;
+  });
+  frame.contentWindow.postMessage(null, "*", [port2]);
+  port1.postMessage("there?");
+  await answered;
+  port1.onmessage = null;
+  return port1;
+}
+
+export function postSmallObjects(port, n) {
+  for (let i = 0; i < n; i++) port.postMessage({ id: i, kind: "tick", value: i / 4, last: false });
+}
+
+/** n times `size` small objects at once, each read by the handler. */
+export function burst(size, n) {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    let left = n;
+    port2.onmessage = ({ data }) => {
+      if (data.id < size - 1) return;
+      if (--left) return postSmallObjects(port1, size);
+      resolve(performance.now() - start);
+      port1.close();
+      port2.close();
+    };
+    const start = performance.now();
+    postSmallObjects(port1, size);
+  });
+}
+
+/**
+ * The least that bytes from Python to Python cost: a copy out of one memory, a transfer, a copy
+ * into another. All of it was written to before, so no page of memory is new to the system.
+ */
+export function copyTransferCopy(size, n) {
+  const { port1, port2 } = new MessageChannel();
+  const source = new Uint8Array(size).fill(1);
+  const target = new Uint8Array(size).fill(2);
+  let between = new Uint8Array(size).fill(3);
+  return new Promise((resolve) => {
+    let left = n;
+    const send = () => {
+      between.set(source);
+      port1.postMessage(between, [between.buffer]);
+    };
+    port2.onmessage = ({ data }) => {
+      between = data;
+      target.set(between);
+      if (--left) return send();
+      resolve(performance.now() - start);
+      port1.close();
+      port2.close();
+    };
+    const start = performance.now();
+    send();
+  });
+}
+
+/** Collect garbage, where the browser was started with the right to ask for it. */
+export function collect() {
+  globalThis.gc?.();
+}

@@ -1,0 +1,58 @@
+"""Runs contestants in turn, several rounds, each long enough for a clock that ticks in ms."""
+
+import asyncio
+import gc
+import json
+
+from js import performance
+
+#: Milliseconds a contestant runs before it counts: browsers compile what runs often.
+WARM_UP = 150
+#: Milliseconds that nothing is quicker than, though a clock that ticks in ms may say 0.
+LEAST = 0.001
+
+
+async def race(contestants, options):
+    """Measure contestants against each other, interleaved.
+
+    Args:
+        contestants: by name, async functions that do the work `count` times and return the
+            milliseconds it took; what they set up and take down is not in it.
+        options: `rounds`; `milliseconds` that a sample should take; `count` to do the work that
+            often instead.
+
+    Returns:
+        JSON: by name, the milliseconds of one time in each round.
+    """
+    counts = {}
+    for name, work in contestants.items():
+        counts[name] = options["count"] or await _calibrated(work, options["milliseconds"])
+    samples = {name: [] for name in contestants}
+    for _ in range(options["rounds"]):
+        for name, work in contestants.items():
+            gc.collect()
+            await asyncio.sleep(0.01)  # what the one before left to do is done
+            took = max(await work(counts[name]), LEAST)
+            samples[name].append(took / counts[name])
+    return json.dumps({"samples": samples, "counts": counts})
+
+
+async def _calibrated(work, wanted):
+    spent, count = 0, 1
+    while True:
+        took = await work(count)
+        spent += took
+        if took >= wanted / 4 and spent >= WARM_UP:
+            return max(1, round(count * wanted / took))
+        if took < wanted / 4:
+            count *= 2
+
+
+class Stopwatch:
+    """Milliseconds since it was made."""
+
+    def __init__(self):
+        self._start = performance.now()
+
+    def read(self):
+        return performance.now() - self._start

@@ -1,0 +1,81 @@
+"""A long run of every kind of traffic, and what is held before and after it."""
+
+import asyncio
+import gc
+import json
+import sys
+
+import bench_rivals
+from js import MessageChannel as NativeChannel
+from js import performance
+from pyodide_js import _module
+
+from pyodide_msgchan import MessageChannel, MessagePort
+
+#: Messages in one turn of the mix; each turn has channels of its own.
+TURN = 1000
+
+
+async def prepare(_options):
+    """Run the mix until nothing is first any more, then tell what is held."""
+    _module.enable_pyproxy_allocation_tracing()
+    await _mix(20 * TURN)
+    return json.dumps(await _held())
+
+
+async def run(options):
+    """Send and receive so many `messages`, then tell what is held."""
+    start = performance.now()
+    sent = await _mix(options["messages"])
+    seconds = (performance.now() - start) / 1000
+    return json.dumps({"messages": sent, "seconds": seconds, **await _held()})
+
+
+async def _held():
+    # What was scheduled runs out, then cycles are found, then JavaScript's finalizers run.
+    for _ in range(3):
+        await asyncio.sleep(0.05)
+        gc.collect()
+        bench_rivals.collect()
+    return {
+        "python proxies": _module.pyproxy_alloc_map.size,
+        "javascript references": _module.hiwire.num_keys(),
+        "python blocks": sys.getallocatedblocks(),
+        "wasm bytes": _module.HEAPU8.length,
+    }
+
+
+async def _mix(messages):
+    sent = 0
+    while sent < messages:
+        for switching in (True, False):
+            sent += await _turn(min(TURN, messages - sent), stack_switching=switching)
+            if sent == messages:
+                break
+    return sent
+
+
+async def _turn(messages, *, stack_switching):
+    """Round trips, an answer on a private channel, listeners, and a burst from JavaScript."""
+    here, there = MessageChannel(stack_switching=stack_switching)
+    pairs = messages // 4
+    for i in range(pairs):
+        here.post_message({"id": i, "text": "one way", "bytes": b"1234"})
+        message = await there.receive()
+        there.post_message(message["text"])
+        await here.receive()
+    left = messages - 2 * pairs
+    if left > 2:
+        listener = there.on_message(lambda event: event.reply(event.data))
+        await here.request([left, "a request and its reply"])
+        listener.cancel()
+        left -= 2
+    here.close()
+    there.close()
+    native = NativeChannel.new()
+    async with MessagePort(native.port2, stack_switching=stack_switching) as port:
+        bench_rivals.postSmallObjects(native.port1, left)
+        for _ in range(left):
+            await port.receive()
+    native.port1.close()
+    return messages

@@ -1,0 +1,57 @@
+"""The benchmarks run from end to end; their numbers are nobody's test."""
+
+import json
+from numbers import Real
+
+from bench.__main__ import write
+from bench.budgets import COPIES, JSON_TEXT, KEYS, OBVIOUS, RAW
+from bench.measure import TINY, Bench, bench_pages, measure_all
+from bench.table import show
+
+_SHAPE = {"ours", "rivals", "unit", "ratio", "budget", "ok"}
+_RIVALS = {
+    "roundtrip_local": {RAW, OBVIOUS},
+    "roundtrip_plain": {RAW, OBVIOUS},
+    "roundtrip_frame": {RAW, OBVIOUS},
+    "burst": {RAW, OBVIOUS},
+    "rows_clone": {OBVIOUS, JSON_TEXT},
+    "buffer_16mb": {COPIES, OBVIOUS},
+    "import": set(),
+    "wheel": set(),
+    "soak": set(),
+}
+
+
+def test_bench_measures_every_key(driver, browser, tmp_path, capsys):
+    with bench_pages() as origins:
+        measured = dict(measure_all(Bench(driver, origins, TINY), list(KEYS)))
+    write({browser: measured}, tmp_path / "bench.json")
+    show({browser: measured})
+
+    entries = json.loads((tmp_path / "bench.json").read_text())[browser]
+    assert list(entries) == list(_RIVALS)
+    for key, entry in entries.items():
+        assert "error" not in entry, f"{key}: {entry['error']}"
+        assert entry.keys() >= _SHAPE, key
+        assert isinstance(entry["ok"], bool), key
+        assert entry["unit"] == KEYS[key].unit
+        assert all(entry["budget"].count(str(bound)) == 1 for bound in KEYS[key].bounds)
+        assert isinstance(entry["ours"], Real), key
+        assert isinstance(entry["ratio"], Real), key
+        assert entry["rivals"].keys() == _RIVALS[key]
+        assert all(number > 0 for number in entry["rivals"].values()), key
+    assert entries["wheel"]["ours"] > 10_000
+    assert entries["soak"]["details"]["messages"] == TINY.soak
+    assert entries["soak"]["details"]["more"]["python proxies"] == 0
+
+    shown = capsys.readouterr().out
+    assert all(key in shown for key in KEYS)
+
+
+def test_bench_says_what_failed(driver, monkeypatch):
+    monkeypatch.setattr(Bench, "_race", lambda self, _: self._call("roundtrip", "no_such_work"))
+    with bench_pages() as origins:
+        measured = dict(measure_all(Bench(driver, origins, TINY), ["wheel", "burst"]))
+    assert "error" not in measured["wheel"]
+    assert measured["burst"].keys() >= _SHAPE
+    assert not measured["burst"]["ok"]
