@@ -31,6 +31,9 @@ ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes, bytearray})
 CONTAINERS: Final = frozenset({list, dict, tuple, set, frozenset})
 SAFE_INT: Final = 2**53 - 1
 
+CONVERSIONS: Final = 20
+"""Converters that may follow one another on one value."""
+
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MILLISECOND: Final = dt.timedelta(milliseconds=1)
 
@@ -134,9 +137,8 @@ class _Walker:
 
     def other(self, value: Any, where: Where, depth: int) -> Any:
         """Give what stands for a value of no built-in type; self for a container's subclass."""
-        for kind in type(value).__mro__:
-            if kind in _converters:
-                return self.converted(value, kind, where, depth)
+        if (kind := _converted_as(value)) is not None:
+            return self.converted(value, kind, where, depth)
         if isinstance(value, enum.Enum):
             raise DataCloneError(_refusal(value), place(where))
         for kind in (str, int, float, bytes, bytearray):
@@ -148,19 +150,23 @@ class _Walker:
         self.note(value, result)
         return result
 
-    def converted(self, value: Any, kind: type, where: Where, depth: int) -> Any:
-        if depth >= MAX_DEPTH:
-            raise DataCloneError(
-                f"the converter for {kind.__name__} never comes to an end", place(where)
-            )
-        try:
-            plain = _converters[kind](value)
-        except Exception as error:
-            reason = f"the converter for {kind.__name__} raised {type(error).__name__}: {error}"
-            raise DataCloneError(reason, place(where)) from error
-        result = self.value(plain, where, depth + 1)
+    def converted(self, value: Any, kind: type | None, where: Where, depth: int) -> Any:
+        plain = value
+        for _ in range(CONVERSIONS):
+            if kind is None:
+                break
+            try:
+                plain = _converters[kind](plain)
+            except Exception as error:
+                reason = f"the converter for {kind.__name__} raised {type(error).__name__}: {error}"
+                raise DataCloneError(reason, place(where)) from error
+            self.alive.append(plain)
+            kind = _converted_as(plain)
+        else:
+            name = type(value).__name__
+            raise DataCloneError(f"the converter for {name} never comes to an end", place(where))
+        result = self.value(plain, where, depth)
         self.note(value, result)
-        self.alive.append(plain)
         return result
 
     def key(self, key: Any, where: Where, depth: int) -> Any:
@@ -177,6 +183,11 @@ class _Walker:
                 f"a {type(key).__name__} can't be a key once it is converted", place(here)
             ) from None
         return result
+
+
+def _converted_as(value: Any) -> type | None:
+    """Give the class whose converter serves a value, if one does."""
+    return next((kind for kind in type(value).__mro__ if kind in _converters), None)
 
 
 def _exact(kind: type, value: Any) -> Any:

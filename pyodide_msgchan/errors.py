@@ -167,10 +167,10 @@ class RemoteError(MsgChanError):
     builtin: ClassVar[type[Exception] | None] = None
 
     def __init__(self, name: str, message: str = "", stack: str = "") -> None:
-        self.name = name
+        super().__init__(name, message, stack)
+        self.name = name  # after it, since a NameError would clear its own
         self.message = message
         self.stack = stack
-        super().__init__(name, message, stack)
 
     def __str__(self) -> str:
         """Say the message, after the name unless the class already says it."""

@@ -1,0 +1,108 @@
+"""The tree of errors: who is whose base, which fields they keep, what they say."""
+
+import copy
+import pickle
+
+import pytest
+
+import pyodide_msgchan
+from pyodide_msgchan import (
+    DataCloneError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    MessageChannel,
+    MsgChanError,
+    NotInBrowserError,
+    OriginRejectedError,
+    PeerClosedError,
+    PeerLostError,
+    PortClosedError,
+    PortDetachedError,
+    PortStateError,
+    RemoteError,
+    VersionMismatchError,
+)
+from pyodide_msgchan._clone import error_of
+
+
+@pytest.mark.parametrize(
+    "error,bases",
+    [
+        (DataCloneError("why"), (MsgChanError, TypeError)),
+        (PeerClosedError(), (PortClosedError, PortStateError, MsgChanError)),
+        (PortDetachedError(), (PortStateError,)),
+        (PeerLostError(), (PortStateError,)),
+        (HandshakeTimeoutError("accept", 1), (HandshakeError, TimeoutError)),
+        (OriginRejectedError("a", ["b"]), (HandshakeError,)),
+        (VersionMismatchError(1, 2), (HandshakeError,)),
+        (NotInBrowserError(), (MsgChanError, RuntimeError)),
+        (RemoteError("Error"), (MsgChanError,)),
+    ],
+)
+def test_the_tree(error, bases):
+    assert all(isinstance(error, base) for base in bases)
+    assert str(error)
+
+
+def test_messages_are_composed_from_fields():
+    error = HandshakeTimeoutError("accept from https://app.example", 10, ["https://evil.example"])
+    assert str(error) == (
+        "no accept from https://app.example within 10 s; "
+        "heard from https://evil.example, which is not allowed"
+    )
+    assert error.heard == ("https://evil.example",)
+    assert "3 of its messages are lost" in str(PeerLostError(missing=3))
+    assert str(DataCloneError("a function can't be cloned", "message['f']")) == (
+        "message['f']: a function can't be cloned"
+    )
+
+
+def test_a_long_path_is_kept_whole_and_shown_short():
+    error = DataCloneError("why", "message" + "[0]" * 1000)
+    assert len(error.path) > 3000
+    assert len(str(error)) < 250
+
+
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])  # noqa: S301 - our own
+def test_fields_survive_copying(again):
+    error = again(DataCloneError("why", "message[1]"))
+    assert (error.reason, error.path) == ("why", "message[1]")
+
+
+@pytest.mark.parametrize(
+    "name,builtin",
+    [
+        ("TypeError", TypeError),
+        ("RangeError", ValueError),
+        ("SyntaxError", SyntaxError),
+        ("ReferenceError", NameError),
+    ],
+)
+def test_a_remote_error_is_the_matching_built_in_too(name, builtin):
+    error = error_of(name, "text", "stack")
+    assert isinstance(error, builtin)
+    assert isinstance(error, RemoteError)
+    assert (error.name, error.message, error.stack, str(error)) == (name, "text", "stack", "text")
+
+
+def test_any_other_remote_error_says_its_name():
+    error = error_of("AbortError", "gone", "")
+    assert type(error) is RemoteError
+    assert str(error) == "AbortError: gone"
+
+
+def test_off_the_browser_the_way_out_is_named():
+    with pytest.raises(NotInBrowserError, match=r"pyodide_msgchan\.testing"):
+        MessageChannel()
+    with pytest.raises(NotInBrowserError):
+        pyodide_msgchan.MessagePort(object())
+    with pytest.raises(NotInBrowserError):
+        pyodide_msgchan.post_to_window(object(), 1, origin="https://app.example")
+    with pytest.raises(NotInBrowserError):
+        pyodide_msgchan.window_messages(origin="https://app.example")
+
+
+def test_every_public_name_exists_and_is_documented():
+    for name in pyodide_msgchan.__all__:
+        thing = getattr(pyodide_msgchan, name)
+        assert thing.__doc__ or not callable(thing), name

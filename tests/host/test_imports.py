@@ -1,0 +1,63 @@
+"""Imports go one way: each module uses only what stands before it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
+
+ORDER = [
+    {"errors", "_types"},
+    {"_origin"},
+    {"_browser"},
+    {"_waiter", "_clone", "_event"},
+    {"_stream"},
+    {"_endpoint", "_receiver"},
+    {"port"},
+    {"channel", "dom", "_round_trips"},
+    {"_contract"},
+    {"testing"},
+    {"__init__"},
+]
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+ONLY_IN_BROWSER = {"js", "pyodide", "pyodide_js", "_pyodide", "pyodide_msgchan_bridge"}
+
+
+def imported(path):
+    """Give every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], False) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0], bool(node.level)
+
+
+def violations(path):
+    name = path.stem
+    for module, ours in imported(path):
+        if ours and LEVEL[module] >= LEVEL[name]:
+            yield f"{name} imports {module}, which does not stand before it"
+        if not ours and module in ONLY_IN_BROWSER and name != "_browser":
+            yield f"{name} imports {module}; only _browser may"
+
+
+def test_every_module_has_its_place():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(LEVEL)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_imports_go_one_way(path):
+    assert list(violations(path)) == []
+
+
+def test_a_violation_is_seen(tmp_path):
+    path = tmp_path / "errors.py"
+    path.write_text("import js\nfrom .port import MessagePort\n")
+    assert len(list(violations(path))) == 2
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.*")), ids=lambda path: path.name)
+def test_files_stay_short(path):
+    if path.suffix in {".py", ".mjs", ".ts"}:
+        assert len(path.read_text("utf-8").splitlines()) < 400
