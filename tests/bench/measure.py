@@ -130,6 +130,7 @@ class Bench:
 
     def _soak(self) -> dict[str, Any]:
         self._boot(fresh=self._effort.fresh)
+        self._call("soak", "trace")
         before = self._call("soak", "prepare") | self._heap()
         left, seconds, after = self._effort.soak, 0.0, before
         while left > 0:

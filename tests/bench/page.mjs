@@ -23,12 +23,13 @@ try {
   /** Runs one function of one file in workloads/. */
   globalThis.bench = async (file, name, options) => {
     const module = pyodide.pyimport(`workloads.${file}`);
+    const work = module[name];
     const given = pyodide.toPy(options);
+    const running = work(given);
     try {
-      return JSON.parse(await module[name](given));
+      return JSON.parse(await running);
     } finally {
-      given.destroy();
-      module.destroy();
+      for (const proxy of [module, work, given, running]) proxy.destroy?.();
     }
   };
   say("done", `Pyodide ${pyodide.version}`);
