@@ -2,7 +2,7 @@
 const PYODIDE = new URL("pyodide/", import.meta.url);
 const CODE = new URL("py/", import.meta.url);
 const PACKAGE = "pyodide-msgchan";
-const BYTES = 12.3e6; // what Pyodide fetches, about: only the bar's pace hangs on it
+const BYTES = 12.1e6; // what Pyodide fetches, about: only the bar's pace hangs on it
 const LOADED = 0.85; // share of the bar for what is fetched, the rest is for Python's start
 
 /**
@@ -27,13 +27,15 @@ export async function boot({ panel, modules, page, onfail }) {
     const pyodide = await counting(
       (bytes) => {
         const share = Math.min(bytes / BYTES, 1);
-        if (share < 1) panel.progress(share * LOADED, `Fetching Python, ${Math.round(100 * share)} %`);
+        if (share < 1)
+          panel.progress(share * LOADED, `Fetching Python, ${Math.round(100 * share)} %`);
         else begin(LOADED, "Starting Python");
       },
       () => loadPyodide({ packages: [PACKAGE] }),
     );
     // Pyodide only logs a package that it could not load.
-    if (!(PACKAGE in pyodide.loadedPackages)) throw new Failure(`The package ${PACKAGE} did not load.`);
+    if (!(PACKAGE in pyodide.loadedPackages))
+      throw new Failure(`The package ${PACKAGE} did not load.`);
 
     begin(0.95, "Importing the code");
     (await sources).forEach((text, i) => pyodide.FS.writeFile(`${modules[i]}.py`, text));
@@ -65,7 +67,8 @@ function explain(step) {
 
 async function fetchSource(name) {
   const response = await fetch(new URL(`${name}.py`, CODE));
-  if (!response.ok) throw new Failure(`The file py/${name}.py could not be fetched (${response.status}).`);
+  if (!response.ok)
+    throw new Failure(`The file py/${name}.py could not be fetched (${response.status}).`);
   return response.text();
 }
 

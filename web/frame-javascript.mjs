@@ -49,24 +49,29 @@ function join({ name, hostOrigin, panel }) {
     return performance.now() - start;
   }
 
-  async function send(peer, words, message, transfer) {
+  async function send(peer, message, transfer) {
     if (peer !== "host") ports.get("host").postMessage({ type: "sent", peer });
     try {
-      panel.sent(peer, words, await request(peer, message, transfer));
+      return await request(peer, message, transfer);
     } catch (error) {
       panel.trouble(peer, error.message);
     }
   }
 
-  panel.onsend = (peers, text) => {
-    for (const peer of peers) void send(peer, text, { type: "text", text });
-  };
+  async function sendAll(peers, words, sendOne) {
+    const times = await Promise.all(peers.map(sendOne));
+    if (!times.includes(undefined)) panel.sent(peers, words, Math.max(...times));
+  }
+
+  panel.onsend = (peers, text) =>
+    sendAll(peers, text, (peer) => send(peer, { type: "text", text }));
   panel.onpicture = (peers) => {
-    for (const peer of peers) {
-      const pixels = ripples();
+    const picture = ripples();
+    return sendAll(peers, "a picture", (peer) => {
+      const pixels = picture.slice(); // what is transferred is gone here, so each gets its own
       const message = { type: "picture", width: WIDTH, height: HEIGHT, pixels };
-      void send(peer, "a picture", message, [pixels.buffer]);
-    }
+      return send(peer, message, [pixels.buffer]);
+    });
   };
   panel.ready("no Python here");
   document.body.dataset.state = "ready";
@@ -79,7 +84,8 @@ function ripples() {
   const phase = 6.3 * Math.random();
   for (let i = 0; i < WIDTH * HEIGHT; i++) {
     const [x, y] = [i % WIDTH, Math.floor(i / WIDTH)];
-    const wave = Math.sin(Math.hypot(x - 45, y - 40) / 5 + phase) + Math.sin(Math.hypot(x - 120, y - 85) / 7);
+    const wave =
+      Math.sin(Math.hypot(x - 45, y - 40) / 5 + phase) + Math.sin(Math.hypot(x - 120, y - 85) / 7);
     pixels.set([150 + 50 * wave, 115 + 55 * wave, 40 + 18 * wave, 255], 4 * i);
   }
   return pixels;

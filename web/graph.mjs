@@ -11,7 +11,8 @@ const PLACES = [
   [24, 90],
   [76, 90],
 ];
-const LABEL_AT = [0.5, 0.5, 0.57, 0.57, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]; // along each line, so that none overlap
+// How far along each line its number stands, so that none lies on another.
+const LABEL_AT = [0.5, 0.5, 0.3, 0.3, 0.5, 0.5, 0.33, 0.33, 0.5, 0.5];
 const STEADY = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Draw the participants into `root`, and the same as rows into a table's `body`. */
@@ -76,7 +77,10 @@ export function createGraph(root, body, names) {
       edge.line.dataset.state = "connected";
       edge.pill.hidden = false;
       const digits = ms < 10 ? ms.toFixed(2) : Math.round(ms).toString();
-      edge.pill.replaceChildren(digits, Object.assign(document.createElement("i"), { textContent: " ms" }));
+      edge.pill.replaceChildren(
+        digits,
+        Object.assign(document.createElement("i"), { textContent: " ms" }),
+      );
       edge.cell.textContent = `${digits} ms`;
       return [...edges.values()].every((each) => each.known);
     },

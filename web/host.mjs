@@ -42,6 +42,11 @@ const page = {
     whole = false;
     note(name, "connected");
   },
+  lost(name) {
+    graph.forget(name);
+    whole = false;
+    note(name, "loading");
+  },
   failed(name, words) {
     note(name, "failed");
     console.warn(`${name}: ${words}`);
@@ -88,8 +93,13 @@ function putUp({ name, how, base = location.href, sandbox, file = "frame-python.
   element.src = address;
   const figure = document.createElement("figure");
   const caption = document.createElement("figcaption");
-  caption.innerHTML = "<code>&lt;iframe&gt;</code> <span></span>";
-  caption.lastChild.textContent = how;
+  caption.innerHTML = '<span></span><button type="button" class="quiet small">Reload</button>';
+  caption.firstChild.textContent = how;
+  caption.lastChild.setAttribute("aria-label", `Reload the frame ${label(name)}`);
+  caption.lastChild.addEventListener("click", () => {
+    page.lost(name);
+    element.src = address;
+  });
   figure.append(caption, element);
   document.getElementById("frames").append(figure);
   return { name, element, origin: sandbox ? null : address.origin };
@@ -103,7 +113,8 @@ function note(name, state) {
 }
 
 function show() {
-  const named = (wanted) => [...states].filter(([, state]) => state === wanted).map(([name]) => label(name));
+  const named = (wanted) =>
+    [...states].filter(([, state]) => state === wanted).map(([name]) => label(name));
   const [failed, connected] = [named("failed"), named("connected")];
   if (failed.length) return finish("failed", `Not connected: ${failed.join(", ")}`);
   if (whole) return finish("ready", "Four frames connected, ten channels open");

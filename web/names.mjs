@@ -1,5 +1,6 @@
 // Who takes part: a name for messages and addresses, a label for people.
 const LABELS = {
+  "*": "Everyone",
   host: "Host",
   same: "Same origin",
   cross: "Cross site",

@@ -16,22 +16,24 @@ const CARD = `
   <ol class="log" role="log" aria-label="Messages" tabindex="0"></ol>
   <figure class="picture">
     <canvas width="160" height="120" role="img" aria-label="No picture yet"></canvas>
-    <figcaption>No picture yet</figcaption>
+    <div>
+      <figcaption>No picture yet</figcaption>
+      <button type="button" class="quiet" name="picture">Send picture</button>
+    </div>
   </figure>
   <form autocomplete="off">
     <label class="to"><span>To</span> <select name="to"></select></label>
-    <button type="button" class="quiet" name="picture">Send picture</button>
     <label class="text"><span class="hidden">Message</span>
-      <input name="text" placeholder="Write a message" maxlength="400" enterkeyhint="send" required>
+      <input name="text" placeholder="Write a message" maxlength="400" enterkeyhint="send">
     </label>
-    <button type="submit">Send</button>
+    <button type="submit" name="send">Send</button>
   </form>`;
 const KEPT = 100; // lines of the log
 
 /**
  * Fill an element with the card of one participant.
  *
- * The owner sets `onsend(to, text)` and `onpicture(to)`, where `to` is a list of names.
+ * The owner sets `onsend(to, text)` and `onpicture(to)`, where `to` is an array of names.
  */
 export function createPanel(root, name) {
   root.innerHTML = CARD;
@@ -43,7 +45,9 @@ export function createPanel(root, name) {
   find("h2").textContent = label(name);
   find(".origin").textContent = self.origin === "null" ? "opaque origin" : self.origin;
   find("progress").setAttribute("aria-label", `${label(name)}: loading`);
-  for (const control of form.elements) control.disabled = true;
+  const picture = find("[name=picture]");
+  const controls = [...form.elements, picture];
+  for (const control of controls) control.disabled = true;
 
   const panel = {
     onsend: null,
@@ -77,12 +81,12 @@ export function createPanel(root, name) {
       const before = to.value;
       to.replaceChildren(new Option("Everyone", "*"), ...names.map((n) => new Option(label(n), n)));
       if (names.includes(before)) to.value = before;
-      for (const control of form.elements) control.disabled = names.length === 0;
+      for (const control of controls) control.disabled = names.length === 0;
       log.dataset.empty = "Nothing yet";
     },
 
     received: (from, text) => line("received", from, text),
-    sent: (to, text, ms) => line("sent", to, text, time(ms)),
+    sent: (to, text, ms) => line("sent", to.length > 1 ? "*" : to[0], text, time(ms)),
     trouble: (to, words) => line("trouble", to, words),
 
     draw(from, width, height, pixels) {
@@ -93,7 +97,7 @@ export function createPanel(root, name) {
       canvas.setAttribute("aria-label", `Picture from ${label(from)}`);
       find("figcaption").replaceChildren(
         nameTag(from),
-        element("span", `${width} × ${height}, ${(pixels.length / 1000).toFixed(1)} kB`),
+        element("span", ` ${width} × ${height}, ${Math.round(pixels.length / 1000)} kB`),
       );
     },
   };
@@ -105,7 +109,7 @@ export function createPanel(root, name) {
     direction.className = "hidden";
     const words = element("span", text);
     words.className = "words";
-    row.append(direction, nameTag(other), words, element("small", note));
+    row.append(element("small", note), direction, nameTag(other), " ", words);
     log.append(row);
     while (log.children.length > KEPT) log.firstChild.remove();
     log.scrollTop = log.scrollHeight;
@@ -116,14 +120,16 @@ export function createPanel(root, name) {
     const { value } = form.elements.to;
     return value === "*" ? options.slice(1) : [value];
   };
-  form.addEventListener("submit", (event) => {
+  // A sandboxed frame may not submit forms, and gets no event for the attempt. The click on the
+  // button, which browsers make for the Enter key too, comes before that.
+  form.elements.send.addEventListener("click", (event) => {
     event.preventDefault();
     const { text } = form.elements;
     if (text.value.trim() === "") return;
     panel.onsend?.(chosen(), text.value.trim());
     text.value = "";
   });
-  form.elements.picture.addEventListener("click", () => panel.onpicture?.(chosen()));
+  picture.addEventListener("click", () => panel.onpicture?.(chosen()));
   return panel;
 }
 

@@ -20,7 +20,8 @@ export function reportFailure(hostOrigin, words) {
   document.body.dataset.state = "failed";
   const tell = () => parent.postMessage({ type: "failed", words }, hostOrigin);
   addEventListener("message", (event) => {
-    if (event.source === parent && event.origin === hostOrigin && event.data?.type === "call") tell();
+    if (event.source === parent && event.origin === hostOrigin && event.data?.type === "call")
+      tell();
   });
   tell();
 }

@@ -69,7 +69,7 @@ class Mesh:
                 return
         event.reply(None)
 
-    async def _send(self, peer: str, words: str, message: dict[str, Any]) -> None:
+    async def _send(self, peer: str, message: dict[str, Any]) -> float | None:
         self._report(self, peer, None)
         start = perf_counter()
         try:
@@ -77,21 +77,26 @@ class Mesh:
                 await self.ports[peer].request(message)
         except (TimeoutError, PortStateError) as error:
             self._panel.trouble(peer, str(error) or f"no answer within {PATIENCE} s")
-        else:
-            self._panel.sent(peer, words, (perf_counter() - start) * 1000)
+            return None
+        return (perf_counter() - start) * 1000
+
+    async def _send_all(self, peers: list[str], words: str, message: dict[str, Any]) -> None:
+        times = await asyncio.gather(*(self._send(peer, message) for peer in peers))
+        taken = [ms for ms in times if ms is not None]
+        if len(taken) == len(peers):
+            self._panel.sent(to_js(peers), words, max(taken))
 
     def _text_entered(self, peers: Any, text: str) -> None:
-        for peer in peers:
-            self._start(self._send(peer, text, {"type": "text", "text": text}))
+        self._start(self._send_all(list(peers), text, {"type": "text", "text": text}))
 
     def _picture_wanted(self, peers: Any) -> None:
         self._start(self._send_picture(list(peers)))
 
     async def _send_picture(self, peers: list[str]) -> None:
         pixels = await mandelbrot()
-        message = {"type": "picture", "width": WIDTH, "height": HEIGHT, "pixels": pixels}
         # The bytes are copied out of Python's memory once for each peer, and that copy is moved.
-        await asyncio.gather(*(self._send(peer, "a picture", message) for peer in peers))
+        message = {"type": "picture", "width": WIDTH, "height": HEIGHT, "pixels": pixels}
+        await self._send_all(peers, "a picture", message)
 
     async def _measure(self, peer: str, port: MessagePort) -> None:
         while not port.closed:
@@ -107,4 +112,9 @@ class Mesh:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_event_loop().create_task(work)
         self._tasks.add(task)  # the loop itself holds tasks only weakly
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._panel.trouble("*", f"{type(error).__name__}: {error}")

@@ -7,6 +7,9 @@ WIDTH, HEIGHT = 160, 120
 DEPTH = 48
 """Steps after which a point counts as inside: more show finer detail and take longer."""
 
+FAR = 2**2
+"""The square of a distance from which no point comes back."""
+
 # Centre, width in the complex plane, and where the colours begin.
 _VIEWS = cycle(
     [
@@ -39,7 +42,7 @@ def _depth(c: complex) -> int:
     z = c
     for step in range(DEPTH):
         # Compared by squares: a root for each step would double the time.
-        if z.real * z.real + z.imag * z.imag > 4:
+        if z.real * z.real + z.imag * z.imag > FAR:
             return step
         z = z * z + c
     return DEPTH
