@@ -26,8 +26,8 @@ Pyodide tests, `tests/browser`: the function runs inside Pyodide, in each runtim
 - Python proxies and references to JavaScript objects are counted around each test; one that leaves
   more behind runs once more, and fails if it does so again. `@pytest.mark.may_leak("reason")`
   lets it; `no_leaks(selenium)` from `tools.pytest_runtimes` is the check as a context manager.
-- A script may take 20 s; `@pytest.mark.driver_timeout(60)` gives it more. No test may take more
-  than 180 s; `@pytest.mark.timeout(600)` gives it more.
+- A script may take 30 s; `@pytest.mark.driver_timeout(60)` gives it more. No test may take more
+  than 300 s; `@pytest.mark.timeout(600)` gives it more.
 - The fixture `pages` (below) can be asked for on the host side, for addresses to pass in.
 
 Page tests, `tests/browser` and `tests/interop`: the host drives a real page.

@@ -82,7 +82,7 @@ await pyodide.loadPackagesFromImports(code);
 await pyodide.runPythonAsync(code);
 """
 #: Seconds for one script: while an interpreter boots, and in a test without `driver_timeout`.
-_BOOT_TIMEOUT, _TEST_TIMEOUT = 90, 20
+_BOOT_TIMEOUT, _TEST_TIMEOUT = 150, 30
 _pool = pytest.StashKey[BrowserPool]()
 
 
