@@ -51,7 +51,7 @@ def build() -> None:
 
 
 def _build_wheel() -> None:
-    sources = [PACKAGE, ROOT / "pyproject.toml", ROOT / "LICENSE"]
+    sources = [PACKAGE, *(ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE"))]
 
     def work() -> None:
         fresh = BUILD / "wheel"
