@@ -3,16 +3,17 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tools.common import DIST, SetupError, say
 from tools.pool import BrowserPool, end
+from tools.server import Origins
 
 from bench.budgets import KEYS
-from bench.measure import TINY, Bench, Effort, bench_pages, measure_all
+from bench.measure import TINY, Bench, Effort, bench_pages, measured
 from bench.table import show
 
 
@@ -30,16 +31,9 @@ def main(words: list[str]) -> int:
     results: dict[str, dict[str, Any]] = {}
     pool = BrowserPool()
     try:
-        for browser in options.browser or ["chrome", "firefox"]:
-            driver = pool.take(browser)
-            try:
-                with bench_pages() as origins:
-                    results[browser] = {}
-                    for key, entry in measure_all(Bench(driver, origins, effort), keys):
-                        results[browser][key] = entry
-                        say(f"{browser}: {key}{' failed' if 'error' in entry else ''}")
-            finally:
-                end(driver)
+        with bench_pages() as origins:
+            for browser in options.browser or ["chrome", "firefox"]:
+                results[browser] = _measure_in(browser, pool, origins, effort, keys)
     finally:
         pool.close()
     write(results, options.output)
@@ -47,6 +41,25 @@ def main(words: list[str]) -> int:
     entries = [entry for of_browser in results.values() for entry in of_browser.values()]
     say(f"{sum(entry['ok'] for entry in entries)} of {len(entries)} within budget")
     return 1 if any("error" in entry for entry in entries) else 0
+
+
+def _measure_in(
+    browser: str, pool: BrowserPool, origins: Origins, effort: Effort, keys: Sequence[str]
+) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    driver = None
+    try:
+        for key in keys:
+            driver = driver or pool.take(browser)
+            entry = results[key] = measured(Bench(driver, origins, effort), key)
+            say(f"{browser}: {key}{' failed' if 'error' in entry else ''}")
+            if "error" in entry:  # a browser that crashed takes no other key with it
+                end(driver)
+                driver = None
+    finally:
+        if driver is not None:
+            end(driver)
+    return results
 
 
 def write(results: Mapping[str, Any], path: Path) -> None:

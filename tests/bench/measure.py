@@ -1,16 +1,18 @@
 """Opens the bench page in a browser and measures key after key."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selenium.common import WebDriverException
 from selenium.webdriver.remote.webdriver import WebDriver
 from tools.bundle import wheel
 from tools.common import SITE
 from tools.pages import run_async, wait_state
 from tools.server import Origins, serving
+from urllib3.exceptions import HTTPError
 
 from bench.budgets import KEYS, entry
 
@@ -29,7 +31,8 @@ class Effort:
     """How much is done.
 
     Attributes:
-        rounds: Samples of each contestant.
+        rounds: Samples of each contestant; fewer where they are long.
+        seconds: After so many no more rounds begin.
         milliseconds: A sample takes about so long.
         count: Do the work that often instead; 0 finds out how often.
         burst: Messages posted at once.
@@ -38,8 +41,10 @@ class Effort:
         fresh: Measure each key in a page of its own.
     """
 
-    rounds: int = 9
-    milliseconds: int = 200
+    # Many and short: another program then slows all contestants of a round alike.
+    rounds: int = 31
+    seconds: int = 20
+    milliseconds: int = 60
     count: int = 0
     burst: int = 20_000
     soak: int = 1_000_000
@@ -109,6 +114,7 @@ class Bench:
         told = self._call(
             *line.workload,
             rounds=effort.rounds,
+            seconds=effort.seconds,
             milliseconds=effort.milliseconds,
             count=effort.count,
             burst=effort.burst,
@@ -154,13 +160,12 @@ class Bench:
         return {"heap bytes": int(ask("Runtime.getHeapUsage", {})["usedSize"])}
 
 
-def measure_all(bench: Bench, keys: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Measure keys one after the other; what fails is an entry too, with the `error` in it."""
-    for key in keys:
-        try:
-            yield key, bench.measure(key)
-        except AssertionError as error:
-            yield key, {**_nothing(key), "error": str(error)}
+def measured(bench: Bench, key: str) -> dict[str, Any]:
+    """Measure a key; what fails is an entry too, with the `error` in it."""
+    try:
+        return bench.measure(key)
+    except (AssertionError, WebDriverException, HTTPError, OSError) as error:
+        return {**_nothing(key), "error": str(error) or repr(error)}
 
 
 def _nothing(key: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from numbers import Real
 
 from bench.__main__ import write
 from bench.budgets import COPIES, JSON_TEXT, KEYS, OBVIOUS, RAW
-from bench.measure import TINY, Bench, bench_pages, measure_all
+from bench.measure import TINY, Bench, bench_pages, measured
 from bench.table import show
 
 _SHAPE = {"ours", "rivals", "unit", "ratio", "budget", "ok"}
@@ -24,9 +24,10 @@ _RIVALS = {
 
 def test_bench_measures_every_key(driver, browser, tmp_path, capsys):
     with bench_pages() as origins:
-        measured = dict(measure_all(Bench(driver, origins, TINY), list(KEYS)))
-    write({browser: measured}, tmp_path / "bench.json")
-    show({browser: measured})
+        bench = Bench(driver, origins, TINY)
+        results = {browser: {key: measured(bench, key) for key in KEYS}}
+    write(results, tmp_path / "bench.json")
+    show(results)
 
     entries = json.loads((tmp_path / "bench.json").read_text())[browser]
     assert list(entries) == list(_RIVALS)
@@ -51,7 +52,9 @@ def test_bench_measures_every_key(driver, browser, tmp_path, capsys):
 def test_bench_says_what_failed(driver, monkeypatch):
     monkeypatch.setattr(Bench, "_race", lambda self, _: self._call("roundtrip", "no_such_work"))
     with bench_pages() as origins:
-        measured = dict(measure_all(Bench(driver, origins, TINY), ["wheel", "burst"]))
-    assert "error" not in measured["wheel"]
-    assert measured["burst"].keys() >= _SHAPE
-    assert not measured["burst"]["ok"]
+        bench = Bench(driver, origins, TINY)
+        wheel, burst = (measured(bench, key) for key in ("wheel", "burst"))
+    assert "error" not in wheel
+    assert "bench is not defined" in burst["error"]
+    assert burst.keys() >= _SHAPE
+    assert not burst["ok"]

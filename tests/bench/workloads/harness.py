@@ -8,6 +8,8 @@ from js import performance
 
 #: Milliseconds a contestant runs before it counts: browsers compile what runs often.
 WARM_UP = 150
+#: Rounds that there are in any case.
+FEWEST = 5
 #: Milliseconds that nothing is quicker than, though a clock that ticks in ms may say 0.
 LEAST = 0.001
 
@@ -18,8 +20,8 @@ async def race(contestants, options):
     Args:
         contestants: by name, async functions that do the work `count` times and return the
             milliseconds it took; what they set up and take down is not in it.
-        options: `rounds`; `milliseconds` that a sample should take; `count` to do the work that
-            often instead.
+        options: `rounds`, fewer if they take longer than `seconds`; `milliseconds` that a sample
+            should take; `count` to do the work that often instead.
 
     Returns:
         JSON: by name, the milliseconds of one time in each round.
@@ -28,7 +30,10 @@ async def race(contestants, options):
     for name, work in contestants.items():
         counts[name] = options["count"] or await _calibrated(work, options["milliseconds"])
     samples = {name: [] for name in contestants}
-    for _ in range(options["rounds"]):
+    watch = Stopwatch()
+    for done in range(options["rounds"]):
+        if done >= FEWEST and watch.read() > options["seconds"] * 1000:
+            break
         for name, work in contestants.items():
             gc.collect()
             await asyncio.sleep(0.01)  # what the one before left to do is done
