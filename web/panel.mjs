@@ -14,20 +14,20 @@ const CARD = `
   </div>
   <div class="failure" role="alert" hidden></div>
   <ol class="log" role="log" aria-label="Messages" tabindex="0"></ol>
-  <figure class="picture">
-    <canvas width="160" height="120" role="img" aria-label="No picture yet"></canvas>
-    <div>
-      <figcaption>No picture yet</figcaption>
-      <button type="button" class="quiet" name="picture">Send picture</button>
-    </div>
-  </figure>
   <form autocomplete="off">
     <label class="to"><span>To</span> <select name="to"></select></label>
     <label class="text"><span class="hidden">Message</span>
       <input name="text" placeholder="Write a message" maxlength="400" enterkeyhint="send">
     </label>
     <button type="submit" name="send">Send</button>
-  </form>`;
+  </form>
+  <figure class="picture">
+    <canvas width="160" height="120" role="img" aria-label="No picture yet"></canvas>
+    <div>
+      <figcaption>No picture yet</figcaption>
+      <button type="button" class="quiet" name="picture">Send picture</button>
+    </div>
+  </figure>`;
 const KEPT = 100; // lines of the log
 
 /**
@@ -97,7 +97,7 @@ export function createPanel(root, name) {
       canvas.setAttribute("aria-label", `Picture from ${label(from)}`);
       find("figcaption").replaceChildren(
         nameTag(from),
-        element("span", ` ${width} × ${height}, ${Math.round(pixels.length / 1000)} kB`),
+        element("span", `${width} × ${height}, ${Math.round(pixels.length / 1000)} kB`),
       );
     },
   };

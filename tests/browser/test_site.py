@@ -5,6 +5,7 @@ import urllib.parse
 
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from tools.common import SITE
 from tools.pages import run_async, wait_state
@@ -60,7 +61,7 @@ def click(driver, element):
 def type_message(driver, sender, text, to="*"):
     enter(driver, sender)
     Select(driver.find_element(By.NAME, "to")).select_by_value(to)
-    driver.find_element(By.NAME, "text").send_keys(text + "\n")
+    driver.find_element(By.NAME, "text").send_keys(text, Keys.ENTER)
 
 
 def everybody(driver):
