@@ -125,7 +125,7 @@ class Receiver:
             PortStateError: the port ended, or a `receive` waits on it.
         """
         self._check_callback(callback)
-        if self._end is not None:
+        if self._end is not None and not self._buffer:
             raise self._end()
         if self._waiters:
             raise PortStateError(
@@ -135,8 +135,9 @@ class Receiver:
         self._use_events()
         self._listeners.append(listener)
         if len(self._listeners) == 1:
-            self._endpoint.hold(self._arrive)
-            self._endpoint.listen()
+            if self._end is None:
+                self._endpoint.hold(self._arrive)
+                self._endpoint.listen()
             if self._buffer:
                 asyncio.get_event_loop().call_soon(self._dispatch)
         return listener
@@ -168,7 +169,8 @@ class Receiver:
         """Store what the browser brings, and say what is to run for it."""
         self._store(messages, events)
         if self._listeners:
-            self._endpoint.hold(self._arrive)
+            if self._end is None:
+                self._endpoint.hold(self._arrive)
             self._endpoint.step(self._dispatch)
         else:
             self._serve(first=True)
@@ -226,6 +228,8 @@ class Receiver:
                 call(self._listeners, self._pop_event())
         finally:
             self._dispatching -= 1
+        if self._end is not None:
+            self._listeners.clear()
         return not self._buffer
 
     def _serve(self, *, first: bool = False) -> None:
@@ -287,16 +291,21 @@ class Receiver:
                 self._endpoint.hold(self._arrive)
             else:
                 self._serve()
-            try:
-                await waiter
-            except BaseException:
-                self._give_up(waiter)
-                raise
-            self._waiters.remove(waiter)
-            if waiter.served:
-                self._reserved -= 1
-                self._turn = monotonic()
+            if await self._woken(waiter):
                 return
+
+    async def _woken(self, waiter: Waiter) -> bool:
+        """Wait in the line; say whether the head of the buffer belongs to this task now."""
+        try:
+            await waiter
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        self._waiters.remove(waiter)
+        if waiter.served:
+            self._reserved -= 1
+            self._turn = monotonic()
+        return waiter.served
 
     def _give_up(self, waiter: Waiter) -> None:
         """Pass on what was reserved for a wait that was cancelled."""
@@ -313,10 +322,11 @@ class Receiver:
 
     async def _pause(self) -> None:
         """Let the page breathe; the message stays where it is meanwhile."""
-        self._turn = monotonic()
-        await asyncio.sleep(0)
-        self._turn = monotonic()
-        if not self._buffer or self._waiters:
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(loop)
+        self._waiters.append(waiter)  # nobody who asks later gets it first
+        loop.call_soon(self._serve)
+        if not await self._woken(waiter):
             await self._wait()
 
     # The end
@@ -328,7 +338,8 @@ class Receiver:
             self._buffer.clear()
             self._natives = None
             self._reserved = 0
-        self._listeners.clear()
+        if not self._buffer:  # else once they have it
+            self._listeners.clear()
         for waiter in self._waiters:
             if drop:
                 waiter.served = False

@@ -32,10 +32,9 @@ class Waiter:
         self.served = False
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Suspend the task until the waiter is woken."""
-        if not self._done:
-            self._asyncio_future_blocking = True
-            yield self
+        """Suspend the task until the waiter is woken, and in any case for a turn."""
+        self._asyncio_future_blocking = True
+        yield self  # also if it is done: those who were woken before take their messages first
         self.result()
 
     __iter__ = __await__
