@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ def main(words: list[str]) -> int:
     try:
         with bench_pages() as origins:
             for browser in options.browser or ["chrome", "firefox"]:
-                results[browser] = _measure_in(browser, pool, origins, effort, keys)
+                results[browser] = {}
+                for key, entry in _measure_in(browser, pool, origins, effort, keys):
+                    results[browser][key] = entry
+                    write(results, options.output)  # now: a long run may be broken off
     finally:
         pool.close()
-    write(results, options.output)
     show(results)
     entries = [entry for of_browser in results.values() for entry in of_browser.values()]
     say(f"{sum(entry['ok'] for entry in entries)} of {len(entries)} within budget")
@@ -45,21 +47,20 @@ def main(words: list[str]) -> int:
 
 def _measure_in(
     browser: str, pool: BrowserPool, origins: Origins, effort: Effort, keys: Sequence[str]
-) -> dict[str, Any]:
-    results: dict[str, Any] = {}
+) -> Iterator[tuple[str, dict[str, Any]]]:
     driver = None
     try:
         for key in keys:
             driver = driver or pool.take(browser)
-            entry = results[key] = measured(Bench(driver, origins, effort), key)
+            entry = measured(Bench(driver, origins, effort), key)
             say(f"{browser}: {key}{' failed' if 'error' in entry else ''}")
             if "error" in entry:  # a browser that crashed takes no other key with it
                 end(driver)
                 driver = None
+            yield key, entry
     finally:
         if driver is not None:
             end(driver)
-    return results
 
 
 def write(results: Mapping[str, Any], path: Path) -> None:
