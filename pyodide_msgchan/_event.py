@@ -106,9 +106,10 @@ def call(listeners: Sequence[Listener], value: Any) -> None:
             continue  # one before it cancelled it
         loop = asyncio.get_event_loop()
         try:
-            result = listener._context.run(listener._callback, value)
+            context = listener._context.copy()  # one of its calls may still be blocked in run_sync
+            result = context.run(listener._callback, value)
             if asyncio.iscoroutine(result):
-                task = loop.create_task(_guard(result, listener), context=listener._context)
+                task = loop.create_task(_guard(result, listener), context=context)
                 _tasks.add(task)
                 task.add_done_callback(_tasks.discard)
         except (SystemExit, KeyboardInterrupt) as error:
