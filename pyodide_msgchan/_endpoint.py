@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._browser import bridge, holding, is_js_proxy, stepping, to_js_list, unpack
+from ._browser import bridge, holding, is_js_proxy, is_null, stepping, to_js_list, unpack
 from ._stream import encode, find_unclonable
 from ._types import Batch, Moved
 from .errors import DataCloneError
@@ -167,7 +167,8 @@ class BrowserEvent:
 
     @property
     def source(self) -> Any:
-        return self.js.source or None
+        source = self.js.source  # never asked for its truth: a window of another origin has none
+        return None if is_null(source) else source
 
     @property
     def last_event_id(self) -> str:
