@@ -24,6 +24,7 @@ async def test_nothing_is_taken_before_somebody_asks(selenium):
 @run_in_pyodide
 async def test_untouched_messages_reach_javascript_with_their_port(selenium):
     from pyodide.code import run_js
+
     from pyodide_msgchan import MessageChannel, MessagePort
 
     carrier, far = run_js("const c = new MessageChannel(); [c.port1, c.port2]")
@@ -66,6 +67,7 @@ async def test_cancelled_receive_loses_nothing(selenium):
     import asyncio
 
     import pytest
+
     from pyodide_msgchan import MessageChannel
 
     one, two = MessageChannel()
@@ -95,6 +97,7 @@ async def test_task_group_that_fails_loses_nothing(selenium):
     import asyncio
 
     import pytest
+
     from pyodide_msgchan import MessageChannel
 
     one, two = MessageChannel()
@@ -103,7 +106,7 @@ async def test_task_group_that_fails_loses_nothing(selenium):
         raise KeyError("sibling")
 
     async with one, two:
-        with pytest.raises(ExceptionGroup) as caught:
+        with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - the group is what raises
             async with asyncio.TaskGroup() as group:
                 waiting = group.create_task(two.receive())
                 group.create_task(fail())
@@ -166,6 +169,7 @@ async def test_one_kind_of_reader_at_a_time(selenium):
     import asyncio
 
     import pytest
+
     from pyodide_msgchan import MessageChannel, PortStateError
 
     one, two = MessageChannel()
@@ -302,6 +306,7 @@ async def test_coroutine_listeners_run_side_by_side(selenium):
 @run_in_pyodide
 async def test_events_bring_their_ports(selenium):
     import pytest
+
     from pyodide_msgchan import MessageChannel, MessagePort
 
     one, two = MessageChannel()
@@ -338,7 +343,7 @@ async def test_take_buffered_without_waiting(selenium):
             one.post_message(number)
         assert await two.receive() == 0
         one.post_message(5)
-        while two.buffered < 5:  # each turn of the loop lets more come
+        while two.buffered < 5:  # noqa: ASYNC110 - the browser does not tell
             await asyncio.sleep(0)
         assert two.take_buffered() == [1, 2, 3, 4, 5]
         assert (two.buffered, two.take_buffered()) == (0, [])
@@ -356,7 +361,7 @@ async def test_receive_that_yields_for_the_page_keeps_its_place(selenium):
         for number in range(4):
             one.post_message(number)
         assert await two.receive() == 0
-        while two.buffered < 3:
+        while two.buffered < 3:  # noqa: ASYNC110 - the browser does not tell
             await asyncio.sleep(0)
         assert await two.receive() == 1  # and takes over what came with it
         start = monotonic()

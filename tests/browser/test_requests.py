@@ -39,6 +39,7 @@ async def test_request_and_reply(selenium):
 async def test_request_answered_by_javascript(selenium):
     from js import MessageChannel as NativeChannel
     from pyodide.code import run_js
+
     from pyodide_msgchan import MessagePort
 
     native = NativeChannel.new()

@@ -1,0 +1,199 @@
+"""What a caller can get wrong: each is an error of ours that names the place, and harms nothing."""
+
+from pytest_pyodide import run_in_pyodide
+
+
+@run_in_pyodide
+async def test_values_that_can_not_be_sent(selenium):
+    import datetime as dt
+    import sys
+    from array import array
+    from dataclasses import dataclass
+    from enum import Enum, IntEnum
+
+    import js
+    import pytest
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import DataCloneError, MessageChannel
+
+    @dataclass
+    class Data:
+        x: int = 1
+
+    one, two = MessageChannel()
+    inner, unlisted = MessageChannel()
+    deep = {"rows": [1, 2, 3, {"callback": print}]}
+    rows = [
+        (print, "message", "function"),
+        (deep, "message['rows'][3]['callback']", "function"),
+        ([1, (2, {"k": [object()]})], "message[1][1]['k'][0]", "object"),
+        ({(1, 2): [len]}, "message[(1, 2)][0]", "function"),
+        ({1: {2: Data()}}, "message[1][2]", "Data"),
+        ([Enum("Color", "RED").RED], "message[0]", "Color"),
+        ([IntEnum("Level", "LOW").LOW], "message[0]", "Level"),
+        ([dt.datetime(2026, 1, 1)], "message[0]", "naive"),  # noqa: DTZ001 - that is the point
+        ([dt.date(2026, 1, 1)], "message[0]", "date"),
+        ([1j], "message[0]", "complex"),
+        ([range(3)], "message[0]", "range"),
+        ([sys], "message[0]", "module"),
+        ([int], "message[0]", "class int"),
+        ([memoryview(bytes(4)).cast("B", (2, 2))], "message[0]", "2 dimensions"),
+        ([array("w", "x")], "message[0]", "format"),
+        ([inner], "message[0]", "transfer list"),
+        ([inner.js], "message[0]", "transfer list"),
+        ({"a": run_js("() => 1")}, "message['a']", "JavaScript Function"),
+        ({"a": [run_js("({ f() {} })")]}, "message['a'][0]", "JavaScript Object"),
+        ([run_js("Symbol.iterator")], None, ""),
+        ([run_js("Promise.resolve(1)")], None, ""),
+        ([run_js("new WeakMap()")], "message[0]", "WeakMap"),
+    ]
+    if hasattr(js, "document"):
+        rows.append(([0, js.document.body], "message[1]", "HTMLBodyElement"))
+        rows.append(([js.window], None, ""))
+    async with one, two, inner, unlisted:
+        for message, path, words in rows:
+            with pytest.raises(DataCloneError) as caught:
+                one.post_message(message)
+            error = caught.value
+            assert path is None or error.path == path, (error.path, path)
+            assert words in str(error)
+            assert isinstance(error, TypeError)
+            del caught, error
+        for key in (print, Data, (1, print), frozenset([print])):
+            with pytest.raises(DataCloneError, match="<key "):
+                one.post_message({"a": {key: 1}})
+            with pytest.raises(DataCloneError):
+                one.post_message({1, key})
+        one.post_message("a fence")
+        assert await two.receive() == "a fence"  # and nothing before it
+
+
+@run_in_pyodide
+async def test_no_ports(selenium):
+    import pytest
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort
+
+    natives = [
+        run_js(source) for source in ("({})", "new Map()", "globalThis", "new EventTarget()")
+    ]
+    for thing in (None, 5, "port", object(), *natives):
+        with pytest.raises(TypeError, match="not a JavaScript MessagePort"):
+            MessagePort(thing)
+
+
+@run_in_pyodide
+async def test_transfer_lists(selenium):
+    import pytest
+    from js import ArrayBuffer
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import (
+        DataCloneError,
+        MessageChannel,
+        MessagePort,
+        PortClosedError,
+        PortDetachedError,
+    )
+
+    one, two = MessageChannel()
+    good, partner = MessageChannel()
+    closed, _ = MessageChannel()
+    closed.close()
+    gone, stays = MessageChannel()
+    native = NativeChannel.new()
+    buffer, detached = ArrayBuffer.new(8), ArrayBuffer.new(8)
+    run_js("b => structuredClone(b, { transfer: [b] })")(detached)
+    async with one, two, good, partner, stays:
+        one.post_message("moves it", transfer=[gone])
+        rows = [
+            ([good, good], DataCloneError, "transfer[1]", "twice"),
+            ([good, good.js], DataCloneError, "transfer[1]", "twice"),
+            ([buffer, buffer], DataCloneError, "transfer[1]", "twice"),
+            ([good, buffer, one], DataCloneError, "transfer[2]", "through itself"),
+            ([two], DataCloneError, "transfer[0]", "own partner"),
+            ([good, closed], PortClosedError, None, "closed"),
+            ([good, buffer, gone], PortDetachedError, None, "transferred"),
+            ([good, b"bytes"], DataCloneError, "transfer[1]", "copied once"),
+            ([buffer, 5], DataCloneError, "transfer[1]", "int"),
+            ([good, run_js("({})")], DataCloneError, "transfer[1]", "transferable"),
+            ([good, None], DataCloneError, "transfer[1]", "NoneType"),
+        ]
+        if run_js("'detached' in ArrayBuffer.prototype"):  # Node 20 can't tell
+            rows.append(([good, buffer, detached], DataCloneError, "transfer[2]", "detached"))
+        for transfer, kind, path, words in rows:
+            with pytest.raises(kind) as caught:
+                one.post_message({"message": 1}, transfer=transfer)
+            assert words in str(caught.value), words
+            assert path is None or caught.value.path == path
+            del caught
+        with pytest.raises(DataCloneError, match=r"message\['f'\]"):  # a good list, a bad message
+            one.post_message({"f": run_js("() => 1")}, transfer=[good, buffer])
+        with pytest.raises(DataCloneError):
+            one.post_message(print, transfer=[good, native.port1, buffer])
+        assert buffer.byteLength == 8
+        good.post_message("still ours")
+        assert await partner.receive() == "still ours"
+        assert await two.receive() == "moves it"
+        one.post_message({"now": buffer}, transfer=[good, buffer, native.port1])
+        event = await two.receive_event()
+        assert event.data == {"now": bytes(8)}
+        assert buffer.byteLength == 0
+        assert len(event.ports) == 2
+        for port in event.ports:
+            port.close()
+        MessagePort(native.port2).close()
+
+
+@run_in_pyodide
+async def test_callbacks_that_can_not_be_called(selenium):
+    import pytest
+
+    from pyodide_msgchan import MessageChannel
+
+    one, two = MessageChannel()
+    async with one, two:
+        for subscribe in (two.on_message, two.on_message_error):
+            for thing in (None, 5, "print"):
+                with pytest.raises(TypeError, match="can't be called"):
+                    subscribe(thing)
+        one.post_message("kept")
+        assert await two.receive() == "kept"
+
+
+@run_in_pyodide
+async def test_malformed_origins(selenium):
+    import pytest
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import ANY_ORIGIN, OPAQUE_ORIGIN, post_to_window, window_messages
+
+    spy = run_js("({ origins: [], postMessage(value, origin) { this.origins.push(origin); } })")
+    malformed = ["", "*", "null", "app.example", "https://", "https://app.example/path"]
+    malformed += ["https://a b", "https://user@app.example", "https://app.example:99999"]
+    malformed += [
+        "https://app.example?x",
+        "https://-.example",
+        "https://1.2.3.256",
+        "https://[::g]",
+    ]
+    for origin in malformed:
+        with pytest.raises(ValueError, match="is not an origin"):
+            post_to_window(spy, 1, origin=origin)
+        with pytest.raises(ValueError, match="is not an origin"):
+            window_messages(origin=origin)
+    with pytest.raises(ValueError, match="at least one"):
+        window_messages(origin=[])
+    for wrong in (None, 5):
+        with pytest.raises(TypeError):
+            post_to_window(spy, 1, origin=wrong)
+    assert list(spy.origins) == []
+    for origin in ("https://App.Example:443/", ANY_ORIGIN, OPAQUE_ORIGIN):
+        post_to_window(spy, 1, origin=origin)
+    assert list(spy.origins) == ["https://app.example", "*", "*"]
+    for no_window in (run_js("({})"), run_js("[]")):
+        with pytest.raises(TypeError, match="no postMessage"):
+            post_to_window(no_window, 1, origin=ANY_ORIGIN)
