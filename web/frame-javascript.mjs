@@ -30,7 +30,9 @@ function join({ name, hostOrigin, panel }) {
     if (data.type === "introduce") return take(data.peer, data.port);
     if (data.type === "text") panel.received(peer, data.text);
     if (data.type === "picture") panel.draw(peer, data.width, data.height, data.pixels);
-    came.at(-1)?.postMessage(null); // whoever sends a port last waits for an answer on it
+    const answer = came.at(-1); // whoever sends a port last waits for an answer on it
+    answer?.postMessage(null);
+    answer?.close();
   }
 
   // A private channel for one answer, as `port.request` of the Python package makes it.

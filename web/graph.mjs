@@ -30,6 +30,12 @@ export function createGraph(root, body, names) {
     }
   });
   const nodes = new Map(names.map((name) => [name, drawNode(name)]));
+  function lose(edge, words) {
+    edge.known = false;
+    delete edge.line.dataset.state;
+    edge.pill.hidden = true;
+    edge.cell.textContent = words;
+  }
   const edgeOf = (a, b) => edges.get(`${a} ${b}`) ?? edges.get(`${b} ${a}`);
 
   function drawEdge(first, second, at) {
@@ -69,10 +75,14 @@ export function createGraph(root, body, names) {
       nodes.get(name).dataset.state = state;
     },
 
-    /** Note how long a message and its answer took; says whether every channel has answered. */
+    /** Note how long a message and its answer took (Infinity: none came); says whether every channel has answered. */
     roundTrip(a, b, ms) {
       const edge = edgeOf(a, b);
       if (!edge) return false;
+      if (ms === Infinity) {
+        lose(edge, "no answer");
+        return false;
+      }
       edge.known = true;
       edge.line.dataset.state = "connected";
       edge.pill.hidden = false;
@@ -89,10 +99,7 @@ export function createGraph(root, body, names) {
     forget(name) {
       for (const [pair, edge] of edges) {
         if (!pair.split(" ").includes(name)) continue;
-        edge.known = false;
-        delete edge.line.dataset.state;
-        edge.pill.hidden = true;
-        edge.cell.textContent = "–";
+        lose(edge, "–");
       }
     },
 

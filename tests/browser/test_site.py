@@ -86,6 +86,15 @@ def check_messages(driver, senders):
             assert wait_for(driver, f"{row} .words") == f"from {sender} ✓ <b>"
 
 
+def check_no_trouble(driver):
+    for name in everybody(driver):
+        enter(driver, name)
+        rows = driver.find_elements(By.CSS_SELECTOR, "li[data-kind=trouble]")
+        assert [row.text for row in rows] == [], name
+    enter(driver, "host")
+    assert wait_state(driver, 5, ("ready",)) == "ready"
+
+
 def check_picture(driver, sender, receiver):
     enter(driver, sender)
     Select(driver.find_element(By.NAME, "to")).select_by_value(receiver)
@@ -129,6 +138,8 @@ def test_everybody_reaches_everybody(driver, pages):
     enter(driver, "script")
     wait_for(driver, "li[data-other=same]:last-child .words")
     assert "secret" not in driver.find_element(By.CSS_SELECTOR, ".log").text
+
+    check_no_trouble(driver)
 
     # A frame that is loaded anew is introduced again.
     enter(driver, "host")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -29,7 +30,7 @@ class Mesh:
         other: called with the mesh, the sender's name and the event for messages that are about
             something else than text, pictures and pings.
         report: called with the mesh, a peer's name, and how many milliseconds a message and its
-            answer took; or None when a person's message is sent.
+            answer took, infinity if none came; or None when a person's message is sent.
     """
 
     def __init__(
@@ -102,11 +103,15 @@ class Mesh:
         while not port.closed:
             start = perf_counter()
             try:
-                for _ in range(PINGS):
-                    await port.request({"type": "ping"})
+                async with asyncio.timeout(PATIENCE):
+                    for _ in range(PINGS):
+                        await port.request({"type": "ping"})
             except PortStateError:  # the peer was replaced
                 return
-            self._report(self, peer, (perf_counter() - start) * 1000 / PINGS)
+            except TimeoutError:
+                self._report(self, peer, inf)
+            else:
+                self._report(self, peer, (perf_counter() - start) * 1000 / PINGS)
             await asyncio.sleep(PAUSE)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
