@@ -3,11 +3,14 @@
 import asyncio
 import gc
 import json
+import math
 
 from js import performance
 
 #: Milliseconds a contestant runs before it counts: browsers compile what runs often.
 WARM_UP = 150
+#: Tries in any case, before a contestant's samples count.
+TRIES = 3
 #: Rounds that there are in any case.
 FEWEST = 5
 #: Milliseconds that nothing is quicker than, though a clock that ticks in ms may say 0.
@@ -43,14 +46,22 @@ async def race(contestants, options):
 
 
 async def _calibrated(work, wanted):
-    spent, count = 0, 1
+    """How often to do the work so that it takes what is wanted, by the best of several tries.
+
+    One try alone may have been held up by another program, and a sample that is far too short
+    measures the ticks of the clock.
+    """
+    spent, count, tries, least = 0, 1, 0, math.inf
     while True:
         took = await work(count)
         spent += took
-        if took >= wanted / 4 and spent >= WARM_UP:
-            return max(1, round(count * wanted / took))
-        if took < wanted / 4:
+        tries += 1
+        if took > 0:
+            least = min(least, took / count)
+        if took == 0 or count * least < wanted / 4:
             count *= 2
+        elif tries >= TRIES and spent >= WARM_UP:
+            return max(1, round(wanted / least))
 
 
 class Stopwatch:
