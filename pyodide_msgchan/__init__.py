@@ -2,8 +2,11 @@
 
 from ._clone import register_converter
 from ._origin import ANY_ORIGIN, OPAQUE_ORIGIN
+from ._opening import Connecting, Listening, accept, connect, listen
+from ._version import __version__
 from .channel import MessageChannel
-from .dom import WindowMessages, post_to_window, window_messages
+from .connection import Connection, Peer
+from .dom import WindowMessages, open_frame, open_window, post_to_window, window_messages
 from .errors import (
     DataCloneError,
     HandshakeError,
@@ -22,15 +25,16 @@ from .errors import (
 )
 from .port import Listener, MessageEvent, MessagePort
 
-__version__ = "0.1.0"
-
 __all__ = [
     "ANY_ORIGIN",
     "OPAQUE_ORIGIN",
+    "Connecting",
+    "Connection",
     "DataCloneError",
     "HandshakeError",
     "HandshakeTimeoutError",
     "Listener",
+    "Listening",
     "MessageChannel",
     "MessageError",
     "MessageEvent",
@@ -38,6 +42,7 @@ __all__ = [
     "MsgChanError",
     "NotInBrowserError",
     "OriginRejectedError",
+    "Peer",
     "PeerClosedError",
     "PeerLostError",
     "PortClosedError",
@@ -46,6 +51,12 @@ __all__ = [
     "RemoteError",
     "VersionMismatchError",
     "WindowMessages",
+    "__version__",
+    "accept",
+    "connect",
+    "listen",
+    "open_frame",
+    "open_window",
     "post_to_window",
     "register_converter",
     "window_messages",

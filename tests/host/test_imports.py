@@ -8,16 +8,18 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
-    {"errors", "_types"},
-    {"_origin"},
+    {"errors", "_version"},
+    {"_origin", "_wire"},
+    {"_types", "_handshake"},
     {"_browser"},
     {"_waiter", "_clone", "_event"},
     {"_stream"},
     {"_endpoint", "_receiver"},
-    {"port"},
-    {"channel", "dom", "_round_trips"},
-    {"_contract"},
-    {"testing"},
+    {"port", "_windows"},
+    {"channel", "connection", "_memory", "_round_trips"},
+    {"_attempt", "_contract"},
+    {"_opening"},
+    {"dom", "testing"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
