@@ -1,8 +1,8 @@
 """Message ports between frames, windows and workers, for Python in the browser."""
 
 from ._clone import register_converter
-from ._origin import ANY_ORIGIN, OPAQUE_ORIGIN
 from ._opening import Connecting, Listening, accept, connect, listen
+from ._origin import ANY_ORIGIN, OPAQUE_ORIGIN
 from ._version import __version__
 from .channel import MessageChannel
 from .connection import Connection, Peer

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
+from ._clone import Notice
 from ._handshake import Caller, Listener
 from ._types import Hearing, Link, World
 from ._version import __version__
@@ -21,6 +22,7 @@ from ._wire import (
     Envelope,
     Fail,
     Offer,
+    PeerInfo,
     PeerReplaced,
     Post,
     Send,
@@ -30,7 +32,7 @@ from ._wire import (
 from .connection import Connection, Control, Peer
 from .errors import PortClosedError
 
-__all__ = ["Attempt", "describe"]
+__all__ = ["Attempt", "Terms", "describe"]
 
 CAPABILITIES: Final = ("clone",)
 """What this side can do, as the other is told."""
@@ -47,6 +49,16 @@ def describe(world: World) -> dict[str, Any]:
     }
 
 
+class Terms(NamedTuple):
+    """What was asked for, checked."""
+
+    origins: frozenset[str] | None
+    """Whom to hear, as in ``event.origin``; None for a worker, which has none."""
+    name: str
+    heartbeat: float | None
+    stack_switching: bool
+
+
 @final
 class Attempt:
     """Carries a state machine's actions out, and brings it what happens.
@@ -54,12 +66,10 @@ class Attempt:
     Args:
         world: where.
         machine: what decides.
-        place: the worker that speaks, else this page.
-        source: the only window to hear, None for all.
-        targets: to whom the machine's announcements go.
-        origins: whom to hear, None for a worker.
+        terms: of the connections that are made.
+        source: the only window to hear; None for all, and for a worker.
+        targets: to whom the machine's announcements go, the worker if it is one.
         many: whether it goes on after a connection.
-        stack_switching, heartbeat: of the connections that are made.
         over: called once nothing is heard any more.
     """
 
@@ -67,47 +77,45 @@ class Attempt:
         self,
         world: World,
         machine: Caller | Listener,
+        terms: Terms,
         *,
-        place: Any,
         source: Any,
         targets: Sequence[Any],
-        origins: Collection[str] | None,
-        name: str,
         many: bool,
-        stack_switching: bool,
-        heartbeat: float | None,
         over: Callable[[], None] = lambda: None,
     ) -> None:
         self._world = world
         self._machine = machine
+        self._terms = terms
         self._targets = targets
-        self._frame = targets[0] if source is not None and targets else None
+        self._source = source
         self._many = many
-        self._stack_switching = stack_switching
-        self._heartbeat = heartbeat
         self._over = over
-        self._loop = asyncio.get_running_loop()
-        self._links: dict[Any, tuple[Link, Any]] = {}
-        self._controls: dict[Any, Control] = {}
+        self._loop = asyncio.get_event_loop()
+        self._links: dict[int, tuple[Link, Any]] = {}
+        self._controls: dict[int, Control] = {}
         self._results: deque[Connection] = deque()
         self._failure: BaseException | None = None
         self._waiters: deque[Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._inbox: Hearing | Link | None = None
-        self._hearing: Hearing | None = world.hear(place, source, origins, name, self._heard)
+        place = targets[0] if terms.origins is None else None
+        self._hearing: Hearing | None = world.hear(
+            place, source, terms.origins, terms.name, self._heard
+        )
         self._perform(machine.start())
 
     # For whoever waits
 
-    async def next(self, timeout: float | None) -> Connection:
+    async def next(self, seconds: float | None) -> Connection:
         """Wait for a connection.
 
         Raises:
             HandshakeError: it failed, or the time ran out.
         """
-        if timeout is not None and self._deadline is None:
-            self._deadline = self._loop.call_later(timeout, self._time_out, timeout)
+        if seconds is not None:
+            self._deadline = self._loop.call_later(seconds, self._time_out, seconds)
         try:
             while not self._results:
                 if self._failure is not None:
@@ -128,7 +136,7 @@ class Attempt:
         return found
 
     def close(self) -> None:
-        """Hear no more and give up what is not connected yet; connections that were given live on."""
+        """Hear no more, give up what is not connected yet; connections that were given live on."""
         if self._hearing is None:
             return
         self._perform(self._machine.cancel())
@@ -187,58 +195,71 @@ class Attempt:
 
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            match action:
-                case Post(envelope, origin, sender):
-                    for target in self._targets if sender is None else (sender,):
-                        self._world.announce(target, origin, envelope)
-                case Offer(key, envelope, origin, sender):
-                    target = self._target(sender)
-                    link = self._world.offer(
-                        target, origin, envelope, stack_switching=self._stack_switching
-                    )
-                    self._take(key, link, sender)
-                case Adopt(key, (ports, sender)):
-                    adopted = self._world.adopt(ports, stack_switching=self._stack_switching)
-                    if adopted is not None:
-                        self._take(key, adopted, sender)
-                case Send(key, message):
-                    if key in self._links:
-                        self._links[key][0].send(message)
-                case Close(key):
-                    link, _ = self._links.pop(key, (None, None))
-                    if link is not None:
-                        link.close(goodbye=False)
-                case Discard((ports, _), message):
-                    self._world.discard(ports, message)
-                case Connected(key, peer):
-                    self._connected(key, peer)
-                case Fail(error):
-                    self._failure = error
-                    self._wake()
-                case SetTimer(seconds):
-                    self._stop_timer()
-                    self._timer = self._loop.call_later(seconds, self._ring)
-                case StopTimer():
-                    self._stop_timer()
-                case PeerReplaced(key):
-                    if key in self._controls:
-                        self._controls[key].replaced()
+            _CARRY_OUT[type(action)](self, *action)
+
+    def _post(self, envelope: Envelope, origin: str, sender: Any) -> None:
+        for target in self._targets if sender is None else (sender,):
+            self._world.announce(target, origin, envelope)
+
+    def _offer(self, key: int, envelope: Envelope, origin: str, sender: Any) -> None:
+        target, switching = self._target(sender), self._terms.stack_switching
+        link = self._world.offer(target, origin, envelope, stack_switching=switching)
+        self._take(key, link, target)
+
+    def _adopt(self, key: int, offered: tuple[Any, Any]) -> None:
+        ports, sender = offered
+        link = self._world.adopt(ports, stack_switching=self._terms.stack_switching)
+        if link is not None:
+            self._take(key, link, self._target(sender))
+
+    def _discard(self, offered: tuple[Any, Any], message: dict[str, Any] | None) -> None:
+        self._world.discard(offered[0], message)
+
+    def _send(self, key: int, message: dict[str, Any]) -> None:
+        if key in self._links:
+            self._links[key][0].send(message)
+
+    def _close(self, key: int) -> None:
+        if key in self._links:
+            self._links.pop(key)[0].close(goodbye=False)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._wake()
+
+    def _set_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(seconds, self._ring)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        if isinstance(self._machine, Listener):  # since only that one asks for a timer
+            self._perform(self._machine.expired())
+
+    def _replaced(self, key: int) -> None:
+        if key in self._controls:
+            self._controls[key].heard(Notice("gone", ""))
 
     def _target(self, sender: Any) -> Any:
-        return sender if self._frame is None else self._frame
+        """Give what stands for the other side: a frame element tells more than its window."""
+        return sender if self._source is None else self._source
 
-    def _take(self, key: Any, link: Link, sender: Any) -> None:
-        self._links[key] = link, self._target(sender)
+    def _take(self, key: int, link: Link, target: Any) -> None:
+        self._links[key] = link, target
         link.listen(partial(self._control, key))
 
-    def _connected(self, key: Any, info: Any) -> None:
+    def _connected(self, key: int, info: PeerInfo) -> None:
         link, target = self._links[key]
-        control = Control(link, self._heartbeat, partial(self._ended, key))
+        control = Control(link, self._terms.heartbeat, partial(self._ended, key))
         self._controls[key] = control
         peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
         connection = Connection._open(control, peer, target)
-        same = info.origin is None or info.origin == self._world.origin != "null"
-        link.watch(target, info.loaded, info.lock if same and info.lock else "")
+        near = info.origin is None or info.origin == self._world.origin != "null"
+        link.watch(target, info.loaded, (info.lock or "") if near else "")
         control.start()
         self._results.append(connection)
         self._wake()
@@ -253,16 +274,24 @@ class Attempt:
                 self._inbox.wake(partial(_step, waiter))
             return
 
-    def _ring(self) -> None:
-        self._perform(self._machine.expired())
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
 
 def _step(waiter: Waiter) -> bool:
     if not waiter.done():
         waiter.wake_now()
     return True
+
+
+_CARRY_OUT: Final[dict[type, Callable[..., None]]] = {
+    Post: Attempt._post,
+    Offer: Attempt._offer,
+    Adopt: Attempt._adopt,
+    Discard: Attempt._discard,
+    Send: Attempt._send,
+    Close: Attempt._close,
+    Connected: Attempt._connected,
+    Fail: Attempt._fail,
+    SetTimer: Attempt._set_timer,
+    StopTimer: Attempt._stop_timer,
+    PeerReplaced: Attempt._replaced,
+}
+"""How each of the handshake's actions is done."""

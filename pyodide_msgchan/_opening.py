@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, Self, final
 
-from ._attempt import Attempt, describe
+from ._attempt import Attempt, Terms, describe
 from ._handshake import Caller, Listener
 from ._origin import Origin, allowed_origins
 from ._types import World
@@ -14,159 +14,27 @@ from ._windows import BrowserWorld
 from .connection import Connection
 from .errors import HandshakeError, PortClosedError
 
-__all__ = [
-    "Connecting",
-    "Listening",
-    "Origins",
-    "accept",
-    "accept_in",
-    "connect",
-    "connect_in",
-    "listen",
-    "listen_in",
-]
+__all__ = ["Connecting", "Listening", "Opener", "Origins", "accept", "connect", "listen"]
 
 LONGEST_NAME = 200
 
 type Origins = Origin | Iterable[Origin]
 
 
-def connect(
-    target: Any,
-    *,
-    origin: Origins | None = None,
-    name: str = "",
-    timeout: float | None = 30,
-    heartbeat: float | None = None,
-    stack_switching: bool = True,
-) -> Connecting:
-    """Connect to the page in a frame or window, or to a worker, where `accept` or `listen` is called.
-
-    Three ways to use it: ``connection = await connect(frame)``; ``async with connect(frame) as
-    connection``; and ``async for connection in connect(frame)``, which gives a fresh connection
-    whenever the page there was replaced. In that loop the end of the body closes the connection,
-    and PeerLostError leaves the body: catch it there and ``continue``.
-
-    Either side may be first, by any time. Origins are checked here and never again: a port is
-    posted only to a page that was heard from, and only to its exact origin. A page of an opaque
-    origin (OPAQUE_ORIGIN: sandboxed, ``file:``) has none to post to, so it posts the port itself.
-    Only if both pages are opaque a port goes to ``*``: then a page that takes the other's place
-    in that very moment gets it.
-
-    Cancelling gives up the attempt; nothing stays behind.
+class Opener:
+    """A page from which connections are opened.
 
     Args:
-        target: an iframe element, a window, or a Worker.
-        origin: whom to expect there: an exact origin or several, ANY_ORIGIN, OPAQUE_ORIGIN; this
-            page's own origin if it is not given. A worker has none.
-        name: the same on both sides, so that several pairs can share a window.
-        timeout: seconds for the other side to answer, None for no limit; in a loop only the
-            first time.
-        heartbeat: seconds between pings, for peers whose end nothing else shows; None for none.
-            A peer that computes longer than that without a pause counts as lost after two.
-        stack_switching: as for `MessagePort`.
-
-    Raises:
-        HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
-        HandshakeError: the other side's `accept` is already taken.
-        VersionMismatchError: the other side speaks another version of the handshake.
-        TypeError: `target` is none of these, or `origin=` was given for a worker.
-        ValueError: an origin is malformed, or needed since this page's own is opaque.
-        NotInBrowserError: there is no JavaScript here.
+        world: gives what that page can reach, when it is needed first.
     """
-    return connect_in(
-        _browser(),
-        target,
-        origin=origin,
-        name=name,
-        timeout=timeout,
-        heartbeat=heartbeat,
-        stack_switching=stack_switching,
-    )
 
+    def __init__(self, world: Callable[[], World]) -> None:
+        self._get_world = world
+        self._waiting: list[tuple[str, Any]] = []
+        """Who waits for callers here: under which name, and from which window."""
 
-async def accept(
-    *,
-    origin: Origins | None = None,
-    name: str = "",
-    timeout: float | None = None,
-    source: Any = None,
-    heartbeat: float | None = None,
-    stack_switching: bool = True,
-) -> Connection:
-    """Wait for one `connect` from this page's parent, else its opener, or a worker's owner.
-
-    While that connection lives every other caller of the name is told that it is taken.
-    Cancelling gives up the attempt; nothing stays behind.
-
-    Args:
-        origin: as for `connect`: who may call.
-        name: the same on both sides.
-        timeout: seconds to wait, None for no limit.
-        source: the window, iframe element or worker to wait for, instead.
-        heartbeat: as for `connect`.
-        stack_switching: as for `MessagePort`.
-
-    Raises:
-        HandshakeTimeoutError: nobody called in time; it says who spoke and was not allowed.
-        HandshakeError: there is nobody to wait for, or this page waits for that name already.
-        TypeError, ValueError, NotInBrowserError: as `connect`.
-    """
-    return await accept_in(
-        _browser(),
-        origin=origin,
-        name=name,
-        timeout=timeout,
-        source=source,
-        heartbeat=heartbeat,
-        stack_switching=stack_switching,
-    )
-
-
-def listen(
-    *,
-    origin: Origins | None = None,
-    name: str = "",
-    heartbeat: float | None = None,
-    stack_switching: bool = True,
-) -> Listening:
-    """Take every `connect` to this page: ``async for connection in listen(): ...``.
-
-    It hears from this call on, until it is closed, left (``async with``) or dropped. Connections
-    that it gave live on.
-
-    Args:
-        origin: as for `connect`: who may call.
-        name: the same on both sides.
-        heartbeat: as for `connect`.
-        stack_switching: as for `MessagePort`.
-
-    Raises:
-        HandshakeError: this page waits for that name already.
-        TypeError, ValueError, NotInBrowserError: as `connect`.
-    """
-    return listen_in(
-        _browser(), origin=origin, name=name, heartbeat=heartbeat, stack_switching=stack_switching
-    )
-
-
-@cache
-def _browser() -> World:
-    return BrowserWorld()
-
-
-def connect_in(world: World, target: Any, **options: Any) -> Connecting:
-    """Do what `connect` does, in any world."""
-    return Connecting(world, target, **options)
-
-
-@final
-class Connecting:
-    """What `connect` gives: awaited, entered or iterated over."""
-
-    def __init__(
+    def connect(
         self,
-        world: World,
         target: Any,
         *,
         origin: Origins | None = None,
@@ -174,44 +42,160 @@ class Connecting:
         timeout: float | None = 30,
         heartbeat: float | None = None,
         stack_switching: bool = True,
-    ) -> None:
-        kind = world.kind(target)
-        if not kind:
-            raise TypeError(f"not an iframe element, window or worker: {target!r:.80}")
-        self._worker = kind == "worker"
+    ) -> Connecting:
+        """Connect to a frame, window or worker in which `accept` or `listen` is called.
+
+        Three ways to use it: ``connection = await connect(frame)``; ``async with connect(frame) as
+        connection``; and ``async for connection in connect(frame)``, which gives a fresh one
+        whenever the page there was replaced. In that loop the end of the body closes the
+        connection, and PeerLostError leaves the body: catch it there and ``continue``.
+
+        Either side may be first, by any time. Origins are checked here and never again: a port is
+        posted only to a page that was heard from, and only to its exact origin. A page of an
+        opaque origin (OPAQUE_ORIGIN: sandboxed, ``file:``) has none to post to, so it posts the
+        port itself. Only if both pages are opaque a port goes to ``*``: then a page that takes the
+        other's place in that very moment gets it.
+
+        Cancelling gives up the attempt; nothing stays behind.
+
+        Args:
+            target: an iframe element, a window, or a Worker.
+            origin: whom to expect there: an exact origin or several, ANY_ORIGIN, OPAQUE_ORIGIN;
+                this page's own origin if it is not given. A worker has none.
+            name: the same on both sides, so that several pairs can share a window.
+            timeout: seconds for the other side to answer, None for no limit; in a loop only the
+                first time.
+            heartbeat: seconds between pings, for peers whose end nothing else shows; None for none.
+                A peer that computes longer than that without a pause counts as lost after two.
+            stack_switching: as for `MessagePort`.
+
+        Raises:
+            HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
+            HandshakeError: the other side's `accept` is already taken.
+            VersionMismatchError: the other side speaks another version of the handshake.
+            TypeError: `target` is none of these, or `origin=` was given for a worker.
+            ValueError: an origin is malformed, or needed since this page's own is opaque.
+            NotInBrowserError: there is no JavaScript here.
+        """
+        world = self._get_world()
+        kind = _kind(world, target)
+        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        return Connecting(world, target, terms, _checked_seconds("timeout", timeout))
+
+    async def accept(
+        self,
+        *,
+        origin: Origins | None = None,
+        name: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - the error says who was heard meanwhile
+        source: Any = None,
+        heartbeat: float | None = None,
+        stack_switching: bool = True,
+    ) -> Connection:
+        """Wait for one `connect` from this page's parent, else its opener, or a worker's owner.
+
+        While that connection lives every other caller of the name is told that it is taken.
+        Cancelling gives up the attempt; nothing stays behind.
+
+        Args:
+            origin: as for `connect`: who may call.
+            name: the same on both sides.
+            timeout: seconds to wait, None for no limit.
+            source: the window, iframe element or worker to wait for, instead.
+            heartbeat: as for `connect`.
+            stack_switching: as for `MessagePort`.
+
+        Raises:
+            HandshakeTimeoutError: nobody called in time; it says who spoke and was not allowed.
+            HandshakeError: there is nobody to wait for, or this page waits for that name already.
+            TypeError, ValueError, NotInBrowserError: as `connect`.
+        """
+        world = self._get_world()
+        if source is None:
+            owners = world.owners(everybody=False)
+            if not owners:
+                raise HandshakeError(
+                    "nobody can connect to this page: it has neither a parent nor an opener; "
+                    "source= names the window to wait for"
+                )
+            source = owners[0]
+        kind = _kind(world, source)
+        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        seconds = _checked_seconds("timeout", timeout)
+        await world.prepare()
+        return await _first(self._listening(terms, source, (source,)), seconds)
+
+    def listen(
+        self,
+        *,
+        origin: Origins | None = None,
+        name: str = "",
+        heartbeat: float | None = None,
+        stack_switching: bool = True,
+    ) -> Listening:
+        """Take every `connect` to this page, as an async iterator of connections.
+
+        It hears from this call on, until it is closed, left (``async with``) or dropped.
+        Connections that it gave live on.
+
+        Args:
+            origin: as for `connect`: who may call.
+            name: the same on both sides.
+            heartbeat: as for `connect`.
+            stack_switching: as for `MessagePort`.
+
+        Raises:
+            HandshakeError: this page waits for that name already.
+            TypeError, ValueError, NotInBrowserError: as `connect`.
+        """
+        world = self._get_world()
+        kind = "window" if world.origin else "worker"
+        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        return Listening(self._listening(terms, None, world.owners(everybody=True)))
+
+    def _listening(self, terms: Terms, source: Any, targets: Sequence[Any]) -> Attempt:
+        for name, whom in self._waiting:
+            if name == terms.name and (whom is None or source is None or whom == source):
+                raise HandshakeError(
+                    f"this page has an accept or listen under the name {name!r} already; "
+                    "names keep several apart"
+                )
+        place = (terms.name, source)
+        self._waiting.append(place)
+        world, many = self._get_world(), source is None
+        machine = Listener(many=many, **_facts(world, terms))
+        over = partial(self._waiting.remove, place)
+        return Attempt(world, machine, terms, source=source, targets=targets, many=many, over=over)
+
+
+@cache
+def _browser() -> World:
+    return BrowserWorld()
+
+
+_here = Opener(_browser)
+connect, accept, listen = _here.connect, _here.accept, _here.listen
+
+
+@final
+class Connecting:
+    """What `connect` gives: awaited, entered or iterated over."""
+
+    def __init__(self, world: World, target: Any, terms: Terms, timeout: float | None) -> None:
         self._world = world
         self._target = target
-        self._origins = _origins(world, origin, worker=self._worker)
-        self._name = _checked_name(name)
-        self._timeout = _checked_seconds("timeout", timeout)
-        self._heartbeat = _checked_seconds("heartbeat", heartbeat)
-        self._stack_switching = stack_switching
+        self._terms = terms
+        self._timeout = timeout
         self._current: Connection | None = None
 
-    async def _open(self, timeout: float | None) -> Connection:
+    async def _open(self, seconds: float | None) -> Connection:
         await self._world.prepare()
-        machine = Caller(
-            self._name,
-            opaque=self._world.origin == "null",
-            allowed=self._origins or frozenset(),
-            worker=self._worker,
-            about=partial(describe, self._world),
+        machine = Caller(**_facts(self._world, self._terms))
+        source = None if self._terms.origins is None else self._target
+        attempt = Attempt(
+            self._world, machine, self._terms, source=source, targets=(self._target,), many=False
         )
-        return await _first(
-            Attempt(
-                self._world,
-                machine,
-                place=self._target,
-                source=None if self._worker else self._target,
-                targets=(self._target,),
-                origins=self._origins,
-                name=self._name,
-                many=False,
-                stack_switching=self._stack_switching,
-                heartbeat=self._heartbeat,
-            ),
-            timeout,
-        )
+        return await _first(attempt, seconds)
 
     def __await__(self) -> Generator[Any, Any, Connection]:
         """Wait for the connection."""
@@ -239,68 +223,6 @@ class Connecting:
             before.close()
         self._current = await self._open(self._timeout if before is None else None)
         return self._current
-
-
-async def accept_in(
-    world: World,
-    *,
-    origin: Origins | None = None,
-    name: str = "",
-    timeout: float | None = None,
-    source: Any = None,
-    heartbeat: float | None = None,
-    stack_switching: bool = True,
-) -> Connection:
-    """Do what `accept` does, in any world."""
-    if source is None:
-        owners = world.owners(everybody=False)
-        if not owners:
-            raise HandshakeError(
-                "nobody can connect to this page: it has neither a parent nor an opener; "
-                "source= names the window to wait for"
-            )
-        source = owners[0]
-    kind = world.kind(source)
-    if not kind:
-        raise TypeError(f"not an iframe element, window or worker: {source!r:.80}")
-    timeout, heartbeat = _checked_seconds("timeout", timeout), _checked_seconds("heartbeat", heartbeat)
-    await world.prepare()
-    attempt = _listening(
-        world,
-        source,
-        (source,),
-        many=False,
-        worker=kind == "worker",
-        origin=origin,
-        name=name,
-        heartbeat=heartbeat,
-        stack_switching=stack_switching,
-    )
-    return await _first(attempt, timeout)
-
-
-def listen_in(
-    world: World,
-    *,
-    origin: Origins | None = None,
-    name: str = "",
-    heartbeat: float | None = None,
-    stack_switching: bool = True,
-) -> Listening:
-    """Do what `listen` does, in any world."""
-    return Listening(
-        _listening(
-            world,
-            None,
-            world.owners(everybody=True),
-            many=True,
-            worker=not world.origin,
-            origin=origin,
-            name=name,
-            heartbeat=_checked_seconds("heartbeat", heartbeat),
-            stack_switching=stack_switching,
-        )
-    )
 
 
 @final
@@ -338,80 +260,60 @@ class Listening:
         self._attempt.close()
 
 
-async def _first(attempt: Attempt, timeout: float | None) -> Connection:
+async def _first(attempt: Attempt, seconds: float | None) -> Connection:
     try:
-        return await attempt.next(timeout)
+        return await attempt.next(seconds)
     except BaseException:
         attempt.close()
         raise
 
 
-_waiting: list[tuple[World, str, Any]] = []
-"""Who waits for callers in this interpreter: where, under which name, and from which window."""
+def _facts(world: World, terms: Terms) -> dict[str, Any]:
+    """Give what the handshake has to know of this page and of what was asked for."""
+    return {
+        "name": terms.name,
+        "opaque": world.origin == "null",
+        "allowed": terms.origins or (),
+        "worker": terms.origins is None,
+        "about": partial(describe, world),
+    }
 
 
-def _listening(
+def _kind(world: World, target: Any) -> str:
+    kind = world.kind(target)
+    if not kind:
+        raise TypeError(f"not an iframe element, window or worker: {target!r:.80}")
+    return kind
+
+
+def _terms(
     world: World,
-    source: Any,
-    targets: Sequence[Any],
-    *,
-    many: bool,
-    worker: bool,
+    kind: str,
     origin: Origins | None,
     name: str,
     heartbeat: float | None,
+    *,
     stack_switching: bool,
-) -> Attempt:
-    origins = _origins(world, origin, worker=worker)
-    place = (world, _checked_name(name), source)
-    for where, called, whom in _waiting:
-        if where is world and called == name and (whom is None or source is None or whom == source):
-            raise HandshakeError(
-                f"this page has an accept or listen under the name {name!r} already; "
-                "names keep several apart"
-            )
-    _waiting.append(place)
-    machine = Listener(
-        name,
-        opaque=world.origin == "null",
-        allowed=origins or frozenset(),
-        many=many,
-        worker=worker,
-        about=partial(describe, world),
-    )
-    return Attempt(
-        world,
-        machine,
-        place=targets[0] if worker else None,
-        source=None if worker else source,
-        targets=targets,
-        origins=origins,
-        name=name,
-        many=many,
-        stack_switching=stack_switching,
-        heartbeat=heartbeat,
-        over=lambda: _waiting.remove(place),
-    )
+) -> Terms:
+    """Check what was asked for."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME:
+        raise TypeError(f"a name is a string of at most {LONGEST_NAME} characters: {name!r:.80}")
+    origins = _origins(world, kind, origin)
+    return Terms(origins, name, _checked_seconds("heartbeat", heartbeat), stack_switching)
 
 
-def _origins(world: World, origin: Origins | None, *, worker: bool) -> frozenset[str] | None:
-    if worker:
+def _origins(world: World, kind: str, origin: Origins | None) -> frozenset[str] | None:
+    if kind == "worker":
         if origin is not None:
             raise TypeError("a worker has no origin to check: leave origin= out")
         return None
     if origin is not None:
         return allowed_origins(origin)
-    if world.origin in ("", "null"):
+    if world.origin in {"", "null"}:
         raise ValueError(
-            "this page's own origin is opaque, so there is no default: say whom to expect by origin="
+            "this page's own origin is opaque, so there is no default: origin= says whom to expect"
         )
     return frozenset({world.origin})
-
-
-def _checked_name(name: str) -> str:
-    if not isinstance(name, str) or len(name) > LONGEST_NAME:
-        raise TypeError(f"a name is a string of at most {LONGEST_NAME} characters: {name!r:.80}")
-    return name
 
 
 def _checked_seconds(what: str, seconds: float | None) -> float | None:

@@ -139,7 +139,7 @@ class Link(Protocol):
         """Look out for the other page's end: a `Notice` of kind "gone" is handed over then."""
 
     def expect(self, sent: int) -> None:
-        """Take in what the other side sent before its goodbye, and say farewell when all is here."""
+        """Take in what was sent before a goodbye, and say farewell when all of it is here."""
 
     def close(self, *, goodbye: bool) -> None:
         """Be done: say goodbye if asked to, and close both channels once that is safe."""
@@ -194,9 +194,7 @@ class World(Protocol):
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:
         """Post an envelope without ports."""
 
-    def offer(
-        self, target: Any, origin: str, envelope: Envelope, *, stack_switching: bool
-    ) -> Link:
+    def offer(self, target: Any, origin: str, envelope: Envelope, *, stack_switching: bool) -> Link:
         """Make both channels, post their far ends and keep the near ones."""
 
     def adopt(self, ports: Any, *, stack_switching: bool) -> Link | None:

@@ -118,7 +118,7 @@ async def open_frame(
     attributes: Mapping[str, str] = _NOTHING,
     **options: Any,
 ) -> AsyncIterator[Connection]:
-    """Put a frame into this page and connect to it: ``async with open_frame(src) as connection``.
+    """Put a frame into this page and connect to it, as an async context manager.
 
     On the way out the connection is closed and the frame removed.
 
@@ -161,7 +161,7 @@ async def open_window(
     features: str = "",
     **options: Any,
 ) -> AsyncIterator[Connection]:
-    """Open a window and connect to it: ``async with open_window(url) as connection``.
+    """Open a window and connect to it, as an async context manager.
 
     Browsers allow that only in answer to a click or a key. On the way out the connection and the
     window are closed.

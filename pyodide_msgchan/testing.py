@@ -24,7 +24,7 @@ from typing import Any
 
 from ._contract import CONTRACT, LINKED
 from ._memory import MemoryWorld, memory_pair
-from ._opening import Connecting, Listening, accept_in, connect_in, listen_in
+from ._opening import Connecting, Opener
 from ._origin import parse
 from .connection import Connection
 from .port import MessagePort, link
@@ -53,7 +53,7 @@ class MessageChannel:
         return iter((self.port1, self.port2))
 
 
-class Window:
+class Window(Opener):
     """A page in memory, with `connect`, `accept` and `listen` that work like the real ones.
 
         host = Window("https://host.example")
@@ -68,24 +68,18 @@ class Window:
     """
 
     def __init__(self, origin: str, *, parent: Window | None = None) -> None:
-        self._world = MemoryWorld(
-            origin if origin == "null" else parse(origin), parent and parent._world
-        )
+        page = None if parent is None else parent._page
+        self._page: MemoryWorld = MemoryWorld(origin if origin == "null" else parse(origin), page)
+        super().__init__(lambda: self._page)
 
-    def connect(self, target: Window, **options: Any) -> Connecting:
-        """Do what `pyodide_msgchan.connect` does, from this page."""
-        if not isinstance(target, Window):
-            raise TypeError(f"not a Window of this module: {target!r:.80}")
-        return connect_in(self._world, target._world, **options)
+    def connect(self, target: Any, **options: Any) -> Connecting:
+        """Do what `pyodide_msgchan.connect` does, from this page to another one."""
+        return super().connect(target._page if isinstance(target, Window) else target, **options)
 
     async def accept(self, *, source: Window | None = None, **options: Any) -> Connection:
         """Do what `pyodide_msgchan.accept` does, in this page."""
-        return await accept_in(self._world, source=source and source._world, **options)
-
-    def listen(self, **options: Any) -> Listening:
-        """Do what `pyodide_msgchan.listen` does, in this page."""
-        return listen_in(self._world, **options)
+        return await super().accept(source=None if source is None else source._page, **options)
 
     def leave(self) -> None:
-        """Let the page go, as by a reload: its connections end, the other sides get PeerLostError."""
-        self._world.leave()
+        """Let the page go, as by a reload: its connections end, the others get PeerLostError."""
+        self._page.leave()
