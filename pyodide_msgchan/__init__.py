@@ -23,6 +23,7 @@ from .errors import (
     RemoteError,
     VersionMismatchError,
 )
+from .introduction import introduce, introduced
 from .port import Listener, MessageEvent, MessagePort
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "__version__",
     "accept",
     "connect",
+    "introduce",
+    "introduced",
     "listen",
     "open_frame",
     "open_window",

@@ -257,10 +257,8 @@ class Attempt:
         control = Control(link, self._terms.heartbeat, partial(self._ended, key))
         self._controls[key] = control
         peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
-        connection = Connection._open(control, peer, target)
-        near = info.origin is None or info.origin == self._world.origin != "null"
-        link.watch(target, info.loaded, (info.lock or "") if near else "")
-        control.start()
+        connection = Connection._open(control, peer, target, info.lock or "")
+        link.watch(target, info.origin, info.loaded, info.lock or "")
         self._results.append(connection)
         self._wake()
 

@@ -91,6 +91,11 @@ class BrowserEndpoint:
         return bridge().native(self._number)
 
     @property
+    def number(self) -> int:
+        """What the bridge knows it by."""
+        return self._number
+
+    @property
     def private(self) -> bool:
         """Whether nobody but this wrapper can have the native port."""
         return self._ours and not self._exposed

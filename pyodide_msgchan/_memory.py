@@ -196,8 +196,11 @@ class _MemoryLink:
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)
 
-    def watch(self, target: Any, loaded: float, lock: str) -> None:
+    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
         """Do nothing: in memory a page never ends without its goodbye."""
+
+    def join(self, data: Any, control: Any) -> _MemoryLink:
+        return _MemoryLink(self._page, data, control)
 
     def expect(self, sent: int) -> None:
         del sent

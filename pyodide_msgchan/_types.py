@@ -135,8 +135,11 @@ class Link(Protocol):
     def send(self, message: dict[str, Any]) -> None:
         """Post a control message."""
 
-    def watch(self, target: Any, loaded: float, lock: str) -> None:
+    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
         """Look out for the other page's end: a `Notice` of kind "gone" is handed over then."""
+
+    def join(self, data: Endpoint, control: Endpoint) -> Link:
+        """Give the link of two other endpoints of this kind."""
 
     def expect(self, sent: int) -> None:
         """Take in what was sent before a goodbye, and say farewell when all of it is here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 from ._browser import bridge, is_js_proxy, runtime, to_js_list
 from ._clone import Notice
@@ -46,12 +46,23 @@ class _Inbox:
 class _BrowserLink:
     """The near ends of a connection's two channels."""
 
-    def __init__(self, numbers: Any, *, stack_switching: bool) -> None:
-        data, control = numbers
-        self.data = BrowserEndpoint(data, stack_switching=stack_switching, ours=True)
-        self._control = BrowserEndpoint(control, stack_switching=False, ours=True)
-        self._number = control
+    def __init__(self, data: BrowserEndpoint, control: BrowserEndpoint) -> None:
+        self.data = data
+        self._control = control
+        self._number = control.number
         self._inbox: _Inbox | None = None
+
+    @classmethod
+    def of(cls, numbers: Any, *, stack_switching: bool) -> Self:
+        data, control = numbers
+        return cls(
+            BrowserEndpoint(data, stack_switching=stack_switching, ours=True),
+            BrowserEndpoint(control, stack_switching=False, ours=True),
+        )
+
+    def join(self, data: Any, control: Any) -> _BrowserLink:
+        bridge().windows.join(data.number, control.number)
+        return _BrowserLink(data, control)
 
     def listen(self, heard: Callable[[Any], None]) -> None:
         self._inbox = _Inbox(self._control, lambda message, _index: heard(message))
@@ -59,8 +70,8 @@ class _BrowserLink:
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)
 
-    def watch(self, target: Any, loaded: float, lock: str) -> None:
-        bridge().windows.watch(self._number, target, loaded, lock)
+    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+        bridge().windows.watch(self._number, target, origin, loaded, lock)
 
     def expect(self, sent: int) -> None:
         bridge().windows.expect(self._number, sent)
@@ -139,13 +150,13 @@ class BrowserWorld:
     ) -> _BrowserLink:
         words = envelope.name, envelope.id, envelope.to
         numbers = self._windows.offer(target, origin, *words, stack_switching)
-        return _BrowserLink(numbers, stack_switching=stack_switching)
+        return _BrowserLink.of(numbers, stack_switching=stack_switching)
 
     def adopt(self, ports: Any, *, stack_switching: bool) -> _BrowserLink | None:
         numbers = self._windows.adoptPair(ports, stack_switching)
         if numbers is None:
             return None
-        return _BrowserLink(numbers, stack_switching=stack_switching)
+        return _BrowserLink.of(numbers, stack_switching=stack_switching)
 
     def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
         word = message or {"type": "", "reason": ""}

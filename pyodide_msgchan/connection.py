@@ -65,6 +65,7 @@ class Connection(MessagePort):
     peer: Peer
     source: Any
     _control: Control
+    _lock: str
     _missing: int | None = None
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
@@ -72,10 +73,10 @@ class Connection(MessagePort):
         raise TypeError("a Connection comes from connect(), accept() or listen()")
 
     @classmethod
-    def _open(cls, control: Control, peer: Peer, source: Any) -> Self:
+    def _open(cls, control: Control, peer: Peer, source: Any, lock: str) -> Self:
         self = cls._of(control.link.data)
-        self.peer, self.source, self._control = peer, source, control
-        control.connection = weakref.ref(self)
+        self.peer, self.source, self._lock, self._control = peer, source, lock, control
+        control.start(weakref.ref(self))
         return self
 
     def _let_go(self) -> None:
@@ -110,6 +111,10 @@ class Connection(MessagePort):
         return f"<Connection {state} with {self.peer.origin or 'a worker'}, {self.peer.runtime}>"
 
 
+def _nobody() -> None:
+    """Stand for a connection that is not there yet."""
+
+
 def _put_away() -> PortClosedError:
     return PortClosedError("this page went into the back/forward cache, which ended the connection")
 
@@ -120,19 +125,20 @@ class Control:
 
     def __init__(self, link: Link, heartbeat: float | None, ended: Callable[[], None]) -> None:
         self.link = link
-        self.connection: Callable[[], Connection | None] = lambda: None
+        self.connection: Callable[[], Connection | None] = _nobody
         self._ended: Callable[[], None] | None = ended
         self._loop = asyncio.get_running_loop()
-        self._heartbeat = heartbeat
+        self.heartbeat = heartbeat
         self._heard = self._due = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._said_goodbye = False
 
-    def start(self) -> None:
-        """Send pings from now on, if that was asked for."""
-        if self._heartbeat is not None:
-            self._next_beat(self._heartbeat)
+    def start(self, connection: Callable[[], Connection | None]) -> None:
+        """Serve a connection, which is asked for weakly."""
+        self.connection = connection
+        if self.heartbeat is not None:
+            self._next_beat(self.heartbeat)
 
     def heard(self, message: Any) -> None:
         """Take a control message, or a sign of the other side's end."""

@@ -193,6 +193,11 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const id = attach(data, promising);
       return [id, link(slots.get(id), slots.get(attach(control, false)))];
     },
+    join(dataId, controlId) {
+      const control = slots.get(controlId);
+      control.promising = false;
+      link(slots.get(dataId), control);
+    },
     discard(ports, type, reason) {
       if (type) ports[1].postMessage({ type, reason, sent: 0 });
       for (const port of ports) port.close();
@@ -208,13 +213,14 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         navigator.locks.request(name, held).catch(() => resolve((lock = "")));
       }));
     },
-    watch(controlId, target, loaded, lockName) {
+    watch(controlId, target, origin, loaded, lockName) {
       const { control, stops } = links.get(controlId);
       const kind = kindOf(target);
       const element = kind === "window" && target.parent === globalThis ? elementOf(target) : undefined;
       if (kind === "frame" || element) stops.push(watchFrame(control, element ?? target, loaded));
       else if (kind === "window" && target !== parent) stops.push(watchWindow(control, target));
-      if (lockName && navigator.locks) stops.push(awaitLock(control, lockName));
+      const near = origin === undefined || (origin === self.origin && origin !== "null");
+      if (near && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
     },
     // The other side said goodbye after so many messages: bring them in, then say farewell.
     expect(controlId, sent) {

@@ -19,7 +19,7 @@ ORDER = [
     {"channel", "connection", "_memory", "_round_trips"},
     {"_attempt", "_contract"},
     {"_opening"},
-    {"dom", "testing"},
+    {"dom", "introduction", "testing"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
