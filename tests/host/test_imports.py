@@ -9,7 +9,9 @@ PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
     {"errors", "_types"},
-    {"_origin"},
+    {"_origin", "_wire"},
+    {"_side"},
+    {"_handshake"},
     {"_browser"},
     {"_waiter", "_clone", "_event"},
     {"_stream"},
