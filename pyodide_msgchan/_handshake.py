@@ -110,7 +110,8 @@ class Caller(Side):
 
     def release(self, attempt: int) -> list[Action]:
         """Take note that the connection has ended."""
-        self._over = self._over or (self._connected and attempt == self._attempt)
+        if self._connected and attempt == self._attempt:
+            self._over, self._connected, self._peer = True, False, None
         return []
 
     def heard(self, envelope: Envelope, origin: str, sender: Any) -> list[Action]:

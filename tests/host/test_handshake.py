@@ -244,6 +244,7 @@ def test_another_listener_in_the_connected_window_is_told_once_each():
     assert same(machine.heard(envelope("hello", "l6"), APP, WINDOW), PeerReplaced(1))
     assert machine.release(1) == []
     assert machine.heard(envelope("hello", "l7"), APP, WINDOW) == []
+    assert machine.restored() == []
 
 
 def test_a_cancelled_caller_says_goodbye_and_is_deaf():
