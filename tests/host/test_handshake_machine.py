@@ -349,7 +349,7 @@ class World(RuleBasedStateMachine):
 
     @rule(
         window=st.sampled_from(WINDOWS),
-        origin=st.sampled_from([EVIL, OPAQUE]),
+        origin=st.sampled_from([EVIL, OPAQUE, A]),
         way=st.sampled_from(["kept", "word"]),
     )
     def invade(self, window, origin, way):
@@ -466,10 +466,11 @@ class World(RuleBasedStateMachine):
         ]
 
     @precondition(lambda self: self.in_flight("offer"))
-    @rule(data=st.data(), origin=st.sampled_from([EVIL, OPAQUE]), kind=SAID)
+    @rule(data=st.data(), origin=st.sampled_from([None, None, EVIL, OPAQUE]), kind=SAID)
     def intercept(self, data, origin, kind):
-        """Take the place of a page that an offer is on its way to."""
+        """Take the place of a page that an offer is on its way to, perhaps in its own origin."""
         route = data.draw(st.sampled_from(self.in_flight("offer")))
+        origin = origin or self.now[route[1]].origin
         self.change(route[1], Page(route[1], origin, hostile=True), "word")
         while self.queues[route]:
             self.arrive(route)
