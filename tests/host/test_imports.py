@@ -8,9 +8,10 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
-    {"errors", "_version"},
+    {"errors", "_types"},
     {"_origin", "_wire"},
-    {"_types", "_handshake"},
+    {"_side"},
+    {"_handshake"},
     {"_browser"},
     {"_waiter", "_clone", "_event"},
     {"_stream"},
