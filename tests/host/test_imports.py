@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
-    {"errors", "_types"},
+    {"errors", "_version"},
     {"_origin", "_wire"},
-    {"_side"},
+    {"_types", "_side"},
     {"_handshake"},
     {"_browser"},
     {"_waiter", "_clone", "_event"},
