@@ -89,12 +89,12 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
       for (const [, , ports] of rivals()) shut(ports);
       link?.close();
     };
-    const fail = (code, message, cause) => {
+    const fail = (code, message, options) => {
       if (connected) return;
       clearTimeout(timer);
       life.abort();
       leave();
-      reject(new HandshakeError(code, message, { cause }));
+      reject(new HandshakeError(code, message, options));
     };
 
     const refuse = ([data, from, ports], reason = "taken") => {
@@ -339,7 +339,7 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
       fail("timeout", text);
     };
 
-    const abort = () => fail("aborted", "the signal was aborted", signal.reason);
+    const abort = () => fail("aborted", "the signal was aborted", { cause: signal.reason });
     if (signal?.aborted) return abort();
     if (signal) on(signal, "abort", abort);
     // Longer than that and a timer of the browser rings at once.
