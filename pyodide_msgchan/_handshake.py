@@ -32,7 +32,7 @@ for one, until that has ended. Open attempts and let them lie: `accept` has one 
 queued ones, and gives the pending one a few seconds once another waits; `listen` drops its oldest.
 
 **What ends an attempt.** A goodbye to whoever is dropped while pending, so that nobody waits for a
-port that closed in silence (no browser tells). A caller that is told so probes once more. An
+port that closed in silence (no browser tells). A caller that is told so starts again. An
 accepted listener is *taken*: it refuses every further caller until its connection has ended.
 
 **For the shell:** hand in what was heard, after the checks of the window and of types; do the
@@ -187,8 +187,9 @@ class Caller(Side):
                     return self._fail(self._taken())
                 return self._lose()
             case "goodbye":
-                # It gave up on us, and won't greet again by itself.
-                return [*self._lose(), *self.start()]
+                # It gave up on us, and won't greet again by itself. Under a new id, since others
+                # may still hold what was begun under the old one.
+                return [*self._lose(), *self._start_anew()]
         return []
 
     def _lose(self) -> list[Action]:

@@ -165,7 +165,7 @@ def test_two_listeners_of_one_page_do_not_call_a_caller_to_and_fro():
         machine.heard(envelope("hello", peer), APP, WINDOW)
     assert machine.heard(envelope("hello", "l0", to="c0"), APP, WINDOW) == []
     machine.control(2, GOODBYE)
-    assert type(machine.heard(envelope("hello", "l0", to="c0"), APP, WINDOW)[0]) is Offer
+    assert type(machine.heard(envelope("hello", "l0", to="c2"), APP, WINDOW)[0]) is Offer
 
 
 @pytest.mark.parametrize(
@@ -219,12 +219,12 @@ def test_a_refusal_that_is_not_ours_changes_nothing():
     assert machine.control(1, {"type": "acceptance", "nonce": "secret of l0"})
 
 
-def test_a_caller_that_is_dropped_probes_again():
+def test_a_caller_that_is_dropped_starts_again_as_a_new_one():
     machine = caller()
-    probe = machine.start()
     machine.heard(envelope("hello", "l0"), APP, WINDOW)
-    assert same(machine.control(1, GOODBYE), Close(1), *probe)
-    assert type(machine.heard(envelope("hello", "l0"), APP, WINDOW)[0]) is Offer
+    probe = Post(envelope("probe", "c2", nonce="c3"), APP, None)
+    assert same(machine.control(1, GOODBYE), Close(1), probe)
+    assert type(machine.heard(envelope("hello", "l0", to="c2"), APP, WINDOW)[0]) is Offer
 
 
 @pytest.mark.parametrize("kind", ["hello", "refusal"])
