@@ -139,13 +139,13 @@ class Caller(Side):
             return self._fail(VersionMismatchError(VERSION, envelope.version))
         if known or envelope.id in self._left or not envelope.nonce:
             return []
-        if self._is_turned(origin):
-            probe = self._envelope("probe", to=envelope.id)
-            return [Post(probe, target(origin), sender)]
         if self._peer is not None:
             # Two listeners of one page might otherwise call it to and fro.
             self._left = (*self._left, self._peer.id)[-MOST_LEFT:]
         actions = self._abandon()
+        if self._is_turned(origin):
+            probe = self._envelope("probe", to=envelope.id)
+            return [*actions, Post(probe, target(origin), sender)]
         self._peer = Peer(envelope.id, origin, envelope.nonce, sender)
         self._attempt += 1
         return [*actions, self._offer(self._attempt, self._peer)]

@@ -299,6 +299,16 @@ def test_a_caller_asks_an_opaque_listener_for_the_offer_and_accepts_it():
     assert same(machine.heard(late, "null", WINDOW), Discard("late"))
 
 
+def test_a_hello_that_asks_for_a_probe_ends_an_offer_to_the_page_before():
+    machine = caller(allowed=["*"])
+    machine.heard(envelope("hello", "l0"), APP, WINDOW)
+    *closing, probe = machine.heard(envelope("hello", "l5"), "null", WINDOW)
+    assert same(closing, Send(1, GOODBYE), Close(1))
+    assert probe.envelope.to == "l5"
+    refusal = envelope("refusal", "l5", to="c0", reason="taken")
+    assert type(machine.heard(refusal, "null", WINDOW)[0]) is Fail
+
+
 def test_an_offer_of_another_opaque_listener_replaces_the_pending_one():
     machine = caller(allowed=["null"])
     machine.heard(envelope("offer", "l0", to="c0", ports="old"), "null", WINDOW)
