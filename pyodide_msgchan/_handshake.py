@@ -32,7 +32,7 @@ for one, until that has ended. Open attempts and let them lie: `accept` has one 
 queued ones, and gives the pending one a few seconds once another waits; `listen` drops its oldest.
 
 **What ends an attempt.** A goodbye to whoever is dropped while pending, so that nobody waits for a
-port that closed in silence (no browser tells). A caller that is told so probes once more. An
+port that closed in silence (no browser tells). A caller that is told so starts again. An
 accepted listener is *taken*: it refuses every further caller until its connection has ended.
 
 **For the shell:** hand in what was heard, after the checks of the window and of types; do the
@@ -139,13 +139,13 @@ class Caller(Side):
             return self._fail(VersionMismatchError(VERSION, envelope.version))
         if known or envelope.id in self._left or not envelope.nonce:
             return []
-        if self._is_turned(origin):
-            probe = self._envelope("probe", to=envelope.id)
-            return [Post(probe, target(origin), sender)]
         if self._peer is not None:
             # Two listeners of one page might otherwise call it to and fro.
             self._left = (*self._left, self._peer.id)[-MOST_LEFT:]
         actions = self._abandon()
+        if self._is_turned(origin):
+            probe = self._envelope("probe", to=envelope.id)
+            return [*actions, Post(probe, target(origin), sender)]
         self._peer = Peer(envelope.id, origin, envelope.nonce, sender)
         self._attempt += 1
         return [*actions, self._offer(self._attempt, self._peer)]
@@ -187,8 +187,9 @@ class Caller(Side):
                     return self._fail(self._taken())
                 return self._lose()
             case "goodbye":
-                # It gave up on us, and won't greet again by itself.
-                return [*self._lose(), *self.start()]
+                # It gave up on us, and won't greet again by itself. Under a new id, since others
+                # may still hold what was begun under the old one.
+                return [*self._lose(), *self._start_anew()]
         return []
 
     def _lose(self) -> list[Action]:

@@ -2,4 +2,4 @@
 
 from hypothesis import settings
 
-settings.register_profile("thorough", max_examples=5000, stateful_step_count=80, deadline=None)
+settings.register_profile("thorough", max_examples=3000, stateful_step_count=80, deadline=None)

@@ -165,7 +165,7 @@ def test_two_listeners_of_one_page_do_not_call_a_caller_to_and_fro():
         machine.heard(envelope("hello", peer), APP, WINDOW)
     assert machine.heard(envelope("hello", "l0", to="c0"), APP, WINDOW) == []
     machine.control(2, GOODBYE)
-    assert type(machine.heard(envelope("hello", "l0", to="c0"), APP, WINDOW)[0]) is Offer
+    assert type(machine.heard(envelope("hello", "l0", to="c2"), APP, WINDOW)[0]) is Offer
 
 
 @pytest.mark.parametrize(
@@ -219,12 +219,12 @@ def test_a_refusal_that_is_not_ours_changes_nothing():
     assert machine.control(1, {"type": "acceptance", "nonce": "secret of l0"})
 
 
-def test_a_caller_that_is_dropped_probes_again():
+def test_a_caller_that_is_dropped_starts_again_as_a_new_one():
     machine = caller()
-    probe = machine.start()
     machine.heard(envelope("hello", "l0"), APP, WINDOW)
-    assert same(machine.control(1, GOODBYE), Close(1), *probe)
-    assert type(machine.heard(envelope("hello", "l0"), APP, WINDOW)[0]) is Offer
+    probe = Post(envelope("probe", "c2", nonce="c3"), APP, None)
+    assert same(machine.control(1, GOODBYE), Close(1), probe)
+    assert type(machine.heard(envelope("hello", "l0", to="c2"), APP, WINDOW)[0]) is Offer
 
 
 @pytest.mark.parametrize("kind", ["hello", "refusal"])
@@ -297,6 +297,16 @@ def test_a_caller_asks_an_opaque_listener_for_the_offer_and_accepts_it():
     assert connected.peer.origin == "null"
     late = envelope("offer", "l5", to="c0", ports="late")
     assert same(machine.heard(late, "null", WINDOW), Discard("late"))
+
+
+def test_a_hello_that_asks_for_a_probe_ends_an_offer_to_the_page_before():
+    machine = caller(allowed=["*"])
+    machine.heard(envelope("hello", "l0"), APP, WINDOW)
+    *closing, probe = machine.heard(envelope("hello", "l5"), "null", WINDOW)
+    assert same(closing, Send(1, GOODBYE), Close(1))
+    assert probe.envelope.to == "l5"
+    refusal = envelope("refusal", "l5", to="c0", reason="taken")
+    assert type(machine.heard(refusal, "null", WINDOW)[0]) is Fail
 
 
 def test_an_offer_of_another_opaque_listener_replaces_the_pending_one():

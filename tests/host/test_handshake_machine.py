@@ -9,6 +9,7 @@ The profile `thorough` (conftest.py) looks for much longer.
 from collections import deque
 from itertools import count
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -283,7 +284,9 @@ class World(RuleBasedStateMachine):
 
     def place(self, window):
         page = self.now[window]
-        return None if page.hostile or len(page.sides) > 3 else page
+        if page.hostile or len(page.sides) > 5:
+            self.change(window, Page(window, page.origin if page.origin != EVIL else A), "word")
+        return self.now[window]
 
     def add(self, side):
         self.note_ids(side)
@@ -296,18 +299,18 @@ class World(RuleBasedStateMachine):
         return {"fit": fit, "any": {ANY}, "opaque": {A, OPAQUE}, "a": {A}}[choice]
 
     def call(self, route, name, choice):
-        if page := self.place(route[0]):
-            allowed = self.origins_of(route[1:], choice)
-            opaque = page.origin == OPAQUE
-            machine = Caller(name, opaque=opaque, allowed=allowed, make_id=self.make_id)
-            self.add(Side(page, machine, [route[1]], name=name, allowed=allowed, calls=True))
+        page = self.place(route[0])
+        allowed = self.origins_of(route[1:], choice)
+        opaque = page.origin == OPAQUE
+        machine = Caller(name, opaque=opaque, allowed=allowed, make_id=self.make_id)
+        self.add(Side(page, machine, [route[1]], name=name, allowed=allowed, calls=True))
 
     def listen(self, window, name, choice, *, many, only=None):
-        if page := self.place(window):
-            windows = [one for one in WINDOWS if one != window and only in (None, one)]
-            given = {"name": name, "allowed": self.origins_of(windows, choice), "many": many}
-            machine = Listener(opaque=page.origin == OPAQUE, make_id=self.make_id, **given)
-            self.add(Side(page, machine, windows, calls=False, **given))
+        page = self.place(window)
+        windows = [one for one in WINDOWS if one != window and only in (None, one)]
+        given = {"name": name, "allowed": self.origins_of(windows, choice), "many": many}
+        machine = Listener(opaque=page.origin == OPAQUE, make_id=self.make_id, **given)
+        self.add(Side(page, machine, windows, calls=False, **given))
 
     @rule(route=ROUTE, name=NAME, choice=CHOICE)
     def start_caller(self, route, name, choice):
@@ -317,16 +320,22 @@ class World(RuleBasedStateMachine):
     def start_listener(self, route, name, choice, many, all_windows):
         self.listen(route[1], name, choice, many=many, only=None if all_windows else route[0])
 
-    @rule(route=ROUTE, choice=CHOICE, many=st.booleans(), calls_first=st.booleans())
-    def start_both(self, route, choice, many, calls_first):
-        if calls_first:
+    @rule(
+        route=ROUTE,
+        choice=CHOICE,
+        many=st.booleans(),
+        callers=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    )
+    def start_some(self, route, choice, many, callers):
+        for _ in range(callers[0]):
             self.call(route, "n", choice)
         self.listen(route[1], "n", choice, many=many)
-        if not calls_first:
+        for _ in range(callers[1]):
             self.call(route, "n", choice)
 
     @rule(data=st.data(), steps=st.integers(1, 12))
     def deliver(self, data, steps):
+        """Deliver some messages, in any order that browsers leave open."""
         for _ in range(steps):
             pending = [(self.arrive, (route,)) for route, queue in self.queues.items() if queue]
             pending += [(self.read, one) for one in self.readable()]
@@ -467,6 +476,9 @@ class World(RuleBasedStateMachine):
 
     @precondition(lambda self: self.in_flight("offer"))
     @rule(data=st.data(), origin=st.sampled_from([None, None, EVIL, OPAQUE]), kind=SAID)
+    def take_place(self, data, origin, kind):
+        self.intercept(data, origin, kind)
+
     def intercept(self, data, origin, kind):
         """Take the place of a page that an offer is on its way to, perhaps in its own origin."""
         route = data.draw(st.sampled_from(self.in_flight("offer")))
@@ -484,6 +496,35 @@ class World(RuleBasedStateMachine):
         self.post(self.now[route[1]], route[0], ANY, Envelope(1, "hello", "n", "x", "xx"))
         self.settle()
         self.speak(data, kind)
+
+    @rule(data=st.data(), route=ROUTE, kind=SAID)
+    def steal(self, data, route, kind):
+        """Wait for two that meet, and intercept."""
+        self.settle()
+        self.listen(route[1], "n", "fit", many=True)
+        self.call(route, "n", "fit")
+        while not self.in_flight("offer"):
+            waiting = [one for one, queue in self.queues.items() if queue]
+            if not waiting:
+                return
+            for one in waiting:
+                self.arrive(one)
+        self.intercept(data, None, kind)
+
+    @rule(data=st.data(), route=ROUTE, origin=st.sampled_from([None, None, EVIL, OPAQUE]))
+    def offer_twice(self, data, route, origin):
+        """Replay an offer of one's own, to somebody who greets the window that was taken."""
+        origin = origin or self.now[route[0]].origin
+        self.change(route[0], Page(route[0], origin, hostile=True), "word")
+        self.listen(route[1], "n", "fit", many=data.draw(st.booleans()), only=route[0])
+        self.settle()
+        self.used.add("y")
+        for hello in self.loot[-1:]:
+            offer = Envelope(1, "offer", hello.name, "y", to=hello.id)
+            for _ in range(2):
+                near, far = channel(HOSTILE)
+                self.looted_ends.append(near)
+                self.post(self.now[route[0]], route[1], ANY, offer, far)
 
     @precondition(lambda self: self.looted_ends)
     @rule(data=st.data(), kind=SAID)
@@ -553,6 +594,9 @@ class World(RuleBasedStateMachine):
                 for listener in self.live():
                     assert not self.meet(caller, listener), "they never met"
         for side in self.live():
+            for end in side.ends.values():
+                if end.other.holder in self.live():
+                    assert end.other.open, "closed without a word"
             if side.waits:
                 assert str(side.machine.timeout(1)).startswith("no ")
             self.perform(side, side.machine.cancel())
@@ -562,6 +606,7 @@ class World(RuleBasedStateMachine):
             self.after_cancel(side)
 
 
+@pytest.mark.timeout(3000)  # for the profile
 def test_the_handshake_holds_in_a_world_of_windows():
     examples = max(settings().max_examples, 400)
     run_state_machine_as_test(World, settings=settings(max_examples=examples, deadline=None))
