@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, final
 
-from ._clone import Notice
 from ._handshake import Caller, Listener
 from ._types import Hearing, Link, World
 from ._version import __version__
@@ -245,7 +244,7 @@ class Attempt:
 
     def _replaced(self, key: int) -> None:
         if key in self._controls:
-            self._controls[key].heard(Notice("gone", ""))
+            self._controls[key].doubt()
 
     def _target(self, sender: Any) -> Any:
         """Give what stands for the other side: a frame element tells more than its window."""
