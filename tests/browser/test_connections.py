@@ -147,9 +147,9 @@ async def test_a_hundred_frames_at_once(selenium, peers, kind):
     await asyncio.gather(*(peer.take() for peer in frames))
     connections = await asyncio.gather(*connecting)
     for i, connection in enumerate(connections):
-        connection.post_message({"echo": i})
+        connection.post_message({"echo": i + 1})
     assert [await connection.receive() for connection in connections] == [
-        {"echo": i} for i in range(100)
+        {"echo": i + 1} for i in range(100)
     ]
     for connection in connections:
         connection.close()
