@@ -196,7 +196,7 @@ class _MemoryLink:
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)
 
-    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+    def watch(self, origin: str | None, lock: str) -> None:
         """Do nothing: in memory a page never ends without its goodbye."""
 
     def join(self, data: Any, control: Any) -> _MemoryLink:
@@ -316,8 +316,8 @@ class MemoryWorld:
         self._post(target, origin, envelope, (far_data, far_control))
         return _MemoryLink(self, data, control)
 
-    def adopt(self, ports: Any, *, stack_switching: bool) -> _MemoryLink:
-        del stack_switching
+    def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> _MemoryLink:
+        del target, stack_switching
         return _MemoryLink(self, *ports)
 
     def discard(self, ports: Any, message: dict[str, Any] | None) -> None:

@@ -135,7 +135,7 @@ class Link(Protocol):
     def send(self, message: dict[str, Any]) -> None:
         """Post a control message."""
 
-    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+    def watch(self, origin: str | None, lock: str) -> None:
         """Look out for the other page's end: a `Notice` of kind "gone" is handed over then."""
 
     def join(self, data: Endpoint, control: Endpoint) -> Link:
@@ -200,7 +200,7 @@ class World(Protocol):
     def offer(self, target: Any, origin: str, envelope: Envelope, *, stack_switching: bool) -> Link:
         """Make both channels, post their far ends and keep the near ones."""
 
-    def adopt(self, ports: Any, *, stack_switching: bool) -> Link | None:
+    def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> Link | None:
         """Take the ports of an offer; None if somebody else in this page has them."""
 
     def discard(self, ports: Any, message: dict[str, Any] | None) -> None:

@@ -70,8 +70,8 @@ class _BrowserLink:
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)
 
-    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
-        bridge().windows.watch(self._number, target, origin, loaded, lock)
+    def watch(self, origin: str | None, lock: str) -> None:
+        bridge().windows.watch(self._number, origin, lock)
 
     def expect(self, sent: int) -> None:
         bridge().windows.expect(self._number, sent)
@@ -152,8 +152,8 @@ class BrowserWorld:
         numbers = self._windows.offer(target, origin, *words, stack_switching)
         return _BrowserLink.of(numbers, stack_switching=stack_switching)
 
-    def adopt(self, ports: Any, *, stack_switching: bool) -> _BrowserLink | None:
-        numbers = self._windows.adoptPair(ports, stack_switching)
+    def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> _BrowserLink | None:
+        numbers = self._windows.adoptPair(ports, stack_switching, target)
         if numbers is None:
             return None
         return _BrowserLink.of(numbers, stack_switching=stack_switching)

@@ -34,7 +34,9 @@ async def test_either_side_may_start_first(selenium, peers, kind, first):
         assert connection.peer.runtime == "javascript"
         origins = {"sandboxed": "null", "worker": None}
         assert connection.peer.origin == origins.get(kind, peer.origin)
-        there = await peer.run("const { peer } = await taking; return [peer.origin ?? '', peer.runtime]")
+        there = await peer.run(
+            "const { peer } = await taking; return [peer.origin ?? '', peer.runtime]"
+        )
         assert there[0] == peer.ours.get("origin", "")
         assert there[1].startswith("pyodide ")
     peer.close()
