@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from traceback import format_exception
 from typing import Any, Final, final
@@ -116,18 +117,21 @@ class _Walker:
         if isinstance(value, dict):
             mapping: dict[Any, Any] = {}
             self.note(value, mapping)
-            for key, item in dict.items(value):
+            pairs = OrderedDict.items if isinstance(value, OrderedDict) else dict.items
+            for key, item in pairs(value):
                 step = f"[{key!r}]"
                 mapping[self.key(key, where, depth)] = self.value(item, (where, step), depth)
             return mapping
         if isinstance(value, (set, frozenset)):
             members: set[Any] = set()
             self.note(value, members)
-            members.update(self.key(member, where, depth) for member in value)
+            inside = set.__iter__ if isinstance(value, set) else frozenset.__iter__
+            members.update(self.key(member, where, depth) for member in inside(value))
             return members
         items: list[Any] = []
         self.note(value, items)
-        for i, item in enumerate(list(value)):
+        inside = list.__iter__ if isinstance(value, list) else tuple.__iter__
+        for i, item in enumerate(list(inside(value))):
             items.append(self.value(item, (where, f"[{i}]"), depth))
         return items
 
@@ -198,7 +202,7 @@ def _exact(kind: type, value: Any) -> Any:
         return int.__add__(value, 0)
     if kind is float:
         return float.__add__(value, 0.0)
-    return kind(memoryview(value))
+    return kind.__getitem__(value, slice(None))  # type: ignore[attr-defined]
 
 
 def _refusal(value: object) -> str:
