@@ -155,8 +155,8 @@ export function createBridge(deliver, step, shared, limit) {
     },
     adopt(port, promising) {
       // 0: not a port
-      if (port === null || typeof port !== "object" || tag(port) !== "MessagePort") return 0;
-      return ids.get(port) ?? attach(port, promising);
+      if (port === null || typeof port !== "object") return 0;
+      return ids.get(port) ?? (tag(port) === "MessagePort" ? attach(port, promising) : 0);
     },
     window(source, origins) {
       const from = (event) => source === undefined || event.source === windowOf(source);

@@ -5,9 +5,22 @@ import { ARRAYS } from "./decode.mjs";
 const IN_BAND = 4096; // bytes; larger buffers cross beside the stream, copied once
 const FORMATS = Object.fromEntries(Object.entries(ARRAYS).map(([f, n]) => [n + "Array", f]));
 FORMATS.Uint8ClampedArray = FORMATS.DataView = "B";
-export const tag = (v) =>
+// A tag and a prototype can be forged; what a port's own method takes for a port can't. This works
+// for ports of other windows too. Node's getter takes anything, but its ports have hasRef.
+const onPort =
+  MessagePort.prototype.hasRef ??
+  Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage").get;
+export const tag = (v) => {
+  const kind = Object.prototype.toString.call(v).slice(8, -1);
   // Node gives its ports no tag of their own, other windows have another class
-  v instanceof MessagePort ? "MessagePort" : Object.prototype.toString.call(v).slice(8, -1);
+  if (kind !== "MessagePort" && !(v instanceof MessagePort)) return kind;
+  try {
+    onPort.call(v);
+    return "MessagePort";
+  } catch {
+    return "Object";
+  }
+};
 const FIRST_DAY = -62135596800000,
   LAST_DAY = 253402300799999; // of year 1 and 9999
 const encoder = new TextEncoder();
