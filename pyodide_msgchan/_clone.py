@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from traceback import format_exception
 from typing import Any, Final, final
 
@@ -117,21 +117,21 @@ class _Walker:
         if isinstance(value, dict):
             mapping: dict[Any, Any] = {}
             self.note(value, mapping)
-            pairs = OrderedDict.items if isinstance(value, OrderedDict) else dict.items
-            for key, item in pairs(value):
+            base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
+            for key, item in base.items(value):
                 step = f"[{key!r}]"
                 mapping[self.key(key, where, depth)] = self.value(item, (where, step), depth)
             return mapping
         if isinstance(value, (set, frozenset)):
             members: set[Any] = set()
             self.note(value, members)
-            inside = set.__iter__ if isinstance(value, set) else frozenset.__iter__
-            members.update(self.key(member, where, depth) for member in inside(value))
+            held = _held(set if isinstance(value, set) else frozenset, value)
+            members.update(self.key(member, where, depth) for member in held)
             return members
         items: list[Any] = []
         self.note(value, items)
-        inside = list.__iter__ if isinstance(value, list) else tuple.__iter__
-        for i, item in enumerate(list(inside(value))):
+        held = _held(list if isinstance(value, list) else tuple, value)
+        for i, item in enumerate(list(held)):
             items.append(self.value(item, (where, f"[{i}]"), depth))
         return items
 
@@ -202,7 +202,13 @@ def _exact(kind: type, value: Any) -> Any:
         return int.__add__(value, 0)
     if kind is float:
         return float.__add__(value, 0.0)
-    return kind.__getitem__(value, slice(None))  # type: ignore[attr-defined]
+    every = slice(None)
+    return bytes.__getitem__(value, every) if kind is bytes else bytearray.__getitem__(value, every)
+
+
+def _held(kind: Any, value: Any) -> Iterator[Any]:
+    """Iterate over what a container holds, whatever its class shows instead."""
+    return kind.__iter__(value)  # type: ignore[no-any-return]
 
 
 def _refusal(value: object) -> str:
