@@ -71,7 +71,7 @@ class Bridge:
         self.send: Callable[..., str | None] = native.send
         self.send_to: Callable[..., str | None] = native.sendTo
         self.clonable: Callable[[Any], str] = native.clonable
-        self.want: Callable[[int, int], Any] = native.want
+        self.want: Callable[[int, int, int], Any] = native.want
         self.listen: Callable[[int], None] = native.listen
         self.rest: Callable[[int], None] = native.rest
         self.start: Callable[[int], None] = native.start

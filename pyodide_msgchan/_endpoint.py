@@ -101,8 +101,8 @@ class BrowserEndpoint:
             return
         post_stream(bridge().send, (self._number,), message, moved)
 
-    def want(self, mode: int) -> Batch | None:
-        packed = bridge().want(self._number, mode)
+    def want(self, mode: int, held: int) -> Batch | None:
+        packed = bridge().want(self._number, mode, held)
         return unpack(packed) if packed else None
 
     def listen(self) -> None:

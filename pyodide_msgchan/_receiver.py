@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 from ._clone import Notice
 from ._event import Listener, MessageEvent, call
-from ._types import DATA, EVENT, Endpoint, NativeEvent
+from ._types import DATA, EVENT, Batch, Endpoint, NativeEvent
 from ._waiter import Waiter
 from .errors import MessageError, PortClosedError, PortStateError
 
@@ -29,7 +29,6 @@ class Receiver:
         self._end: Callable[[], PortStateError] | None = None
         self._buffer: deque[Any] = deque()
         self._natives: deque[NativeEvent] | None = None
-        self._batch = 0
         self._taken = 0
         self._waiters: deque[Waiter] = deque()
         self._reserved = 0
@@ -96,10 +95,10 @@ class Receiver:
         These stand in the way of a transfer. Messages still in the browser's own queue stay there.
         """
         if self._end is None:
-            while self._endpoint.queued() and (
-                batch := self._endpoint.want(DATA if self._natives is None else EVENT)
-            ):
+            while self._endpoint.queued() and (batch := self._want()):
                 self._store(*batch)
+        if self._reserved:  # these stay, and the others no longer stand behind them
+            self._use_events()
         taken = [self._buffer.pop() for _ in range(len(self._buffer) - self._reserved)]
         if self._natives is not None:
             for _ in taken:
@@ -176,10 +175,15 @@ class Receiver:
             self._serve(first=True)
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
+        notices: list[Notice] = []
         if self._natives is not None or Notice in map(type, messages):
+            count = len(messages)
+            if self._natives is None:
+                held = range(-count - len(self._buffer), -count)
+                self._natives = deque(self._endpoint.event(None, i) for i in held)
             natives = [
-                self._endpoint.event(events[i] if events is not None else None, i)
-                for i in range(len(messages))
+                self._endpoint.event(None if events is None else events[i], i - count)
+                for i in range(count)
             ]
             notices = [message for message in messages if type(message) is Notice]
             if notices:
@@ -189,20 +193,17 @@ class Receiver:
                     if type(message) is not Notice
                 ]
                 messages = [message for message in messages if type(message) is not Notice]
-                self._heed(notices)
-            if self._natives is not None:
-                self._natives.extend(natives)
-        self._batch = len(self._buffer) + len(messages)
+            self._natives.extend(natives)
         self._buffer.extend(messages)
         self._taken += len(messages)
+        if notices:
+            self._heed(notices)
 
     def _use_events(self) -> None:
         """Keep the events of messages from now on, and fetch those of what is buffered."""
         if self._natives is None:
-            missing = self._batch - len(self._buffer)
-            self._natives = deque(
-                self._endpoint.event(None, i) for i in range(missing, self._batch)
-            )
+            held = range(-len(self._buffer), 0)
+            self._natives = deque(self._endpoint.event(None, i) for i in held)
 
     def _heed(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
@@ -259,9 +260,12 @@ class Receiver:
             waiter.wake_now()
         return not self._buffer
 
+    def _want(self) -> Batch | None:
+        return self._endpoint.want(DATA if self._natives is None else EVENT, len(self._buffer))
+
     def _ask(self) -> None:
         """Ask the endpoint for more, since somebody waits."""
-        batch = self._endpoint.want(DATA if self._natives is None else EVENT)
+        batch = self._want()
         if batch is None:
             self._endpoint.hold(self._arrive)
         else:
@@ -276,9 +280,7 @@ class Receiver:
             if not self._waiters:
                 if self._buffer:
                     return
-                if self._end is None and (
-                    batch := self._endpoint.want(DATA if self._natives is None else EVENT)
-                ):
+                if self._end is None and (batch := self._want()):
                     self._store(*batch)
                     if self._buffer:
                         return

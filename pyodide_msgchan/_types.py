@@ -70,8 +70,11 @@ class Endpoint(Protocol):
     def post(self, message: Any, moved: Moved | None) -> None:
         """Convert and send; raises DataCloneError with nothing moved."""
 
-    def want(self, mode: int) -> Batch | None:
-        """Give what is queued; or note that somebody waits, and give None."""
+    def want(self, mode: int, held: int) -> Batch | None:
+        """Give what is queued; or note that somebody waits, and give None.
+
+        So many messages are `held` untaken by whoever asks: their events are kept.
+        """
 
     def listen(self) -> None:
         """Note that everything that comes is to be handed over, in later turns."""
@@ -86,7 +89,10 @@ class Endpoint(Protocol):
         """Give how many messages it holds that were not handed over."""
 
     def event(self, native: Any, index: int) -> NativeEvent:
-        """Give the event behind a message: `native`, or the one at `index` of the last batch."""
+        """Give the event behind a message.
+
+        It is `native`, or that of the message at `index`, -1 being the last one handed over.
+        """
 
     def foreign(self) -> int:
         """Give how many messages JavaScript posted past the wrapper."""

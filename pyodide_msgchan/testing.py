@@ -84,6 +84,7 @@ class _MemoryEndpoint:
         self.peer: _MemoryEndpoint | None = None
         self._transit: deque[tuple[Any, _MemoryEvent]] = deque()
         self._queue: deque[tuple[Any, _MemoryEvent]] = deque()
+        self._batch: list[_MemoryEvent] = []
         self._started = False
         self._scheduled = False
         self._mode = 0
@@ -140,6 +141,8 @@ class _MemoryEndpoint:
         if self._mode != LISTEN:
             self._mode = 0
         self._arrive = None
+        if self._mode == LISTEN:
+            self._batch = []
         arrive(*self._take())
         if self._run is not None:
             run, self._run = self._run, None
@@ -148,10 +151,13 @@ class _MemoryEndpoint:
     def _take(self) -> Batch:
         taken = list(self._queue)
         self._queue.clear()
-        return [data for data, _ in taken], [event for _, event in taken]
+        events = [event for _, event in taken]
+        self._batch += events
+        return [data for data, _ in taken], events
 
-    def want(self, mode: int) -> Batch | None:
+    def want(self, mode: int, held: int) -> Batch | None:
         self._started = True
+        self._batch = self._batch[-held:] if held else []
         if self._queue:
             return self._take()
         self._mode = mode
@@ -175,8 +181,7 @@ class _MemoryEndpoint:
         return len(self._queue)
 
     def event(self, native: Any, index: int) -> _MemoryEvent:
-        del index
-        return native if native is not None else _MemoryEvent(())
+        return self._batch[index] if native is None else native
 
     def foreign(self) -> int:
         return 0

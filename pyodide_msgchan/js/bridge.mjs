@@ -111,7 +111,8 @@ export function createBridge(deliver, step, shared, limit) {
   function pack(slot, mode) {
     const events = slot.queue.length > BATCH ? slot.queue.splice(0, BATCH) : slot.queue;
     if (events === slot.queue) slot.queue = [];
-    slot.batch = events;
+    // Their order ends as Python's buffer ends. Events that are handed over are asked for no more.
+    slot.batch = mode !== DATA ? null : slot.batch ? slot.batch.concat(events) : events;
     const [bytes, side] = encode(events, limit);
     const data = heap();
     const large = bytes.length > data.length ? bytes : undefined;
@@ -216,13 +217,13 @@ export function createBridge(deliver, step, shared, limit) {
         return error.message;
       }
     },
-    want(id, mode) {
-      // what is queued, or 0 after noting that Python waits
+    want(id, mode, held) {
+      // what is queued, or 0 after noting that Python waits; it holds so many that nobody took
       const slot = slots.get(id);
       start(slot);
+      slot.batch = held && slot.batch ? slot.batch.slice(-held) : null;
       if (slot.queue.length) return pack(slot, mode);
       slot.mode = mode;
-      slot.batch = null;
       return 0;
     },
     listen(id) {
