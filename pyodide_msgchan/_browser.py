@@ -10,6 +10,7 @@ from importlib.resources import files
 from pickle import loads
 from typing import Any, Final
 
+from ._types import Notice
 from .errors import NotInBrowserError
 
 __all__ = [
@@ -76,6 +77,7 @@ class Bridge:
         self.rest: Callable[[int], None] = native.rest
         self.start: Callable[[int], None] = native.start
         self.queued: Callable[[int], int] = native.queued
+        self.size: Callable[[int], int] = native.size
         self.event: Callable[[int, int], Any] = native.event
         self.drop: Callable[[int, bool], None] = native.drop
 
@@ -124,8 +126,19 @@ def _load() -> Any:
         ) from None
 
 
-def unpack(packed: Any) -> tuple[list[Any], Any]:
-    """Give the messages of a batch, and their native events where those were asked for."""
+def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
+    """Give the messages of a batch, and their native events where those were asked for.
+
+    Should one of them be more than Python can make, then all are told of as unreadable: whoever
+    reads the port goes on.
+    """
+    try:
+        return _unpack(packed)
+    except Exception as error:  # noqa: BLE001 - handed on with the notices
+        return [Notice("messageerror", error=error)] * bridge().size(port), None
+
+
+def _unpack(packed: Any) -> tuple[list[Any], Any]:
     if type(packed) is int:
         return loads(bridge().window[:packed]), None  # noqa: S301 - encode.mjs of this page wrote it
     side, events, large, size = packed
@@ -139,7 +152,7 @@ def _deliver(port: int, size: int, now: bool, extra: Any = None) -> int:  # noqa
     Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
     """
     try:
-        holding.pop(port)(*unpack(size if extra is None else extra))
+        holding.pop(port)(*unpack(port, size if extra is None else extra))
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         asyncio.get_event_loop().call_exception_handler(
             {"message": "a message could not be handed over", "exception": error}

@@ -7,9 +7,10 @@ import enum
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from traceback import format_exception
-from typing import Any, Final, final
+from typing import Any, Final
 
 from ._browser import MAX_DEPTH
+from ._types import Notice
 from .errors import DataCloneError, RemoteError
 
 __all__ = [
@@ -293,15 +294,6 @@ def error_parts(error: BaseException) -> tuple[str, str, str]:
 
 
 # What comes back: js/encode.mjs writes these names into its streams ------------------------------
-
-
-@final
-class Notice:
-    """Stands among messages where an event brought none: "messageerror" or "close"."""
-
-    def __init__(self, kind: str, origin: str) -> None:
-        self.kind = kind
-        self.origin = origin
 
 
 def bytes_of(large: Any) -> bytes:

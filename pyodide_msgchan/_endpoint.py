@@ -103,7 +103,7 @@ class BrowserEndpoint:
 
     def want(self, mode: int, held: int) -> Batch | None:
         packed = bridge().want(self._number, mode, held)
-        return unpack(packed) if packed else None
+        return unpack(self._number, packed) if packed else None
 
     def listen(self) -> None:
         bridge().listen(self._number)

@@ -195,7 +195,7 @@ class Receiver:
                 messages = [message for message in messages if type(message) is not Notice]
             self._natives.extend(natives)
         self._buffer.extend(messages)
-        self._taken += len(messages)
+        self._taken += len(messages) + sum(notice.kind == "messageerror" for notice in notices)
         if notices:
             self._heed(notices)
 
@@ -209,6 +209,9 @@ class Receiver:
         for notice in notices:
             if notice.kind == "messageerror":
                 error = MessageError("the browser could not read a message (messageerror)")
+                if notice.error is not None:
+                    error = MessageError(f"a message could not be read: {notice.error}")
+                    error.__cause__ = notice.error
                 if self._error_listeners:
                     call(self._error_listeners, error)
                 else:

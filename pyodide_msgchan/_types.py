@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
-__all__ = ["DATA", "EVENT", "Batch", "Endpoint", "Moved", "NativeEvent"]
+__all__ = ["DATA", "EVENT", "Batch", "Endpoint", "Moved", "NativeEvent", "Notice"]
 
 DATA = 1
 """What a receiver asks for: messages alone."""
@@ -15,6 +15,16 @@ EVENT = 2
 
 type Batch = tuple[list[Any], Sequence[Any] | None]
 """Messages that arrived, and their events where those were asked for."""
+
+
+@final
+class Notice:
+    """Stands among messages where an event brought none: "messageerror" or "close"."""
+
+    def __init__(self, kind: str, origin: str = "", error: Exception | None = None) -> None:
+        self.kind = kind
+        self.origin = origin
+        self.error = error
 
 
 class NativeEvent(Protocol):

@@ -60,6 +60,7 @@ export function createBridge(deliver, step, shared, limit) {
       mode: 0,
       started: false,
       held: false,
+      size: 0,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts, foreign: 0 });
     slot.on = (event) => {
@@ -96,6 +97,7 @@ export function createBridge(deliver, step, shared, limit) {
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
     const result = pack(slot, slot.mode);
     if (slot.mode !== LISTEN) slot.mode = 0;
+    else if (slot.queue.length) later(() => flush(slot)); // said before Python may raise
     const { batch } = slot;
     const forget = (taken) => {
       if (taken && slot.batch === batch) slot.batch = null;
@@ -105,7 +107,22 @@ export function createBridge(deliver, step, shared, limit) {
     if (left === STEP)
       step.callPromising(slot.id).then(forget, reportError); // which starts in a later microtask
     else forget(left === TAKEN);
-    if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot));
+  }
+
+  function encoded(events) {
+    // with those that can't be, since a page took their buffers, as what the browser can't read
+    try {
+      return encode(events, limit);
+    } catch {
+      const readable = (event) => {
+        try {
+          return encode([event], limit) && event;
+        } catch {
+          return { type: "messageerror", origin: event.origin };
+        }
+      };
+      return encode(events.map(readable), limit);
+    }
   }
 
   function pack(slot, mode) {
@@ -113,7 +130,8 @@ export function createBridge(deliver, step, shared, limit) {
     if (events === slot.queue) slot.queue = [];
     // Their order ends as Python's buffer ends. Events that are handed over are asked for no more.
     slot.batch = mode !== DATA ? null : slot.batch ? slot.batch.concat(events) : events;
-    const [bytes, side] = encode(events, limit);
+    slot.size = events.length;
+    const [bytes, side] = encoded(events);
     const data = heap();
     const large = bytes.length > data.length ? bytes : undefined;
     if (!large) data.set(bytes);
@@ -239,6 +257,7 @@ export function createBridge(deliver, step, shared, limit) {
       start(slots.get(id));
     },
     queued: (id) => slots.get(id).queue.length,
+    size: (id) => slots.get(id).size, // of the last batch
     event: (id, i) => slots.get(id).batch?.at(i),
     drop(id, close) {
       const slot = slots.get(id);

@@ -1,0 +1,163 @@
+"""No message stays behind: not beside an unreadable one, nor while the page has its hands full."""
+
+import pytest
+from pytest_pyodide import run_in_pyodide
+
+both_ways = pytest.mark.parametrize("stack_switching", [True, False])
+
+
+@both_ways
+@run_in_pyodide
+async def test_message_whose_buffer_was_taken_is_told_and_stops_no_other(selenium, stack_switching):
+    import asyncio
+
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessageChannel, MessageError
+
+    take_buffers = run_js("""port => port.addEventListener("message", ({ data }) => {
+        if (data.buffer) structuredClone(data.buffer, { transfer: [data.buffer] });
+    })""")
+    messages = ["before", b"taken", "between", b"this too", "after"]
+    for listening in (False, True):
+        one, two = MessageChannel(stack_switching=stack_switching)
+        errors, got, done = [], [], asyncio.Event()
+
+        def listen(event, got=got, done=done):
+            got.append(event.data)
+            if event.data == "after":
+                done.set()
+
+        async with one, two:
+            take_buffers(two.js)
+            two.on_message_error(errors.append)
+            two.start()
+            for message in messages:
+                one.post_message(message)
+            while two.buffered < len(messages):  # noqa: ASYNC110 - the browser does not tell
+                await asyncio.sleep(0)
+            if listening:
+                two.on_message(listen)
+                await asyncio.wait_for(done.wait(), 5)
+            else:
+                got += [await asyncio.wait_for(two.receive(), 5) for _ in range(3)]
+            assert got == ["before", "between", "after"]
+            assert [type(error) for error in errors] == [MessageError] * 2
+            one.post_message(b"one by one")
+            one.post_message("after")
+            if not listening:
+                assert await asyncio.wait_for(two.receive(), 5) == "after"
+
+
+@both_ways
+@run_in_pyodide
+async def test_message_that_python_can_not_make_is_told_and_reading_goes_on(
+    selenium, stack_switching
+):
+    import asyncio
+    import datetime as dt
+
+    import pytest
+
+    from pyodide_msgchan import MessageChannel, MessageError, _clone
+
+    def fail(number):
+        raise MemoryError(number)
+
+    one, two = MessageChannel(stack_switching=stack_switching)
+    three, four = MessageChannel(stack_switching=stack_switching)
+    errors, got, done = [], [], asyncio.Event()
+    async with one, two, three, four:
+        two.on_message_error(errors.append)
+        four.on_message_error(errors.append)
+        four.on_message(lambda event: (got.append(event.data), done.set()))
+        receiving = asyncio.create_task(two.receive())
+        await asyncio.sleep(0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_clone, "date_of", fail)
+            for port in (one, three):
+                port.post_message(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+            while len(errors) < 2:  # noqa: ASYNC110 - their listener can't end this wait alone
+                await asyncio.sleep(0)
+        for port in (one, three):
+            port.post_message("next")
+        assert await asyncio.wait_for(receiving, 5) == "next"
+        await asyncio.wait_for(done.wait(), 5)
+    assert got == ["next"]
+    assert [type(error) for error in errors] == [MessageError] * 2
+    assert all(type(error.__cause__) is MemoryError for error in errors)
+
+
+@run_in_pyodide
+async def test_unreadable_messages_count_when_the_peer_ends(selenium):
+    import asyncio
+
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessageChannel
+
+    spoil = run_js("""port => port.addEventListener("message", (event) => {
+        if (event.data !== "bad") return;
+        event.stopImmediatePropagation(); // what a browser does that can't read a message
+        port.dispatchEvent(new Event("messageerror"));
+    })""")
+    one, two = MessageChannel()
+    spoil(two.js)
+    errors = []
+    two.on_message_error(errors.append)
+    for message in ("good", "bad", "fine"):
+        one.post_message(message)
+    one.close()
+
+    async def read():
+        return [message async for message in two]
+
+    assert await asyncio.wait_for(read(), 5) == ["good", "fine"]
+    assert len(errors) == 1
+
+
+@run_in_pyodide
+async def test_messages_come_while_the_page_is_busy_with_other_events(selenium):
+    import asyncio
+
+    import js
+    import pytest
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort
+
+    if not hasattr(js, "document"):
+        pytest.skip("Node lets one busy port keep all others waiting")
+    # More messages than are handed over one by one, fewer than fill a batch; then the page has
+    # something to do at every moment, for two seconds or until all have come.
+    keep_busy = run_js("""(port, count) => {
+        const { port1, port2 } = new MessageChannel(), busy = { stop: false, over: false };
+        const end = performance.now() + 2000;
+        for (let i = 0; i < count; i++) port.postMessage(i);
+        port1.onmessage = () => {
+            busy.over ||= performance.now() > end;
+            const until = performance.now() + 2;
+            while (performance.now() < until);
+            if (busy.stop || busy.over) port1.close();
+            else port2.postMessage(0);
+        };
+        for (let i = 0; i < 5; i++) port2.postMessage(0);
+        return busy;
+    }""")
+    native = NativeChannel.new()
+    got, done = [], asyncio.Event()
+
+    def listen(event):
+        got.append(event.data)
+        if len(got) == 100:
+            done.set()
+
+    async with MessagePort(native.port1) as port:
+        port.on_message(listen)
+        busy = keep_busy(native.port2, 100)
+        await done.wait()
+        busy.stop = True
+        assert not busy.over
+    assert got == list(range(100))
+    native.port2.close()
