@@ -186,7 +186,7 @@ def _checked(ports: Mapping[int, Any]) -> Leaf:
         ):
             return value
         if is_js_proxy(value):
-            if bridge().tag(value) == "MessagePort":
+            if bridge().tag(value) == "MessagePort" and value not in ports.values():
                 raise DataCloneError("a port must be in the transfer list too", place(where))
             return value
         return common_leaf(value, where)
