@@ -231,9 +231,9 @@ def common_leaf(value: Any, where: Where) -> Any:
                 "a naive datetime has no place in time; give it a tzinfo", place(where)
             )
         return value
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a NumPy scalar
-        return value.item()
     try:
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a NumPy scalar
+            return value.item()
         if typed_view(value) is None:
             raise DataCloneError(_refusal(value), place(where))
     except (BufferError, ValueError, NotImplementedError) as error:

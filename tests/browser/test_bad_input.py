@@ -23,6 +23,10 @@ async def test_values_that_can_not_be_sent(selenium):
 
     one, two = MessageChannel()
     inner, unlisted = MessageChannel()
+    released = memoryview(b"gone")
+    released.release()
+    detached = js.ArrayBuffer.new(8)
+    run_js("b => structuredClone(b, { transfer: [b] })")(detached)
     deep = {"rows": [1, 2, 3, {"callback": print}]}
     rows = [
         (print, "message", "function"),
@@ -40,6 +44,8 @@ async def test_values_that_can_not_be_sent(selenium):
         ([int], "message[0]", "class int"),
         ([memoryview(bytes(4)).cast("B", (2, 2))], "message[0]", "2 dimensions"),
         ([array("w", "x")], "message[0]", "format"),
+        ([released], "message[0]", "memoryview"),
+        ({"b": [detached]}, "message['b'][0]", "JavaScript ArrayBuffer"),
         ([inner], "message[0]", "transfer list"),
         ([inner.js], "message[0]", "transfer list"),
         ({"a": run_js("() => 1")}, "message['a']", "JavaScript Function"),
