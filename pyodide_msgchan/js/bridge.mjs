@@ -5,6 +5,7 @@ import { encode, tag } from "./encode.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
+const PATIENCE = 20; // ms that arrivals are collected at most: a busy page may never become idle
 const DATA = 1,
   LISTEN = 3; // what Python waits for; 2 is one message with its event
 const STEP = 1,
@@ -29,6 +30,7 @@ export function createBridge(deliver, step, shared, limit) {
   const agent = globalThis.navigator?.userAgent ?? "";
   const webkit = agent.includes("AppleWebKit") && !agent.includes("Chrom");
   let lastId = 0,
+    lastHold = 0,
     posts = 0,
     region = shared.getBuffer("u8");
 
@@ -45,9 +47,11 @@ export function createBridge(deliver, step, shared, limit) {
     hops.push(f);
     hop.port2.postMessage(0);
   };
-  const idle = globalThis.scheduler?.postTask
-    ? (f) => void scheduler.postTask(f, { priority: "background" })
-    : later;
+  const idle = (f) => {
+    if (!globalThis.scheduler?.postTask) return later(f);
+    void scheduler.postTask(f, { priority: "background" });
+    setTimeout(f, PATIENCE);
+  };
 
   function attach(port, promising, allowed) {
     const id = ++lastId;
@@ -59,7 +63,7 @@ export function createBridge(deliver, step, shared, limit) {
       batch: null,
       mode: 0,
       started: false,
-      held: false,
+      held: 0,
       size: 0,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts, foreign: 0 });
@@ -87,12 +91,12 @@ export function createBridge(deliver, step, shared, limit) {
     slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
     slot.posts = posts;
     if (slot.streak <= STREAK && !webkit) return flush(slot);
-    slot.held = true;
-    (slot.streak > STREAK ? idle : later)(() => slot.held && flush(slot));
+    const hold = (slot.held = ++lastHold);
+    (slot.streak > STREAK ? idle : later)(() => slot.held === hold && flush(slot));
   }
 
   function flush(slot) {
-    slot.held = false;
+    slot.held = 0;
     if (slot.mode === 0 || slot.queue.length === 0) return;
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
     const result = pack(slot, slot.mode);
