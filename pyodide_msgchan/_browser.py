@@ -34,7 +34,8 @@ MAX_DEPTH: Final = 500
 """Containers within containers, at most: the least that structured clone takes in any browser."""
 
 SHARED_BYTES: Final = 1 << 16
-"""Size of the memory through which streams cross; larger ones are copied in a call of their own."""
+"""Size of the memory through which streams cross, in each direction; larger ones are copied in a
+call of their own. Two halves, since a finalizer may post at any point of reading a stream."""
 
 type Arrival = Callable[[list[Any], Any], None]
 
@@ -56,8 +57,8 @@ class Bridge:
     def __init__(self) -> None:
         from pyodide.ffi import create_proxy
 
-        self.memory = bytearray(SHARED_BYTES)
-        self.window = memoryview(self.memory)
+        self.memory = bytearray(2 * SHARED_BYTES)
+        self.outgoing = memoryview(self.memory)[SHARED_BYTES:]
         native = _load()(
             create_proxy(_deliver), create_proxy(_step), create_proxy(self.memory), MAX_DEPTH
         )
@@ -140,9 +141,9 @@ def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
 
 def _unpack(packed: Any) -> tuple[list[Any], Any]:
     if type(packed) is int:
-        return loads(bridge().window[:packed]), None  # noqa: S301 - encode.mjs of this page wrote it
+        return loads(bridge().memory[:packed]), None  # noqa: S301 - encode.mjs of this page wrote it
     side, events, large, size = packed
-    data = bridge().window[:size] if large is None else large.to_bytes()
+    data = bridge().memory[:size] if large is None else large.to_bytes()
     return loads(data, buffers=() if side is None else tuple(side)), events  # noqa: S301 - as above
 
 

@@ -186,13 +186,16 @@ def post_stream(
     ports = {key: port._endpoint.native for key, port in moved.wrappers.items()} if moved else {}
     items = [ports.get(id(item), item) for item in moved.items] if moved else []
     stream = encode(message, ports)
-    complaint = send(
-        *target,
-        stream.size,
-        to_js_list(items) if items else None,
-        to_js_list(stream.side) if stream.side else None,
-        to_js_list(stream.chunks) if stream.chunks else None,
-    )
+    short = stream.short
+    size = len(short)
+    transfer = to_js_list(items) if items else None
+    side = to_js_list(stream.side) if stream.side else None
+    chunks = to_js_list(stream.chunks) if stream.chunks else None
+    outgoing = bridge().outgoing
+    # Nothing is called between these two: a call may bring a collection, and that a finalizer
+    # which posts a message of its own.
+    outgoing[:size] = short
+    complaint = send(*target, size, transfer, side, chunks)
     if not complaint:
         return
     name, _, text = complaint.partition(" ")

@@ -37,12 +37,15 @@ MANY: Final = 1_000_000
 
 @final
 class Stream:
-    """A message on its way to JavaScript: the stream, and what goes beside it."""
+    """A message on its way to JavaScript: the stream, and what goes beside it.
 
-    __slots__ = ("chunks", "side", "size")
+    A short stream is `short`, to be put into the shared memory by who sends it, right before that.
+    """
 
-    def __init__(self, size: int, side: list[Any], chunks: list[Any]) -> None:
-        self.size = size
+    __slots__ = ("chunks", "short", "side")
+
+    def __init__(self, short: bytes, side: list[Any], chunks: list[Any]) -> None:
+        self.short = short
         self.side = side
         self.chunks = chunks
 
@@ -138,10 +141,8 @@ def _pickle(message: Any, ports: Mapping[int, Any]) -> Stream:
         pickler.side = []
     _pickler = pickler
     if len(chunks) == 1 and len(chunks[0]) <= SHARED_BYTES:
-        size = len(chunks[0])
-        bridge().window[:size] = chunks[0]
-        return Stream(size, side, [])
-    return Stream(0, side, [to_js_bytes(chunk) for chunk in chunks])
+        return Stream(chunks[0], side, [])
+    return Stream(b"", side, [to_js_bytes(chunk) for chunk in chunks])
 
 
 def _is_plain(message: Any) -> bool:

@@ -19,8 +19,9 @@ const TRANSFERABLE = new Set(
 
 /**
  * deliver(id, n, now, extra) is Python's callback, and `shared` its bytearray that carries the
- * streams: n bytes are in it, or extra is [side, events, large, n] where more than that is to be
- * handed over. Unless `now`, step(id) wakes who waits, in a call that may suspend.
+ * streams, those to Python in its first half: n bytes are in it, or extra is [side, events, large,
+ * n] where more than that is to be handed over. Unless `now`, step(id) wakes who waits, in a call
+ * that may suspend.
  */
 export function createBridge(deliver, step, shared, limit) {
   const { postMessage } = MessagePort.prototype;
@@ -137,7 +138,7 @@ export function createBridge(deliver, step, shared, limit) {
     slot.size = events.length;
     const [bytes, side] = encoded(events);
     const data = heap();
-    const large = bytes.length > data.length ? bytes : undefined;
+    const large = bytes.length > data.length / 2 ? bytes : undefined;
     if (!large) data.set(bytes);
     if (!large && side.length === 0 && mode === DATA) return bytes.length;
     return [
@@ -158,7 +159,8 @@ export function createBridge(deliver, step, shared, limit) {
       if (list[i].detached) return `transfer ${i} the buffer is already detached`;
     }
     try {
-      const [value, fresh] = decode(n ? [heap().subarray(0, n)] : chunks, side, limit);
+      const half = heap().length / 2;
+      const [value, fresh] = decode(n ? [heap().subarray(half, half + n)] : chunks, side, limit);
       post(value, fresh.length ? list.concat(fresh) : list);
       return undefined;
     } catch (error) {

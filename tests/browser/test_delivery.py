@@ -161,3 +161,48 @@ async def test_messages_come_while_the_page_is_busy_with_other_events(selenium):
         assert not busy.over
     assert got == list(range(100))
     native.port2.close()
+
+
+@run_in_pyodide
+async def test_messages_that_finalizers_post_mix_with_no_other(selenium):
+    import datetime as dt
+    import gc
+
+    import pytest
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessageChannel, _clone, _endpoint
+
+    one, two = MessageChannel()
+    three, four = MessageChannel()
+    count = 0
+
+    class Last:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            nonlocal count
+            count += 1
+            three.post_message(["from a finalizer"] * 9)
+
+    def collecting(function):
+        def call(*args):  # a collection may come with any call that Python makes
+            Last()
+            gc.collect()
+            return function(*args)
+
+        return call
+
+    noon = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
+    async with one, two, three, four:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_endpoint, "to_js_list", collecting(_endpoint.to_js_list))
+            patch.setattr(_clone, "date_of", collecting(_clone.date_of))
+            for number in range(3):
+                one.post_message([number, run_js("/x/"), [noon], "text"])  # by a list beside it
+                message = await two.receive()
+                assert (message[0], *message[2:]) == (number, [noon], "text")
+        assert count > 3
+        for _ in range(count):
+            assert await four.receive() == ["from a finalizer"] * 9
