@@ -6,10 +6,13 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from asyncio import _get_running_loop, _set_running_loop, current_task
 from importlib.resources import files
 from pickle import loads
+from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Final
 
+from ._types import Taker
 from .errors import NotInBrowserError
 
 __all__ = [
@@ -35,13 +38,14 @@ MAX_DEPTH: Final = 500
 SHARED_BYTES: Final = 1 << 16
 """Size of the memory through which streams cross; larger ones are copied in a call of their own."""
 
-type Arrival = Callable[[list[Any], Any], None]
+FLAGS: Final = 4096
+"""Ports that have a flag behind that memory; more of them say by a call that they wait."""
 
-holding: Final[dict[int, Arrival]] = {}
+holding: Final[dict[int, Taker]] = {}
 """Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
 
-stepping: Final[dict[int, Callable[[], bool]]] = {}
-"""What is to run once the arrival for an id is stored: a task's step, or listeners."""
+stepping: Final[dict[int, tuple[Taker, Callable[[], None]]]] = {}
+"""Who goes on for an id, in a call of its own, once what arrived is stored."""
 
 
 def in_browser() -> bool:
@@ -53,17 +57,25 @@ class Bridge:
     """The functions of js/bridge.mjs, bound once, and the memory that both sides see."""
 
     def __init__(self) -> None:
+        import pyodide_js
         from pyodide.ffi import create_proxy
 
-        self.memory = bytearray(SHARED_BYTES)
+        self.memory = bytearray(SHARED_BYTES + FLAGS)
         self.window = memoryview(self.memory)
         native = _load()(
-            create_proxy(_deliver), create_proxy(_step), create_proxy(self.memory), MAX_DEPTH
+            create_proxy(_one),
+            create_proxy(_deliver),
+            create_proxy(_step),
+            create_proxy(self.memory),
+            SHARED_BYTES,
+            MAX_DEPTH,
+            getattr(pyodide_js, "_module", None),
         )
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
         self.listen_window: Callable[[Any, Any], int] = native.window
         self.native: Callable[[int], Any] = native.native
+        self.flag: Callable[[int], int] = native.flag
         self.tag: Callable[[Any], str] = native.tag
         self.count: Callable[[int], None] = native.count
         self.foreign: Callable[[int], int] = native.foreign
@@ -107,7 +119,7 @@ def _load() -> Any:
     folder = files(__package__) / "js"
     lines = [
         line.removeprefix("export ")
-        for name in ("decode.mjs", "encode.mjs", "bridge.mjs")
+        for name in ("decode.mjs", "encode.mjs", "enter.mjs", "bridge.mjs")
         for line in (folder / name).read_text("utf-8").splitlines()
         if not line.startswith("import ")
     ]
@@ -133,49 +145,82 @@ def unpack(packed: Any) -> tuple[list[Any], Any]:
     return loads(data, buffers=() if side is None else tuple(side)), events  # noqa: S301 - as above
 
 
-def _deliver(port: int, size: int, now: bool, extra: Any = None) -> int:  # noqa: FBT001 - JavaScript has no keywords
+def _one(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - JavaScript has no keywords
+    """Store a message that is a string, number or bool; else as `_deliver`."""
+    taker = holding.pop(port)
+    try:
+        run = taker.take_one(message)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _go_on(port, taker, run, now=now)
+
+
+def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) -> int:  # noqa: FBT001 - as above
     """Store what arrived; called by JavaScript, at the top of the browser's loop.
 
     Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
     """
+    taker = holding[port] if stays else holding.pop(port)
     try:
-        holding.pop(port)(*unpack(size if extra is None else extra))
+        run = taker.take(*unpack(size if extra is None else extra))
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
-        asyncio.get_event_loop().call_exception_handler(
-            {"message": "a message could not be handed over", "exception": error}
-        )
-    if port not in stepping:
+        return _report(error)
+    return _go_on(port, taker, run, now=now)
+
+
+def _go_on(port: int, taker: Taker, run: Callable[[], None] | None, *, now: bool) -> int:
+    if run is None:
         return 0
-    return 2 * _step(port) if now else 1
-
-
-def _step(port: int) -> bool:
-    """Wake who waits for what was stored, as the last act of this call; says if all was taken."""
-    loop = enter()
+    if not now:
+        stepping[port] = taker, run
+        return 1
     try:
-        return stepping.pop(port, bool)()
+        run()
     except (SystemExit, KeyboardInterrupt) as error:
-        leave(loop, error)
-    except Exception as error:  # noqa: BLE001 - as above
-        loop.call_exception_handler(
-            {"message": "a message could not be handed over", "exception": error}
-        )
-    return False
+        leave(asyncio.get_event_loop(), error)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return 0 if taker.left() else 2
 
 
-def enter() -> asyncio.AbstractEventLoop:
+def _step(port: int) -> int:
+    """Wake who waits for what was stored, as the last act of this call; gives 2 if all was taken."""
+    if port not in stepping:  # closed meanwhile
+        return 0
+    return _go_on(port, *stepping.pop(port), now=True)
+
+
+def _report(error: Exception) -> int:
+    asyncio.get_event_loop().call_exception_handler(
+        {"message": "a message could not be handed over", "exception": error}
+    )
+    return 0
+
+
+_hooks: Any = None
+_hooked: asyncio.AbstractEventLoop | None = None
+
+
+def enter(loop: asyncio.AbstractEventLoop) -> bool:
     """Make this call into Python one in which the loop's tasks can run, as the loop itself does.
 
     Pyodide 314 gives every call that may suspend a thread state of its own, with no running loop
-    and no async-generator hooks in it.
+    and no async-generator hooks in it. False if tasks can't run here: one of them does already.
     """
-    loop = asyncio.get_event_loop()
-    if asyncio._get_running_loop() is not loop:
-        asyncio._set_running_loop(loop)
-    install = getattr(loop, "_install_asyncgen_hooks", None)
-    if install is not None:
-        install()
-    return loop
+    global _hooks, _hooked  # noqa: PLW0603 - asking the loop for its hooks costs more than a message
+    running = _get_running_loop()
+    if running is None:
+        _set_running_loop(loop)
+    elif running is not loop or current_task(loop) is not None:
+        return False
+    if loop is not _hooked:
+        install = getattr(loop, "_install_asyncgen_hooks", None)
+        if install is not None:
+            install()
+        _hooks, _hooked = None if install is None else get_asyncgen_hooks(), loop
+    elif _hooks is not None and get_asyncgen_hooks() != _hooks:
+        set_asyncgen_hooks(*_hooks)
+    return True
 
 
 def leave(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardInterrupt) -> None:

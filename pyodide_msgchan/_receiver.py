@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
 from time import monotonic
 from typing import Any, Self, cast
 
 from ._clone import Notice
 from ._event import Listener, MessageEvent, call
+from ._browser import enter
 from ._types import DATA, EVENT, Endpoint, NativeEvent
 from ._waiter import Waiter
 from .errors import MessageError, PortClosedError, PortStateError
@@ -37,6 +37,7 @@ class Receiver:
         self._error_listeners: list[Listener] = []
         self._dispatching = 0
         self._turn = 0.0
+        self._expected: int | None = None
 
     # For tasks
 
@@ -53,13 +54,21 @@ class Receiver:
             PortDetachedError: it was transferred.
             PeerLostError: the other side vanished.
         """
-        if not self._buffer or self._waiters:
-            await self._wait()
+        buffer = self._buffer
+        if not buffer or self._waiters:
+            while (waiter := self._line_up()) is not None:  # as in `_wait`, a call dearer
+                try:
+                    await waiter
+                except BaseException:
+                    self._give_up(waiter)
+                    raise
+                if self._step_out(waiter):
+                    break
         elif monotonic() - self._turn > TURN:
             await self._pause()
         if self._natives:
             self._natives.popleft()
-        return self._buffer.popleft()
+        return buffer.popleft()
 
     async def receive_event(self) -> MessageEvent:
         """Wait for the next message and take it with its event, as `receive` does."""
@@ -97,7 +106,7 @@ class Receiver:
         """
         if self._end is None:
             while self._endpoint.queued() and (
-                batch := self._endpoint.want(DATA if self._natives is None else EVENT)
+                batch := self._endpoint.want(DATA if self._natives is None else EVENT, self)
             ):
                 self._store(*batch)
         taken = [self._buffer.pop() for _ in range(len(self._buffer) - self._reserved)]
@@ -136,8 +145,7 @@ class Receiver:
         self._listeners.append(listener)
         if len(self._listeners) == 1:
             if self._end is None:
-                self._endpoint.hold(self._arrive)
-                self._endpoint.listen()
+                self._endpoint.listen(self)
             if self._buffer:
                 asyncio.get_event_loop().call_soon(self._dispatch)
         return listener
@@ -165,15 +173,28 @@ class Receiver:
 
     # Arrival
 
-    def _arrive(self, messages: list[Any], events: Sequence[Any] | None) -> None:
-        """Store what the browser brings, and say what is to run for it."""
+    def take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
+        """Store what the endpoint brings; gives what is to be called for it as the last act."""
         self._store(messages, events)
-        if self._listeners:
-            if self._end is None:
-                self._endpoint.hold(self._arrive)
-            self._endpoint.step(self._dispatch)
-        else:
-            self._serve(first=True)
+        return self._hear if self._listeners else self._serve(first=True)
+
+    def take_one(self, message: Any) -> Callable[[], None] | None:
+        """Do the same for one message whose event nobody asked for: mostly one task waits for it."""
+        waiters, buffer = self._waiters, self._buffer
+        if len(waiters) != 1 or buffer or self._natives is not None or self._expected is not None:
+            return self.take([message], None)
+        waiter = waiters[0]
+        if waiter.done():
+            return self.take([message], None)
+        buffer.append(message)
+        self._batch = self._reserved = 1
+        self._taken += 1
+        waiter.served = True
+        return waiter.wake_now
+
+    def left(self) -> bool:
+        """Say whether there are messages that nobody took."""
+        return bool(self._buffer)
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
         if self._natives is not None or Notice in map(type, messages):
@@ -221,7 +242,15 @@ class Receiver:
         )  # since whoever comes here called _use_events
         return MessageEvent(self._buffer.popleft(), natives.popleft())
 
-    def _dispatch(self) -> bool:
+    def _hear(self) -> None:
+        """Call the listeners, at the top of the browser's loop."""
+        loop = asyncio.get_event_loop()
+        if enter(loop):
+            self._dispatch()
+        else:
+            loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
         self._dispatching += 1
         try:
             while self._buffer and self._listeners:
@@ -230,15 +259,17 @@ class Receiver:
             self._dispatching -= 1
         if self._end is not None:
             self._listeners.clear()
-        return not self._buffer
 
-    def _serve(self, *, first: bool = False) -> None:
+    def _serve(self, *, first: bool = False) -> Callable[[], None] | None:
         """Reserve what is buffered for those who wait, in their order, and wake them.
 
         Args:
             first: a native message brought it, so that the first of them can be stepped directly.
+
+        Returns:
+            What steps the first, where that is possible.
         """
-        unserved = False
+        unserved, step = False, None
         for waiter in self._waiters:
             if waiter.done() or waiter.served:
                 continue
@@ -247,52 +278,47 @@ class Receiver:
                 break
             waiter.served = True
             if first and self._reserved == 0:
-                self._endpoint.step(partial(self._wake, waiter))
+                step = waiter.wake_now
             else:
                 waiter.wake_soon()
             self._reserved += 1
         if unserved and self._end is None:
             self._ask()
-
-    def _wake(self, waiter: Waiter) -> bool:
-        if not waiter.done():
-            waiter.wake_now()
-        return not self._buffer
+        return step
 
     def _ask(self) -> None:
         """Ask the endpoint for more, since somebody waits."""
-        batch = self._endpoint.want(DATA if self._natives is None else EVENT)
-        if batch is None:
-            self._endpoint.hold(self._arrive)
-        else:
+        batch = self._endpoint.want(DATA if self._natives is None else EVENT, self)
+        if batch is not None:
             self._store(*batch)
             self._serve()
 
     async def _wait(self) -> None:
         """Return when the head of the buffer belongs to this task."""
-        if self._listeners:
-            raise PortStateError("a listener reads this port; cancel it before receiving")
-        while True:
-            if not self._waiters:
-                if self._buffer:
-                    return
-                if self._end is None and (
-                    batch := self._endpoint.want(DATA if self._natives is None else EVENT)
-                ):
-                    self._store(*batch)
-                    if self._buffer:
-                        return
-                    continue
-            if self._end is not None and len(self._buffer) <= self._reserved:
-                raise self._end()
-            waiter = Waiter(asyncio.get_running_loop())
-            self._waiters.append(waiter)
-            if self._end is None and len(self._waiters) == 1:
-                self._endpoint.hold(self._arrive)
-            else:
-                self._serve()
+        while (waiter := self._line_up()) is not None:
             if await self._woken(waiter):
                 return
+
+    def _line_up(self) -> Waiter | None:
+        """Give what to await, in the line; None if the head of the buffer is there to be taken."""
+        if self._listeners:
+            raise PortStateError("a listener reads this port; cancel it before receiving")
+        alone = not self._waiters
+        if alone:
+            while not self._buffer and self._end is None:
+                batch = self._endpoint.want(DATA if self._natives is None else EVENT, self)
+                if batch is None:
+                    break
+                self._store(*batch)
+            if self._buffer:
+                return None
+        if self._end is not None and len(self._buffer) <= self._reserved:
+            raise self._end()
+        waiter = Waiter(asyncio.get_running_loop())
+        self._waiters.append(waiter)
+        if self._end is not None or not alone:
+            self._serve()
+        return waiter
 
     async def _woken(self, waiter: Waiter) -> bool:
         """Wait in the line; say whether the head of the buffer belongs to this task now."""
@@ -301,6 +327,10 @@ class Receiver:
         except BaseException:
             self._give_up(waiter)
             raise
+        return self._step_out(waiter)
+
+    def _step_out(self, waiter: Waiter) -> bool:
+        """Leave the line; say whether the head of the buffer belongs to this task now."""
         self._waiters.remove(waiter)
         if waiter.served:
             self._reserved -= 1

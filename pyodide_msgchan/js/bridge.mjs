@@ -2,13 +2,16 @@
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
 import { decode } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
+import { promisingCall } from "./enter.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
+const SHORT = 256; // characters; strings up to here cross as they are, faster than as a stream
 const DATA = 1,
   LISTEN = 3; // what Python waits for; 2 is one message with its event
 const STEP = 1,
   TAKEN = 2; // what a delivery left to do: a task to step, or nothing at all
+const ASK = 9; // in a port's flag: Python has to call, for something may be here. 0: it need not.
 const TRANSFERABLE = new Set(
   (
     "ArrayBuffer MessagePort ImageBitmap OffscreenCanvas ReadableStream WritableStream TransformStream " +
@@ -17,11 +20,13 @@ const TRANSFERABLE = new Set(
 );
 
 /**
- * deliver(id, n, now, extra) is Python's callback, and `shared` its bytearray that carries the
- * streams: n bytes are in it, or extra is [side, events, large, n] where more than that is to be
- * handed over. Unless `now`, step(id) wakes who waits, in a call that may suspend.
+ * one(id, now, value) and deliver(id, now, stays, n, extra) are Python's callbacks, and `shared` its
+ * bytearray that carries the streams: n bytes are in it, or extra is [side, events, large, n] where
+ * more than that is to be handed over. Unless `now`, step(id) wakes who waits, in a call that may
+ * suspend. Behind the streams lies a flag for each port, by which Python says that it waits for
+ * DATA and learns whether it can, for a call costs more than a byte.
  */
-export function createBridge(deliver, step, shared, limit) {
+export function createBridge(one, deliver, step, shared, streams, limit, pyodide) {
   const { postMessage } = MessagePort.prototype;
   const slots = new Map(),
     ids = new WeakMap();
@@ -30,6 +35,7 @@ export function createBridge(deliver, step, shared, limit) {
   const webkit = agent.includes("AppleWebKit") && !agent.includes("Chrom");
   let lastId = 0,
     posts = 0,
+    flags = 0,
     region = shared.getBuffer("u8");
 
   const heap = () => {
@@ -37,6 +43,9 @@ export function createBridge(deliver, step, shared, limit) {
     if (region.data.byteLength === 0) region = shared.getBuffer("u8");
     return region.data;
   };
+  const free = [];
+  const oneNow = promisingCall(pyodide, one),
+    deliverNow = promisingCall(pyodide, deliver);
   const hop = new MessageChannel(),
     hops = [];
   hop.port1.onmessage = () => hops.shift()();
@@ -62,6 +71,8 @@ export function createBridge(deliver, step, shared, limit) {
       held: false,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts, foreign: 0 });
+    slot.flag = free.pop() ?? streams + flags++;
+    note(slot, ASK);
     slot.on = (event) => {
       if (!allowed || allowed(event)) arrived(slot, event);
     };
@@ -80,14 +91,35 @@ export function createBridge(deliver, step, shared, limit) {
   }
 
   function arrived(slot, event) {
-    slot.queue.push(event);
-    if (slot.mode === 0) return;
-    if (slot.held) return slot.queue.length >= BATCH ? flush(slot) : undefined;
+    const flag = heap()[slot.flag];
+    if (flag === DATA) slot.mode = DATA;
+    if (slot.mode === 0 || slot.held) {
+      slot.queue.push(event);
+      if (slot.held && slot.queue.length >= BATCH) return flush(slot);
+      return note(slot, ASK);
+    }
     slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
     slot.posts = posts;
-    if (slot.streak <= STREAK && !webkit) return flush(slot);
+    // An event that Python made may come while Python runs.
+    if (slot.streak <= STREAK && !webkit && event.isTrusted !== false) {
+      if (slot.mode === DATA && scalar(event.data)) return handOver(slot, [event], event.data);
+      slot.queue.push(event);
+      return flush(slot);
+    }
+    slot.queue.push(event);
+    note(slot, ASK);
     slot.held = true;
     (slot.streak > STREAK ? idle : later)(() => slot.held && flush(slot));
+  }
+
+  function scalar(value) {
+    const kind = typeof value;
+    return kind === "string" ? value.length <= SHORT : kind === "number" || kind === "boolean";
+  }
+
+  function note(slot, flag) {
+    const data = heap();
+    if (slot.flag < data.length) data[slot.flag] = flag;
   }
 
   function flush(slot) {
@@ -95,26 +127,45 @@ export function createBridge(deliver, step, shared, limit) {
     if (slot.mode === 0 || slot.queue.length === 0) return;
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
     const result = pack(slot, slot.mode);
-    if (slot.mode !== LISTEN) slot.mode = 0;
-    const { batch } = slot;
-    const forget = (taken) => {
-      if (taken && slot.batch === batch) slot.batch = null;
-    };
     const [size, extra] = typeof result === "number" ? [result] : [0, result];
-    const left = deliver(slot.id, size, !slot.promising, extra);
-    if (left === STEP)
-      step.callPromising(slot.id).then(forget, reportError); // which starts in a later microtask
-    else forget(left === TAKEN);
+    handOver(slot, slot.batch, undefined, size, extra);
     if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot));
+  }
+
+  /** The last act of a handler: Python stores what came, and whoever waits for it goes on. */
+  function handOver(slot, batch, value, size, extra) {
+    const alone = value !== undefined,
+      stays = slot.mode === LISTEN;
+    slot.batch = batch;
+    if (!stays) {
+      slot.mode = 0;
+      note(slot, slot.queue.length ? ASK : 0);
+    }
+    const settle = (left) => {
+      if (slot.batch !== batch) return;
+      if (left === TAKEN) slot.batch = null;
+      else if (heap()[slot.flag] === 0) note(slot, ASK); // its next call lets the batch go
+    };
+    if (slot.promising && oneNow) {
+      const done = alone
+        ? oneNow(slot.id, true, value)
+        : deliverNow(slot.id, true, stays, size, extra);
+      return done.then(settle, reportError);
+    }
+    const now = !slot.promising;
+    const left = alone ? one(slot.id, now, value) : deliver(slot.id, now, stays, size, extra);
+    if (left !== STEP) return settle(left);
+    return step.callPromising(slot.id).then(settle, reportError); // starts in a later microtask
   }
 
   function pack(slot, mode) {
     const events = slot.queue.length > BATCH ? slot.queue.splice(0, BATCH) : slot.queue;
     if (events === slot.queue) slot.queue = [];
     slot.batch = events;
+    note(slot, ASK);
     const [bytes, side] = encode(events, limit);
     const data = heap();
-    const large = bytes.length > data.length ? bytes : undefined;
+    const large = bytes.length > streams ? bytes : undefined;
     if (!large) data.set(bytes);
     if (!large && side.length === 0 && mode === DATA) return bytes.length;
     return [
@@ -170,6 +221,7 @@ export function createBridge(deliver, step, shared, limit) {
       return id;
     },
     native: (id) => slots.get(id).port,
+    flag: (id) => slots.get(id).flag,
     tag,
     count(id) {
       // from here on JavaScript may post on it too, which a close has to know
@@ -223,6 +275,7 @@ export function createBridge(deliver, step, shared, limit) {
       if (slot.queue.length) return pack(slot, mode);
       slot.mode = mode;
       slot.batch = null;
+      note(slot, 0);
       return 0;
     },
     listen(id) {
@@ -232,8 +285,11 @@ export function createBridge(deliver, step, shared, limit) {
       if (slot.queue.length) later(() => flush(slot));
     },
     rest(id) {
-      slots.get(id).mode = 0;
-    }, // nobody waits any more
+      // nobody waits any more
+      const slot = slots.get(id);
+      slot.mode = 0;
+      note(slot, ASK);
+    },
     start(id) {
       start(slots.get(id));
     },
@@ -243,6 +299,9 @@ export function createBridge(deliver, step, shared, limit) {
       const slot = slots.get(id);
       slots.delete(id);
       slot.mode = 0;
+      note(slot, ASK);
+      free.push(slot.flag);
+      slot.flag = NaN; // no byte is its own any more
       slot.queue = [];
       slot.port.removeEventListener("message", slot.on);
       slot.port.removeEventListener("messageerror", slot.on);
