@@ -38,6 +38,9 @@ MAX_DEPTH: Final = 500
 SHARED_BYTES: Final = 1 << 16
 """Size of the memory through which streams cross; larger ones are copied in a call of their own."""
 
+SPARE: Final = 1 << 18
+"""Bytes; for larger buffers js/spare.mjs may have memory that was used before."""
+
 FLAGS: Final = 4096
 """Ports that have a flag behind that memory; more of them say by a call that they wait."""
 
@@ -89,6 +92,7 @@ class Bridge:
         self.start: Callable[[int], None] = native.start
         self.queued: Callable[[int], int] = native.queued
         self.event: Callable[[int, int], Any] = native.event
+        self.spare: Callable[[int], Any] = native.spare
         self.drop: Callable[[int, bool], None] = native.drop
 
 
@@ -119,7 +123,7 @@ def _load() -> Any:
     folder = files(__package__) / "js"
     lines = [
         line.removeprefix("export ")
-        for name in ("decode.mjs", "encode.mjs", "enter.mjs", "bridge.mjs")
+        for name in ("decode.mjs", "encode.mjs", "enter.mjs", "spare.mjs", "bridge.mjs")
         for line in (folder / name).read_text("utf-8").splitlines()
         if not line.startswith("import ")
     ]
@@ -197,8 +201,9 @@ def _report(error: Exception) -> int:
     return 0
 
 
-_hooks: Any = None
-_hooked: asyncio.AbstractEventLoop | None = None
+_hooks: tuple[Any, ...] = ()
+_prepared: asyncio.AbstractEventLoop | None = None
+_plain: asyncio.AbstractEventLoop | None = None
 
 
 def enter(loop: asyncio.AbstractEventLoop) -> bool:
@@ -207,19 +212,24 @@ def enter(loop: asyncio.AbstractEventLoop) -> bool:
     Pyodide 314 gives every call that may suspend a thread state of its own, with no running loop
     and no async-generator hooks in it. False if tasks can't run here: one of them does already.
     """
-    global _hooks, _hooked  # noqa: PLW0603 - asking the loop for its hooks costs more than a message
+    global _hooks, _prepared, _plain  # noqa: PLW0603 - asking the loop each time would cost a tenth of a message
     running = _get_running_loop()
     if running is None:
         _set_running_loop(loop)
+        if loop is _prepared:
+            set_asyncgen_hooks(*_hooks)
+            return True
     elif running is not loop or current_task(loop) is not None:
         return False
-    if loop is not _hooked:
-        install = getattr(loop, "_install_asyncgen_hooks", None)
-        if install is not None:
-            install()
-        _hooks, _hooked = None if install is None else get_asyncgen_hooks(), loop
-    elif _hooks is not None and get_asyncgen_hooks() != _hooks:
-        set_asyncgen_hooks(*_hooks)
+    elif loop is _plain:
+        return True
+    else:
+        _plain = loop
+    install = getattr(loop, "_install_asyncgen_hooks", None)
+    if install is not None:
+        install()
+        _hooks = get_asyncgen_hooks()
+    _prepared = loop
     return True
 
 
@@ -255,9 +265,12 @@ def js_error_of(error: BaseException) -> Any:
 
 
 def to_js_bytes(data: Any) -> Any:
-    """Copy a buffer out of Wasm memory, once, into a typed array of its element type."""
+    """Copy bytes out of Wasm memory, once."""
     from pyodide.ffi import to_js
 
+    if len(data) >= SPARE and (spare := bridge().spare(len(data))) is not None:
+        spare.assign(data)
+        return spare
     return to_js(data)
 
 

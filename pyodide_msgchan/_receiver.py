@@ -64,7 +64,7 @@ class Receiver:
                     raise
                 if self._step_out(waiter):
                     break
-        elif monotonic() - self._turn > TURN:
+        elif self._overdue():
             await self._pause()
         if self._natives:
             self._natives.popleft()
@@ -75,7 +75,7 @@ class Receiver:
         self._use_events()
         if not self._buffer or self._waiters:
             await self._wait()
-        elif monotonic() - self._turn > TURN:
+        elif self._overdue():
             await self._pause()
         return self._pop_event()
 
@@ -334,7 +334,8 @@ class Receiver:
         self._waiters.remove(waiter)
         if waiter.served:
             self._reserved -= 1
-            self._turn = monotonic()
+            # Asking for the time is dear; mostly there is nothing that could take a while.
+            self._turn = monotonic() if len(self._buffer) > 1 else 0.0
         return waiter.served
 
     def _give_up(self, waiter: Waiter) -> None:
@@ -349,6 +350,13 @@ class Receiver:
             and all(other.done() for other in self._waiters)
         ):
             self._endpoint.rest()
+
+    def _overdue(self) -> bool:
+        """Say whether tasks have been taking what is buffered for long, without a turn for others."""
+        now = monotonic()
+        if self._turn == 0.0:
+            self._turn = now
+        return now - self._turn > TURN
 
     async def _pause(self) -> None:
         """Let the page breathe; the message stays where it is meanwhile."""

@@ -3,6 +3,7 @@
 import { decode } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { promisingCall } from "./enter.mjs";
+import { keep, spare } from "./spare.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
@@ -71,6 +72,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       held: false,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts, foreign: 0 });
+    Object.assign(slot, { seen: true, large: [] });
     slot.flag = free.pop() ?? streams + flags++;
     note(slot, ASK);
     slot.on = (event) => {
@@ -132,18 +134,25 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot));
   }
 
+  /** Python has all of a batch, and asked for none of its events. */
+  function forget(slot) {
+    slot.batch = null;
+    for (const buffer of slot.large.splice(0)) if (!buffer.detached) keep(buffer);
+  }
+
   /** The last act of a handler: Python stores what came, and whoever waits for it goes on. */
   function handOver(slot, batch, value, size, extra) {
     const alone = value !== undefined,
       stays = slot.mode === LISTEN;
     slot.batch = batch;
+    if (alone) slot.large = [];
     if (!stays) {
       slot.mode = 0;
       note(slot, slot.queue.length ? ASK : 0);
     }
     const settle = (left) => {
       if (slot.batch !== batch) return;
-      if (left === TAKEN) slot.batch = null;
+      if (left === TAKEN) forget(slot);
       else if (heap()[slot.flag] === 0) note(slot, ASK); // its next call lets the batch go
     };
     if (slot.promising && oneNow) {
@@ -163,7 +172,9 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     if (events === slot.queue) slot.queue = [];
     slot.batch = events;
     note(slot, ASK);
-    const [bytes, side] = encode(events, limit);
+    const [bytes, side, copied] = encode(events, limit);
+    // Of a port that JavaScript may hold, or with its events, others may see what came.
+    slot.large = slot.seen || mode !== DATA ? [] : copied;
     const data = heap();
     const large = bytes.length > streams ? bytes : undefined;
     if (!large) data.set(bytes);
@@ -201,8 +212,10 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     channel(promising) {
       // two ids in a row
       const { port1, port2 } = new MessageChannel();
-      attach(port1, promising);
-      return attach(port2, promising) - 1;
+      const first = attach(port1, promising),
+        second = attach(port2, promising);
+      slots.get(first).seen = slots.get(second).seen = false;
+      return first;
     },
     adopt(port, promising) {
       // 0: not a port
@@ -227,6 +240,8 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       // from here on JavaScript may post on it too, which a close has to know
       const slot = slots.get(id),
         post = slot.port.postMessage;
+      slot.seen = true;
+      slot.large = [];
       if (Object.hasOwn(slot.port, "postMessage")) return;
       slot.port.postMessage = function (...args) {
         post.apply(this, args);
@@ -274,7 +289,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       start(slot);
       if (slot.queue.length) return pack(slot, mode);
       slot.mode = mode;
-      slot.batch = null;
+      forget(slot);
       note(slot, 0);
       return 0;
     },
@@ -294,7 +309,12 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       start(slots.get(id));
     },
     queued: (id) => slots.get(id).queue.length,
-    event: (id, i) => slots.get(id).batch?.at(i),
+    event(id, i) {
+      const slot = slots.get(id);
+      slot.large = [];
+      return slot.batch?.at(i);
+    },
+    spare,
     drop(id, close) {
       const slot = slots.get(id);
       slots.delete(id);
