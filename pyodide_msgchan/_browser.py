@@ -6,11 +6,13 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from asyncio import _get_running_loop, _set_running_loop, current_task
 from importlib.resources import files
 from pickle import loads
+from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Final
 
-from ._types import Notice
+from ._types import Notice, Taker
 from .errors import NotInBrowserError
 
 __all__ = [
@@ -37,13 +39,17 @@ SHARED_BYTES: Final = 1 << 16
 """Size of the memory through which streams cross, in each direction; larger ones are copied in a
 call of their own. Two halves, since a finalizer may post at any point of reading a stream."""
 
-type Arrival = Callable[[list[Any], Any], None]
+SPARE: Final = 1 << 18
+"""Bytes; for larger buffers js/spare.mjs may have memory that was used before."""
 
-holding: Final[dict[int, Arrival]] = {}
+FLAGS: Final = 4096
+"""Ports that have a flag behind that memory; more of them say by a call that they wait."""
+
+holding: Final[dict[int, Taker]] = {}
 """Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
 
-stepping: Final[dict[int, Callable[[], bool]]] = {}
-"""What is to run once the arrival for an id is stored: a task's step, or listeners."""
+stepping: Final[dict[int, tuple[Taker, Callable[[], None]]]] = {}
+"""Who goes on for an id, in a call of its own, once what arrived is stored."""
 
 
 def in_browser() -> bool:
@@ -55,17 +61,25 @@ class Bridge:
     """The functions of js/bridge.mjs, bound once, and the memory that both sides see."""
 
     def __init__(self) -> None:
+        import pyodide_js
         from pyodide.ffi import create_proxy
 
-        self.memory = bytearray(2 * SHARED_BYTES)
-        self.outgoing = memoryview(self.memory)[SHARED_BYTES:]
+        self.memory = bytearray(2 * SHARED_BYTES + FLAGS)
+        self.outgoing = memoryview(self.memory)[SHARED_BYTES : 2 * SHARED_BYTES]
         native = _load()(
-            create_proxy(_deliver), create_proxy(_step), create_proxy(self.memory), MAX_DEPTH
+            create_proxy(_one),
+            create_proxy(_deliver),
+            create_proxy(_step),
+            create_proxy(self.memory),
+            SHARED_BYTES,
+            MAX_DEPTH,
+            getattr(pyodide_js, "_module", None),
         )
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
         self.listen_window: Callable[[Any, Any], int] = native.window
         self.native: Callable[[int], Any] = native.native
+        self.flag: Callable[[int], int] = native.flag
         self.tag: Callable[[Any], str] = native.tag
         self.count: Callable[[int], None] = native.count
         self.foreign: Callable[[int], int] = native.foreign
@@ -80,6 +94,7 @@ class Bridge:
         self.queued: Callable[[int], int] = native.queued
         self.size: Callable[[int], int] = native.size
         self.event: Callable[[int, int], Any] = native.event
+        self.spare: Callable[[int], Any] = native.spare
         self.drop: Callable[[int, bool], None] = native.drop
 
 
@@ -110,7 +125,7 @@ def _load() -> Any:
     folder = files(__package__) / "js"
     lines = [
         line.removeprefix("export ")
-        for name in ("decode.mjs", "encode.mjs", "bridge.mjs")
+        for name in ("decode.mjs", "encode.mjs", "enter.mjs", "spare.mjs", "bridge.mjs")
         for line in (folder / name).read_text("utf-8").splitlines()
         if not line.startswith("import ")
     ]
@@ -147,49 +162,88 @@ def _unpack(packed: Any) -> tuple[list[Any], Any]:
     return loads(data, buffers=() if side is None else tuple(side)), events  # noqa: S301 - as above
 
 
-def _deliver(port: int, size: int, now: bool, extra: Any = None) -> int:  # noqa: FBT001 - JavaScript has no keywords
+def _one(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - JavaScript has no keywords
+    """Store a message that is a string, number or bool; else as `_deliver`."""
+    taker = holding.pop(port)
+    try:
+        run = taker.take_one(message)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _go_on(port, taker, run, now=now)
+
+
+def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) -> int:  # noqa: FBT001 - as above
     """Store what arrived; called by JavaScript, at the top of the browser's loop.
 
     Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
     """
+    taker = holding[port] if stays else holding.pop(port)
     try:
-        holding.pop(port)(*unpack(port, size if extra is None else extra))
+        run = taker.take(*unpack(port, size if extra is None else extra))
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
-        asyncio.get_event_loop().call_exception_handler(
-            {"message": "a message could not be handed over", "exception": error}
-        )
-    if port not in stepping:
+        return _report(error)
+    return _go_on(port, taker, run, now=now)
+
+
+def _go_on(port: int, taker: Taker, run: Callable[[], None] | None, *, now: bool) -> int:
+    if run is None:
         return 0
-    return 2 * _step(port) if now else 1
-
-
-def _step(port: int) -> bool:
-    """Wake who waits for what was stored, as the last act of this call; says if all was taken."""
-    loop = enter()
+    if not now:
+        stepping[port] = taker, run
+        return 1
     try:
-        return stepping.pop(port, bool)()
+        run()
     except (SystemExit, KeyboardInterrupt) as error:
-        leave(loop, error)
-    except Exception as error:  # noqa: BLE001 - as above
-        loop.call_exception_handler(
-            {"message": "a message could not be handed over", "exception": error}
-        )
-    return False
+        leave(asyncio.get_event_loop(), error)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return 0 if taker.left() else 2
 
 
-def enter() -> asyncio.AbstractEventLoop:
+def _step(port: int) -> int:
+    """Wake who waits for what was stored, as the last act of this call; gives 2 if all was taken."""
+    if port not in stepping:  # closed meanwhile
+        return 0
+    return _go_on(port, *stepping.pop(port), now=True)
+
+
+def _report(error: Exception) -> int:
+    asyncio.get_event_loop().call_exception_handler(
+        {"message": "a message could not be handed over", "exception": error}
+    )
+    return 0
+
+
+_hooks: tuple[Any, ...] = ()
+_prepared: asyncio.AbstractEventLoop | None = None
+_plain: asyncio.AbstractEventLoop | None = None
+
+
+def enter(loop: asyncio.AbstractEventLoop) -> bool:
     """Make this call into Python one in which the loop's tasks can run, as the loop itself does.
 
     Pyodide 314 gives every call that may suspend a thread state of its own, with no running loop
-    and no async-generator hooks in it.
+    and no async-generator hooks in it. False if tasks can't run here: one of them does already.
     """
-    loop = asyncio.get_event_loop()
-    if asyncio._get_running_loop() is not loop:
-        asyncio._set_running_loop(loop)
+    global _hooks, _prepared, _plain  # noqa: PLW0603 - asking the loop each time would cost a tenth of a message
+    running = _get_running_loop()
+    if running is None:
+        _set_running_loop(loop)
+        if loop is _prepared:
+            set_asyncgen_hooks(*_hooks)
+            return True
+    elif running is not loop or current_task(loop) is not None:
+        return False
+    elif loop is _plain:
+        return True
+    else:
+        _plain = loop
     install = getattr(loop, "_install_asyncgen_hooks", None)
     if install is not None:
         install()
-    return loop
+        _hooks = get_asyncgen_hooks()
+    _prepared = loop
+    return True
 
 
 def leave(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardInterrupt) -> None:
@@ -224,9 +278,12 @@ def js_error_of(error: BaseException) -> Any:
 
 
 def to_js_bytes(data: Any) -> Any:
-    """Copy a buffer out of Wasm memory, once, into a typed array of its element type."""
+    """Copy bytes out of Wasm memory, once."""
     from pyodide.ffi import to_js
 
+    if len(data) >= SPARE and (spare := bridge().spare(len(data))) is not None:
+        spare.assign(data)
+        return spare
     return to_js(data)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, final
 
-__all__ = ["DATA", "EVENT", "Batch", "Endpoint", "Moved", "NativeEvent", "Notice"]
+__all__ = ["DATA", "EVENT", "Batch", "Endpoint", "Moved", "NativeEvent", "Notice", "Taker"]
 
 DATA = 1
 """What a receiver asks for: messages alone."""
@@ -63,6 +63,19 @@ class Moved(Protocol):
         """Everything in it, in order: wrappers of ports and JavaScript objects."""
 
 
+class Taker(Protocol):
+    """Who is told of what arrives at an endpoint."""
+
+    def take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
+        """Store messages; gives what is to be called, as the last act, if somebody goes on."""
+
+    def take_one(self, message: Any) -> Callable[[], None] | None:
+        """Do the same for one message whose event nobody asked for."""
+
+    def left(self) -> bool:
+        """Say whether messages are stored that nobody took."""
+
+
 class Endpoint(Protocol):
     """The end of a channel below a port. Synchronous: it decides nothing and waits for nothing."""
 
@@ -80,13 +93,13 @@ class Endpoint(Protocol):
     def post(self, message: Any, moved: Moved | None) -> None:
         """Convert and send; raises DataCloneError with nothing moved."""
 
-    def want(self, mode: int, held: int) -> Batch | None:
-        """Give what is queued; or note that somebody waits, and give None.
+    def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
+        """Give what is queued; or note who is to be told of the next arrival, and give None.
 
         So many messages are `held` untaken by whoever asks: their events are kept.
         """
 
-    def listen(self) -> None:
+    def listen(self, taker: Taker) -> None:
         """Note that everything that comes is to be handed over, in later turns."""
 
     def rest(self) -> None:
@@ -115,9 +128,3 @@ class Endpoint(Protocol):
 
     def release(self) -> None:
         """Let go of the native port, which lives on elsewhere."""
-
-    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
-        """Say who is told of what arrives; keeps that alive."""
-
-    def step(self, run: Callable[[], bool]) -> None:
-        """Say what is to run once an arrival is stored; it tells whether all was taken."""

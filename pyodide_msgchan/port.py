@@ -56,7 +56,6 @@ class MessagePort(Receiver):
     """
 
     _sent = 0
-    _expected: int | None = None
     _lost = False
     _partner: weakref.ref[MessagePort] | None = None
     _requests: set[MessagePort]

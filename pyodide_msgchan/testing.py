@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ._clone import copy
 from ._contract import CONTRACT, LINKED
-from ._types import Batch, Moved
+from ._types import Batch, Moved, Taker
 from .port import MessagePort, link
 
 __all__ = ["CONTRACT", "LINKED", "MessageChannel"]
@@ -88,8 +88,7 @@ class _MemoryEndpoint:
         self._started = False
         self._scheduled = False
         self._mode = 0
-        self._arrive: Callable[[list[Any], Any], None] | None = None
-        self._run: Callable[[], bool] | None = None
+        self._taker: Taker | None = None
 
     def post(self, message: Any, moved: Moved | None) -> None:
         wrappers = moved.wrappers if moved else {}
@@ -135,17 +134,16 @@ class _MemoryEndpoint:
         self._scheduled = False
         self._queue.extend(self._transit)
         self._transit.clear()
-        arrive = self._arrive
-        if not self._mode or not self._queue or arrive is None:
+        taker = self._taker
+        if not self._mode or not self._queue or taker is None:
             return
         if self._mode != LISTEN:
             self._mode = 0
-        self._arrive = None
-        if self._mode == LISTEN:
+            self._taker = None
+        else:
             self._batch = []
-        arrive(*self._take())
-        if self._run is not None:
-            run, self._run = self._run, None
+        run = taker.take(*self._take())
+        if run is not None:
             run()
 
     def _take(self) -> Batch:
@@ -155,23 +153,25 @@ class _MemoryEndpoint:
         self._batch += events
         return [data for data, _ in taken], events
 
-    def want(self, mode: int, held: int) -> Batch | None:
+    def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
         self._started = True
         self._batch = self._batch[-held:] if held else []
         if self._queue:
             return self._take()
         self._mode = mode
+        self._taker = taker
         self._schedule()
         return None
 
-    def listen(self) -> None:
+    def listen(self, taker: Taker) -> None:
         self._started = True
         self._mode = LISTEN
+        self._taker = taker
         self._schedule()
 
     def rest(self) -> None:
         self._mode = 0
-        self._arrive = None
+        self._taker = None
 
     def start(self) -> None:
         self._started = True
@@ -199,10 +199,3 @@ class _MemoryEndpoint:
         self._transit.clear()
         self._queue.clear()
         self.rest()
-        self._run = None
-
-    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
-        self._arrive = arrive
-
-    def step(self, run: Callable[[], bool]) -> None:
-        self._run = run

@@ -31,7 +31,8 @@ let out = new Uint8Array(1 << 16),
   at = 0;
 let count = 0,
   limit = 0,
-  side = [];
+  side = [],
+  copied = []; // of `side`: what Python copies and then needs no more
 const memo = new Map(),
   words = new Map();
 
@@ -180,10 +181,15 @@ function buffer(v, format) {
   if (format)
     call(
       "view_of",
-      () => bytes(0x96, part) || beside(part),
+      () => bytes(0x96, part) || large(part),
       () => word(format),
     );
-  else if (!bytes(0x42, part)) call("bytes_of", () => beside(part));
+  else if (!bytes(0x42, part)) call("bytes_of", () => large(part));
+}
+
+function large(part) {
+  copied.push(part.buffer);
+  beside(part);
 }
 
 /** Whether all are keys that Python can hold and tell apart: it takes 1, true and 1n for one. */
@@ -276,13 +282,15 @@ function object(kind, v, depth) {
   }
 }
 
-/** Writes the data of a batch of message events; gives the bytes and what goes beside them. */
+/** Writes the data of a batch of message events; gives the bytes, what goes beside them, and the
+ * buffers among that if it is nothing else. */
 export function encode(events, depthLimit) {
   at = count = 0;
   if (out.length > 1 << 22) out = new Uint8Array(1 << 16); // give back what one large message took
   view = new DataView(out.buffer);
   limit = depthLimit;
   side = [];
+  copied = [];
   memo.clear();
   words.clear();
   code(0x5d);
@@ -300,5 +308,5 @@ export function encode(events, depthLimit) {
   code(0x65);
   code(0x2e);
   memo.clear();
-  return [out.subarray(0, at), side];
+  return [out.subarray(0, at), side, copied.length === side.length ? copied : []];
 }
