@@ -34,7 +34,7 @@ async def test_events_that_are_asked_for_late_fit_their_messages(  # noqa: C901,
         assert message["number"] == number
 
     async def line_up(count):
-        """Let tasks wait for what is here already: the first is to yield, the others follow it."""
+        """Let tasks wait for what is here already: the first has to yield, the others follow it."""
         start = monotonic()
         while monotonic() - start < 0.02:
             pass
@@ -60,15 +60,17 @@ async def test_events_that_are_asked_for_late_fit_their_messages(  # noqa: C901,
         return list(range(10, 600))
 
     async def after_a_cancelled_reservation():
-        post(0, 1, 2)
-        await here(3)
+        post(-1, 0, 1, 2)
+        await here(4)
+        await take(-1)
         await take(0)
         await give_up(await line_up(3))  # the third has asked for more
         return [1, 2]
 
     async def after_one_that_brought_more():
-        post(0, 1, 2)
-        await here(3)
+        post(-1, 0, 1, 2)
+        await here(4)
+        await take(-1)
         await take(0)
         post(3, 4, 5)
         await here(5)
@@ -76,8 +78,9 @@ async def test_events_that_are_asked_for_late_fit_their_messages(  # noqa: C901,
         return [1, 2, 3, 4, 5]
 
     async def after_one_that_was_taken_in_part():
-        post(0, 1, 2)
-        await here(3)
+        post(-1, 0, 1, 2)
+        await here(4)
+        await take(-1)
         await take(0)
         tasks = await line_up(4)
         post(3, 4, 5)
@@ -88,8 +91,9 @@ async def test_events_that_are_asked_for_late_fit_their_messages(  # noqa: C901,
         return [5]
 
     async def after_the_unreserved_were_taken():
-        post(0, 1, 2, 3)
-        await here(4)
+        post(-1, 0, 1, 2, 3)
+        await here(5)
+        await take(-1)
         await take(0)
         tasks = await line_up(1)
         await asyncio.sleep(0)  # it is served in the turn after it asked
