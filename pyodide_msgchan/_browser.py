@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from _pickle import loads  # pickle's C half: the module itself takes long to load
+from asyncio import _get_running_loop, _set_running_loop, current_task
 from collections.abc import Callable, Sequence
 from functools import cache
-from asyncio import _get_running_loop, _set_running_loop, current_task
-from importlib.resources import files
-from pickle import loads
 from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Final
 
@@ -122,11 +121,12 @@ def _load() -> Any:
         pass
     else:
         return createBridge
-    folder = files(__package__) / "js"
+    folder = __file__.rpartition("/")[0]
     lines = [
         line.removeprefix("export ")
-        for name in ("decode.mjs", "encode.mjs", "enter.mjs", "spare.mjs", "bridge.mjs")
-        for line in (folder / name).read_text("utf-8").splitlines()
+        for name in ("decode", "encode", "enter", "spare", "bridge")
+        # The loader knows the file wherever the package is: in a folder or in an archive.
+        for line in __loader__.get_data(f"{folder}/js/{name}.mjs").decode().splitlines()
         if not line.startswith("import ")
     ]
     try:
@@ -214,9 +214,8 @@ def _report(error: Exception) -> int:
     return 0
 
 
-_hooks: tuple[Any, ...] = ()
+_hooks: Any = None
 _prepared: asyncio.AbstractEventLoop | None = None
-_plain: asyncio.AbstractEventLoop | None = None
 
 
 def enter(loop: asyncio.AbstractEventLoop) -> bool:
@@ -225,24 +224,19 @@ def enter(loop: asyncio.AbstractEventLoop) -> bool:
     Pyodide 314 gives every call that may suspend a thread state of its own, with no running loop
     and no async-generator hooks in it. False if tasks can't run here: one of them does already.
     """
-    global _hooks, _prepared, _plain  # noqa: PLW0603 - asking the loop each time would cost a tenth of a message
+    global _hooks, _prepared  # noqa: PLW0603 - asking the loop costs more than comparing
     running = _get_running_loop()
     if running is None:
         _set_running_loop(loop)
-        if loop is _prepared:
-            set_asyncgen_hooks(*_hooks)
-            return True
     elif running is not loop or current_task(loop) is not None:
         return False
-    elif loop is _plain:
-        return True
-    else:
-        _plain = loop
-    install = getattr(loop, "_install_asyncgen_hooks", None)
-    if install is not None:
-        install()
-        _hooks = get_asyncgen_hooks()
-    _prepared = loop
+    if loop is not _prepared:
+        install = getattr(loop, "_install_asyncgen_hooks", None)
+        if install is not None:
+            install()
+        _hooks, _prepared = None if install is None else get_asyncgen_hooks(), loop
+    elif _hooks is not None and get_asyncgen_hooks() != _hooks:
+        set_asyncgen_hooks(*_hooks)
     return True
 
 

@@ -319,6 +319,7 @@ class Receiver:
                     break
                 self._store(*batch)
             if self._buffer:
+                self._turn = self._turn or monotonic()
                 return None
         if self._end is not None and len(self._buffer) <= self._reserved:
             raise self._end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import pickle
+from _pickle import Pickler  # pickle's C half: the module itself takes long to load
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Final, final
@@ -62,7 +62,7 @@ class _Sink:
         self.write = self.chunks.append
 
 
-class _Pickler(pickle.Pickler):
+class _Pickler(Pickler):
     def __init__(self, sink: _Sink) -> None:
         super().__init__(sink, 5)
         self.side: list[Any] = []
