@@ -206,3 +206,108 @@ async def test_messages_that_finalizers_post_mix_with_no_other(selenium):
         assert count > 3
         for _ in range(count):
             assert await four.receive() == ["from a finalizer"] * 9
+
+
+@both_ways
+@run_in_pyodide
+async def test_many_who_wait_are_served_in_their_order(selenium, stack_switching):
+    import asyncio
+
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort
+
+    # The first come one by one, the others in a batch, since nobody answers.
+    post = run_js("(port, count) => { for (let i = 0; i < count; i++) port.postMessage([i]); }")
+    native = NativeChannel.new()
+    async with MessagePort(native.port1, stack_switching=stack_switching) as port:
+        tasks = [asyncio.create_task(port.receive()) for _ in range(100)]
+        await asyncio.sleep(0)
+        post(native.port2, 100)
+        got = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    assert got == [[number] for number in range(100)]
+    native.port2.close()
+
+
+@both_ways
+@pytest.mark.parametrize("seed", range(4))
+@run_in_pyodide
+async def test_readers_of_all_kinds_in_any_order_lose_nothing(  # noqa: C901, PLR0915 - one body crosses
+    selenium, stack_switching, seed
+):
+    import asyncio
+    from random import Random
+
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort
+
+    post = run_js(
+        "(port, from, to) => { for (; from < to; from++) port.postMessage({ n: from }); }"
+    )
+    random = Random(seed)  # noqa: S311 - to be had again
+    native = NativeChannel.new()
+    port = MessagePort(native.port1, stack_switching=stack_switching)
+    sent, got = 0, []
+
+    def send():
+        nonlocal sent
+        count = random.choice([0, 1, 2, 20, 40, 300])
+        post(native.port2, sent, sent + count)
+        sent += count
+
+    async def turns():
+        for _ in range(random.randrange(4)):
+            await asyncio.sleep(random.choice([0, 0, 0.002]))
+
+    async def take_one():
+        got.append(await port.receive())
+
+    async def take_event():
+        got.append((await port.receive_event()).data)
+
+    async def by_tasks():
+        takers = [random.choice([take_one, take_event]) for _ in range(random.randrange(1, 30))]
+        tasks = [asyncio.create_task(take()) for take in takers]
+        await turns()
+        send()
+        await turns()
+        for task in random.sample(tasks, random.randrange(len(tasks) + 1)):
+            task.cancel()
+        send()
+        await turns()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def by_timeouts():
+        for _ in range(random.randrange(20)):
+            try:
+                async with asyncio.timeout(random.choice([0.001, 0.003])):
+                    await take_one()
+            except TimeoutError:
+                pass
+
+    async def by_listener():
+        listener = port.on_message(lambda event: got.append(event.data))
+        await turns()
+        send()
+        await turns()
+        listener.cancel()
+
+    async def by_taking():
+        port.start()
+        send()
+        await turns()
+        got.extend(port.take_buffered())
+
+    async with port:
+        for _ in range(60):
+            send()
+            await random.choice([by_tasks, by_timeouts, by_listener, by_taking])()
+        while len(got) < sent:
+            await asyncio.wait_for(take_one(), 5)
+    assert [message["n"] for message in got] == list(range(sent))
+    native.port2.close()
