@@ -284,8 +284,10 @@ async def test_readers_of_all_kinds_in_any_order_lose_nothing(  # noqa: C901, PL
 
     async def by_timeouts():
         for _ in range(random.randrange(20)):
+            if not port.buffered and random.random() < 0.8:
+                break  # few of these waits are in vain
             try:
-                async with asyncio.timeout(random.choice([0.001, 0.003])):
+                async with asyncio.timeout(0.02):
                     await take_one()
             except TimeoutError:
                 pass
