@@ -121,12 +121,12 @@ def _load() -> Any:
         pass
     else:
         return createBridge
+    loader: Any = globals()["__loader__"]  # which finds it in a folder as in an archive
     folder = __file__.rpartition("/")[0]
     lines = [
         line.removeprefix("export ")
         for name in ("decode", "encode", "enter", "spare", "bridge")
-        # The loader knows the file wherever the package is: in a folder or in an archive.
-        for line in __loader__.get_data(f"{folder}/js/{name}.mjs").decode().splitlines()
+        for line in loader.get_data(f"{folder}/js/{name}.mjs").decode().splitlines()
         if not line.startswith("import ")
     ]
     try:
@@ -156,10 +156,10 @@ def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
 
 def _unpack(packed: Any) -> tuple[list[Any], Any]:
     if type(packed) is int:
-        return loads(bridge().memory[:packed]), None  # noqa: S301 - encode.mjs of this page wrote it
+        return loads(bridge().memory[:packed]), None
     side, events, large, size = packed
     data = bridge().memory[:size] if large is None else large.to_bytes()
-    return loads(data, buffers=() if side is None else tuple(side)), events  # noqa: S301 - as above
+    return loads(data, buffers=() if side is None else tuple(side)), events
 
 
 def _one(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - JavaScript has no keywords
@@ -172,7 +172,7 @@ def _one(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - JavaScrip
     return _go_on(port, taker, run, now=now)
 
 
-def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) -> int:  # noqa: FBT001 - as above
+def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) -> int:  # noqa: FBT001
     """Store what arrived; called by JavaScript, at the top of the browser's loop.
 
     Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
@@ -201,7 +201,7 @@ def _go_on(port: int, taker: Taker, run: Callable[[], None] | None, *, now: bool
 
 
 def _step(port: int) -> int:
-    """Wake who waits for what was stored, as the last act of this call; gives 2 if all was taken."""
+    """Wake who waits for what was stored, as the last act of this call; answers as `_deliver`."""
     if port not in stepping:  # closed meanwhile
         return 0
     return _go_on(port, *stepping.pop(port), now=True)
@@ -224,7 +224,7 @@ def enter(loop: asyncio.AbstractEventLoop) -> bool:
     Pyodide 314 gives every call that may suspend a thread state of its own, with no running loop
     and no async-generator hooks in it. False if tasks can't run here: one of them does already.
     """
-    global _hooks, _prepared  # noqa: PLW0603 - asking the loop costs more than comparing
+    global _hooks, _prepared
     running = _get_running_loop()
     if running is None:
         _set_running_loop(loop)

@@ -87,7 +87,7 @@ def _complaint(origin: str) -> str:
 
 def _host(host: str, origin: str) -> str:
     if host.startswith("["):
-        import ipaddress  # here, since it loads slower than all of this package
+        import ipaddress  # noqa: PLC0415 - it takes as long to load as all of this package
 
         try:
             return f"[{ipaddress.IPv6Address(host[1:-1]).compressed}]"

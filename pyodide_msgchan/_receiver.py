@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
 from typing import Any, Self, cast
 
+from ._browser import enter
 from ._clone import Notice
 from ._event import Listener, MessageEvent, call
-from ._browser import enter
 from ._types import DATA, EVENT, Batch, Endpoint, NativeEvent
 from ._waiter import Waiter
 from .errors import MessageError, PortClosedError, PortStateError
@@ -178,7 +178,7 @@ class Receiver:
         return self._hear if self._listeners else self._serve(first=True)
 
     def take_one(self, message: Any) -> Callable[[], None] | None:
-        """Do the same for one message whose event nobody asked for: mostly one task waits for it."""
+        """Do the same for one message without its event, for which mostly one task waits."""
         waiters, buffer = self._waiters, self._buffer
         if len(waiters) != 1 or buffer or self._natives is not None or self._expected is not None:
             return self.take([message], None)
@@ -361,7 +361,7 @@ class Receiver:
             self._endpoint.rest()
 
     def _overdue(self) -> bool:
-        """Say whether tasks have been taking what is buffered for long, without a turn for others."""
+        """Say whether what is buffered has been taken for long, without a turn for others."""
         now = monotonic()
         if self._turn == 0.0:
             self._turn = now

@@ -8,7 +8,12 @@
  */
 export function promisingCall(pyodide, callable) {
   const { API, validSuspender, enterTask, promisingApply } = pyodide ?? {};
-  const parts = [enterTask, promisingApply, pyodide?.PyProxy_getPtr, pyodide?.__pyproxy_apply_promising];
+  const parts = [
+    enterTask,
+    promisingApply,
+    pyodide?.PyProxy_getPtr,
+    pyodide?.__pyproxy_apply_promising,
+  ];
   if (!parts.every((part) => typeof part === "function")) return undefined;
   if (!pyodide.newJspiSupported || !/^314\.0\.\d+$/.test(API?.version)) return undefined;
   const pointer = pyodide.PyProxy_getPtr(callable);
