@@ -281,10 +281,9 @@ class Attempt:
             return
 
 
-def _step(waiter: Waiter) -> bool:
+def _step(waiter: Waiter) -> None:
     if not waiter.done():
         waiter.wake_now()
-    return True
 
 
 _CARRY_OUT: Final[dict[type, Callable[..., None]]] = {

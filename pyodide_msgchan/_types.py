@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 from ._wire import Envelope
 
@@ -16,6 +16,8 @@ __all__ = [
     "Link",
     "Moved",
     "NativeEvent",
+    "Notice",
+    "Taker",
     "World",
 ]
 
@@ -27,6 +29,16 @@ EVENT = 2
 
 type Batch = tuple[list[Any], Sequence[Any] | None]
 """Messages that arrived, and their events where those were asked for."""
+
+
+@final
+class Notice:
+    """Stands among messages where an event brought none: "messageerror" or "close"."""
+
+    def __init__(self, kind: str, origin: str = "", error: Exception | None = None) -> None:
+        self.kind = kind
+        self.origin = origin
+        self.error = error
 
 
 class NativeEvent(Protocol):
@@ -65,6 +77,19 @@ class Moved(Protocol):
         """Everything in it, in order: wrappers of ports and JavaScript objects."""
 
 
+class Taker(Protocol):
+    """Who is told of what arrives at an endpoint."""
+
+    def _take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
+        """Store messages; gives what is to be called, as the last act, if somebody goes on."""
+
+    def _take_one(self, message: Any) -> Callable[[], None] | None:
+        """Do the same for one message whose event nobody asked for."""
+
+    def _left(self) -> bool:
+        """Say whether messages are stored that nobody took."""
+
+
 class Endpoint(Protocol):
     """The end of a channel below a port. Synchronous: it decides nothing and waits for nothing."""
 
@@ -82,10 +107,13 @@ class Endpoint(Protocol):
     def post(self, message: Any, moved: Moved | None) -> None:
         """Convert and send; raises DataCloneError with nothing moved."""
 
-    def want(self, mode: int) -> Batch | None:
-        """Give what is queued; or note that somebody waits, and give None."""
+    def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
+        """Give what is queued; or note who is to be told of the next arrival, and give None.
 
-    def listen(self) -> None:
+        So many messages are `held` untaken by whoever asks: their events are kept.
+        """
+
+    def listen(self, taker: Taker) -> None:
         """Note that everything that comes is to be handed over, in later turns."""
 
     def rest(self) -> None:
@@ -98,7 +126,10 @@ class Endpoint(Protocol):
         """Give how many messages it holds that were not handed over."""
 
     def event(self, native: Any, index: int) -> NativeEvent:
-        """Give the event behind a message: `native`, or the one at `index` of the last batch."""
+        """Give the event behind a message.
+
+        It is `native`, or that of the message at `index`, -1 being the last one handed over.
+        """
 
     def sent(self) -> int:
         """Give how many messages were posted, those of JavaScript past the wrapper included."""
@@ -114,12 +145,6 @@ class Endpoint(Protocol):
 
     def release(self) -> None:
         """Let go of the native port, which lives on elsewhere."""
-
-    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
-        """Say who is told of what arrives; keeps that alive."""
-
-    def step(self, run: Callable[[], bool]) -> None:
-        """Say what is to run once an arrival is stored; it tells whether all was taken."""
 
 
 class Link(Protocol):
@@ -147,7 +172,7 @@ class Link(Protocol):
     def close(self, *, goodbye: bool) -> None:
         """Be done: say goodbye if asked to, and close both channels once that is safe."""
 
-    def wake(self, run: Callable[[], bool]) -> None:
+    def wake(self, run: Callable[[], None]) -> None:
         """Run this as the last act of the arrival that is being handed over."""
 
 
@@ -160,7 +185,7 @@ class Hearing(Protocol):
     def close(self) -> None:
         """Hear no more."""
 
-    def wake(self, run: Callable[[], bool]) -> None:
+    def wake(self, run: Callable[[], None]) -> None:
         """Run this as the last act of the arrival that is being handed over."""
 
 

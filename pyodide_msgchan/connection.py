@@ -8,8 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Self, final
 
-from ._clone import Notice
-from ._types import Link
+from ._types import Link, Notice
 from .errors import PeerLostError, PortClosedError, PortStateError
 from .port import MessagePort
 

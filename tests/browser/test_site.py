@@ -169,6 +169,23 @@ def test_python_that_cannot_be_fetched(driver, tmp_path):
             assert "Python could not be fetched" in wait_for(driver, "[role=alert]:not([hidden])")
 
 
+def test_browser_without_webassembly_is_told(driver, tmp_path):
+    for path in SITE.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "guard.js").unlink()
+    # The first script of every page here: from then on it is a browser that has none.
+    guard = "delete globalThis.WebAssembly;\n" + (SITE / "guard.js").read_text()
+    (tmp_path / "guard.js").write_text(guard)
+    with serving({"/": tmp_path}) as origins:
+        assert visit(driver, origins) == "failed"
+        assert "no WebAssembly" in driver.find_element(By.ID, "status").text
+        for name in ("host", "same", "cross", "sandbox"):
+            enter(driver, name)
+            assert "no WebAssembly" in wait_for(driver, "[role=alert]:not([hidden])")
+        enter(driver, "script")  # needs none
+        assert wait_state(driver, 10, ("ready", "failed")) == "ready"
+
+
 def test_package_that_cannot_be_fetched(driver, tmp_path):
     for file in (SITE / "pyodide").iterdir():
         if file.suffix != ".whl":

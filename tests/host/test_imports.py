@@ -14,7 +14,7 @@ ORDER = [
     {"_handshake"},
     {"_browser"},
     {"_waiter", "_clone", "_event"},
-    {"_stream"},
+    {"_inbox", "_stream"},
     {"_endpoint", "_receiver"},
     {"port", "_windows"},
     {"channel", "connection", "_memory", "_round_trips"},
