@@ -119,7 +119,7 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
         post(
           last,
           from,
-          { type: "offer" },
+          { type: "offer", loaded: loaded() },
           channels.map((c) => c.port2),
         );
       hurry();

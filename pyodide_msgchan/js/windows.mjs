@@ -222,7 +222,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const [data, control] = [new MessageChannel(), new MessageChannel()];
       const near = attach(data.port1, promising);
       const id2 = link(slots.get(near), slots.get(attach(control.port1, false)), target);
-      const envelope = { msgchan: WIRE, type: "offer", name, id, to };
+      const envelope = { msgchan: WIRE, type: "offer", name, id, to, loaded: loadedFor() };
       postTo(target, origin, envelope, [data.port2, control.port2]);
       return [near, id2];
     },

@@ -106,14 +106,17 @@ async def test_the_other_page_goes(selenium, peers, kind, way):
 @run_in_pyodide
 async def test_a_frame_goes_that_computes(selenium, peers, kind, way):
 
+    import asyncio
+
     import pytest
     from peers import open_peer
 
     from pyodide_msgchan import PeerLostError, connect
 
     peer = await open_peer(kind, peers[kind])
+    connecting = asyncio.ensure_future(connect(peer.target, **peer.options))  # it sees the load
     await peer.take()
-    async with connect(peer.target, **peer.options) as connection:
+    async with await connecting as connection:
         await peer.run("""
             await taking;
             connection.port.onmessage = () => {
