@@ -254,9 +254,8 @@ def test_end_of_a_frame_is_seen(host, kind, end):
         if (end === "removed") target.remove();
         else if (end === "navigated") target.src = "/pages/echo-origin.html";
         else {{
-            const again = peer.reloaded();
             await peer.run("setTimeout(() => location.reload())");
-            await again;
+            await peer.reloaded();
         }}
         const how = await closed;
         port.postMessage("nobody is there");
