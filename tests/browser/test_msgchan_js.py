@@ -418,7 +418,8 @@ def test_load_of_the_page_that_connected_is_no_end(host):
         const early = frame.contentDocument.readyState;
         await new Promise((loaded) => (frame.onload = loaded));
         // An end would be told a second later.
-        const end = await Promise.race([closed, new Promise((done) => setTimeout(done, 1500, "no"))]);
+        const late = new Promise((done) => setTimeout(done, 1500, "no"));
+        const end = await Promise.race([closed, late]);
         close();
         return [early, end];
         """
