@@ -1,0 +1,56 @@
+"""A page in Python that comes out of the back/forward cache is a new peer; workers in Python too."""
+
+from tools.pages import run_async, wait_state
+
+_TURN = """
+const [turns] = arguments;
+while (document.body.dataset.turns !== turns) {
+    await new Promise((resolve) => new MutationObserver((_, observer) => {
+        observer.disconnect();
+        resolve();
+    }).observe(document.body, { attributes: true }));
+}
+return [window.persisted, document.body.dataset.end ?? ""];
+"""
+
+
+def test_a_restored_page_connects_again(driver, pages):
+    # How it was made to happen: away by an address, and back by the browser's own button. Chrome
+    # and Firefox keep such a page, and say so by `persisted`.
+    driver.get(pages.url("pages/python.html", run="keep_connected.py"))
+    assert wait_state(driver, timeout=60) == "done"
+    driver.execute_script(
+        "window.addEventListener('pageshow', ({ persisted }) => { window.persisted = persisted; });"
+    )
+    driver.get(pages.url("pages/echo-origin.html"))
+    driver.back()
+    persisted, end = run_async(driver, _TURN, "2", timeout=60)
+    assert persisted is True
+    assert "back/forward cache" in end or "vanished" in end
+
+
+def test_a_worker_in_python_accepts(driver, pages):
+    driver.get(pages.url("pages/msgchan-host.html"))
+    assert wait_state(driver) == "done"
+    answers = run_async(
+        driver,
+        """
+        const answers = [];
+        for (const early of [true, false]) {
+            const worker = new Worker("/pages/python-worker.mjs", { type: "module" });
+            const booted = new Promise((resolve) => {
+                worker.addEventListener("message", ({ data }) => data === "booted" && resolve());
+            });
+            if (!early) await booted;
+            const { port, peer, closed, close } = await connect(worker, { timeout: 60 });
+            const got = collect(port, 1);
+            port.postMessage({ question: 20 });
+            answers.push([await got, peer.origin, peer.runtime.split(" ")[0]]);
+            close();
+            worker.terminate();
+        }
+        return answers;
+        """,
+        timeout=120,
+    )
+    assert answers == [[[21], None, "pyodide"]] * 2
