@@ -4,6 +4,7 @@ import { label } from "./names.mjs";
 
 const MOST = 7; // frames and popups at a time: each Python takes some 60 MB
 const SANDBOX = "allow-scripts";
+const CLOSED_CHECK = 250; // ms between looks at a popup: no event tells that it was closed
 
 /** What can be put up, by kind; `other` is the folder of this site on another origin, or null. */
 function kinds(other) {
@@ -28,7 +29,7 @@ function kinds(other) {
  * other: the folder of this site on another origin, or null.
  * onadded: called with each participant that is put up: `name`, `window` (a frame element or a
  *   window), `origin` (null for an opaque one) and `exists()`.
- * onremoved: called with a participant that its button has taken down.
+ * onremoved: called with a participant that its button has taken down, or that was closed.
  * onblocked: called when the browser does not open a popup.
  */
 export function createFrames(root, { other, onadded, onremoved, onblocked }) {
@@ -43,8 +44,8 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
     const name = number === 1 ? kind : `${kind}-${number}`;
     const address = new URL(file, base);
     address.search = new URLSearchParams({ name, host: location.origin });
-    const made = (kind === "popup" ? popUp : putUp)(name, address, sandbox);
-    if (!made) return;
+    const made = kind === "popup" ? popUp(name, address) : putUp(name, address, sandbox);
+    if (!made) return onblocked();
     numbers.set(kind, number);
 
     const participant = {
@@ -62,6 +63,7 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
       takeDown(name);
       onremoved(participant);
     };
+    made.onclosed = remove;
     caption.append(
       words,
       button("Reload", `Reload ${label(name)}`, made.reload),
@@ -97,7 +99,7 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
 
   function popUp(name, address) {
     const opened = open(address, "", "popup,width=420,height=640");
-    if (!opened) return onblocked();
+    if (!opened) return null;
     const content = document.createElement("div");
     content.className = "card elsewhere";
     const words = document.createElement("p");
@@ -113,6 +115,7 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
       remove: () => opened.close(),
       exists: () => !opened.closed,
     };
+    return made;
   }
 
   function count() {

@@ -3,8 +3,9 @@
 import { label } from "./names.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDE, HIGH] = [36, 40]; // of the ellipse on which the participants stand, in percent
+const [WIDE, HIGH] = [37, 42]; // of the ellipse on which the participants stand, in percent
 const CROWD = 6; // with more participants only one's numbers are shown at a time
+const FAR = 0.6; // of the line from that one, where its numbers stand
 const STEADY = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Draw participants and links into `root`, and the links as rows into a table's `body`. */
@@ -33,16 +34,9 @@ export function createGraph(root, body) {
       node.place = [50 + WIDE * Math.sin(angle), 50 - HIGH * Math.cos(angle)];
       move(node.element, node.place);
     });
-    const names = [...nodes.keys()];
-    for (const { ends, line, pill } of links.values()) {
-      let [from, to] = ends.map((name) => names.indexOf(name)).sort((a, b) => a - b);
-      if (2 * (to - from) > names.length) [from, to] = [to, from]; // the shorter way round
-      const steps = (to - from + names.length) % names.length;
-      // Not in the middle, where the lines cross; neighbours' lines are crossed by no other.
-      const at = steps === 1 ? 0.5 : 0.32;
-      const [[x1, y1], [x2, y2]] = [from, to].map((i) => nodes.get(names[i]).place);
+    for (const { ends, line } of links.values()) {
+      const [[x1, y1], [x2, y2]] = ends.map((name) => nodes.get(name).place);
       Object.entries({ x1, y1, x2, y2 }).forEach(([key, value]) => line.setAttribute(key, value));
-      move(pill, [x1 + at * (x2 - x1), y1 + at * (y2 - y1)]);
     }
     emphasize();
   }
@@ -54,7 +48,26 @@ export function createGraph(root, body) {
       const shown = only === null || ends.includes(only);
       line.classList.toggle("dim", !shown);
       pill.hidden = !shown || ms === Infinity;
+      move(
+        pill,
+        only === null ? between(ends) : along(FAR, ends[0] === only ? ends : [...ends].reverse()),
+      );
     }
+  }
+
+  /** Where the numbers of two stand, so that none lies on another's. */
+  function between(ends) {
+    const names = [...nodes.keys()];
+    let [from, to] = ends.map((name) => names.indexOf(name)).sort((a, b) => a - b);
+    if (2 * (to - from) > names.length) [from, to] = [to, from]; // the shorter way round
+    const isNeighbour = (to - from + names.length) % names.length === 1;
+    // Lines between neighbours are crossed by no other, the rest cross in the middle.
+    return along(isNeighbour ? 0.5 : 0.32, [names[from], names[to]]);
+  }
+
+  function along(share, ends) {
+    const [[x1, y1], [x2, y2]] = ends.map((name) => nodes.get(name).place);
+    return [x1 + share * (x2 - x1), y1 + share * (y2 - y1)];
   }
 
   function unlink(number) {
