@@ -63,7 +63,7 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
       takeDown(name);
       onremoved(participant);
     };
-    made.onclosed = remove;
+    if (kind === "popup") onceClosed(made.window, remove);
     caption.append(
       words,
       button("Reload", `Reload ${label(name)}`, made.reload),
@@ -131,6 +131,14 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
   find("[name=popup]").addEventListener("click", () => add("popup"));
   for (const kind of ["same", other ? "cross" : "second", "sandbox", "script"]) add(kind);
   return { takeDown };
+}
+
+function onceClosed(opened, act) {
+  const look = setInterval(() => {
+    if (!opened.closed) return;
+    clearInterval(look);
+    act();
+  }, CLOSED_CHECK);
 }
 
 function button(words, described, onclick) {

@@ -48,21 +48,19 @@ export function createGraph(root, body) {
       const shown = only === null || ends.includes(only);
       line.classList.toggle("dim", !shown);
       pill.hidden = !shown || ms === Infinity;
-      move(
-        pill,
-        only === null ? between(ends) : along(FAR, ends[0] === only ? ends : [...ends].reverse()),
-      );
+      move(pill, placeOfNumbers(ends, only));
     }
   }
 
-  /** Where the numbers of two stand, so that none lies on another's. */
-  function between(ends) {
+  /** Beside no other's: all numbers are shown, or those of one participant only. */
+  function placeOfNumbers(ends, only) {
     const names = [...nodes.keys()];
     let [from, to] = ends.map((name) => names.indexOf(name)).sort((a, b) => a - b);
     if (2 * (to - from) > names.length) [from, to] = [to, from]; // the shorter way round
-    const isNeighbour = (to - from + names.length) % names.length === 1;
     // Lines between neighbours are crossed by no other, the rest cross in the middle.
-    return along(isNeighbour ? 0.5 : 0.32, [names[from], names[to]]);
+    if ((to - from + names.length) % names.length === 1) return along(0.5, ends);
+    if (only === null) return along(0.32, [names[from], names[to]]);
+    return along(FAR, only === ends[0] ? ends : [...ends].reverse());
   }
 
   function along(share, ends) {
