@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, final
 
-from ._clone import Notice
 from ._handshake import Caller, Listener
 from ._types import Hearing, Link, World
 from ._version import __version__
@@ -136,19 +135,21 @@ class Attempt:
         return found
 
     def close(self) -> None:
-        """Hear no more, give up what is not connected yet; connections that were given live on."""
+        """Hear no more, give up what nobody took; connections that were given live on."""
+        self._deafen()
+        while self._results:
+            self._results.popleft().close()
+        self._failure = self._failure or PortClosedError()
+        self._wake_soon()
+
+    def _deafen(self) -> None:
+        """Hear no more."""
         if self._hearing is None:
             return
         self._perform(self._machine.cancel())
         self._hearing.close()
         self._hearing = None
-        while self._results:
-            self._results.popleft().close()
         self._stop_timer()
-        self._failure = self._failure or PortClosedError()
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.wake_soon()
         self._over()
 
     # What happens
@@ -189,7 +190,8 @@ class Attempt:
         self._links.pop(key, None)
         self._perform(self._machine.release(key))
         if not self._many:
-            self.close()
+            self._deafen()
+        self._wake_soon()  # whom the closed link was to wake
 
     # What is to be done
 
@@ -242,7 +244,7 @@ class Attempt:
 
     def _replaced(self, key: int) -> None:
         if key in self._controls:
-            self._controls[key].heard(Notice("gone", ""))
+            self._controls[key].doubt()
 
     def _target(self, sender: Any) -> Any:
         """Give what stands for the other side: a frame element tells more than its window."""
@@ -261,6 +263,11 @@ class Attempt:
         link.watch(target, info.origin, info.loaded, info.lock or "")
         self._results.append(connection)
         self._wake()
+
+    def _wake_soon(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.wake_soon()
 
     def _wake(self) -> None:
         for waiter in self._waiters:

@@ -32,7 +32,7 @@ for one, until that has ended. Open attempts and let them lie: `accept` has one 
 queued ones, and gives the pending one a few seconds once another waits; `listen` drops its oldest.
 
 **What ends an attempt.** A goodbye to whoever is dropped while pending, so that nobody waits for a
-port that closed in silence (no browser tells). A caller that is told so probes once more. An
+port that closed in silence (no browser tells). A caller that is told so starts again. An
 accepted listener is *taken*: it refuses every further caller until its connection has ended.
 
 **For the shell:** hand in what was heard, after the checks of the window and of types; do the
@@ -46,17 +46,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, final
 
-from ._side import (
-    GOODBYE,
-    TAKEN,
-    WRONG_NONCE,
-    Peer,
-    Side,
-    discard,
-    fresh_id,
-    target,
-    word,
-)
+from ._side import GOODBYE, TAKEN, WRONG_NONCE, Peer, Side, fresh_id, target, word
 from ._wire import (
     VERSION,
     Action,
@@ -83,6 +73,9 @@ MOST_QUEUED: Final = 8
 MOST_PENDING: Final = 256
 """Unconfirmed callers of a `listen`; the oldest makes room for the next."""
 
+MOST_LEFT: Final = 8
+"""Listeners that a caller remembers to have left."""
+
 
 @final
 class Caller(Side):
@@ -97,6 +90,7 @@ class Caller(Side):
     _peer: Peer | None = None
     _connected = False
     _successor = ""
+    _left: tuple[str, ...] = ()  # listeners that were left for a newer one of the same window
 
     def restored(self) -> list[Action]:
         """Start again in a page that came out of the back/forward cache; a connection ends."""
@@ -106,6 +100,7 @@ class Caller(Side):
             self._over = True
         if self._over:
             return actions
+        self._left = ()
         return [*actions, *self._start_anew()]
 
     def cancel(self) -> list[Action]:
@@ -115,7 +110,8 @@ class Caller(Side):
 
     def release(self, attempt: int) -> list[Action]:
         """Take note that the connection has ended."""
-        self._over = self._over or (self._connected and attempt == self._attempt)
+        if self._connected and attempt == self._attempt:
+            self._over, self._connected, self._peer = True, False, None
         return []
 
     def heard(self, envelope: Envelope, origin: str, sender: Any) -> list[Action]:
@@ -130,7 +126,7 @@ class Caller(Side):
                     return self._refused(envelope)
                 case "probe":
                     self._facing = True
-        return discard(envelope)
+        return self._discard(envelope)
 
     def _greeted(self, envelope: Envelope, origin: str, sender: Any) -> list[Action]:
         known = self._peer is not None and envelope.id == self._peer.id
@@ -141,14 +137,17 @@ class Caller(Side):
             return [PeerReplaced(self._attempt)]
         if envelope.version != VERSION:
             return self._fail(VersionMismatchError(VERSION, envelope.version))
-        if known or not envelope.nonce:
+        if known or envelope.id in self._left or not envelope.nonce:
             return []
+        if self._peer is not None:
+            # Two listeners of one page might otherwise call it to and fro.
+            self._left = (*self._left, self._peer.id)[-MOST_LEFT:]
+        actions = self._abandon()
         if self._is_turned(origin):
             probe = self._envelope("probe", to=envelope.id)
-            return [Post(probe, target(origin), sender)]
-        actions = self._abandon()
+            return [*actions, Post(probe, target(origin), sender)]
         self._peer = Peer(envelope.id, origin, envelope.nonce, sender)
-        self._attempt = self._last_attempt = self._last_attempt + 1
+        self._attempt += 1
         return [*actions, self._offer(self._attempt, self._peer)]
 
     def _offered(self, envelope: Envelope, origin: str) -> list[Action]:
@@ -160,10 +159,10 @@ class Caller(Side):
             or envelope.ports is None
             or (self._peer is not None and envelope.id == self._peer.id)
         ):
-            return discard(envelope)
+            return self._discard(envelope)
         actions = self._abandon()
         self._peer = Peer(envelope.id, origin, "")
-        self._attempt = self._last_attempt = self._last_attempt + 1
+        self._attempt += 1
         return [*actions, *self._accept(self._attempt, envelope.ports)]
 
     def _refused(self, envelope: Envelope) -> list[Action]:
@@ -178,25 +177,25 @@ class Caller(Side):
         if peer is None or self._connected or attempt != self._attempt:
             return []
         match word(message, "type"):
-            case "acceptance" if peer.nonce:
-                if word(message, "nonce") != peer.nonce:
-                    self._peer = None  # whose hello comes next is offered to, if it is the same
-                    return [Send(attempt, WRONG_NONCE), Close(attempt)]
-                self._connected = True
-                return self._agree(attempt, peer, message)
-            case "confirm" if not peer.nonce:
+            case "acceptance" if peer.nonce and word(message, "nonce") != peer.nonce:
+                return [Send(attempt, WRONG_NONCE), *self._lose()]
+            case "acceptance" | "confirm" as kind if (kind == "acceptance") == bool(peer.nonce):
                 self._connected = True
                 return self._agree(attempt, peer, message)
             case "refusal":
                 if word(message, "reason") == "taken":
                     return self._fail(self._taken())
-                self._peer = None
-                return [Close(attempt)]
+                return self._lose()
             case "goodbye":
-                # It gave up on us, and won't greet again by itself.
-                self._peer = None
-                return [Close(attempt), *self.start()]
+                # It gave up on us, and won't greet again by itself. Under a new id, since others
+                # may still hold what was begun under the old one.
+                return [*self._lose(), *self._start_anew()]
         return []
+
+    def _lose(self) -> list[Action]:
+        """Be without an offer again; whoever says hello next gets one, even the same."""
+        self._peer, self._left = None, ()
+        return [Close(self._attempt)]
 
     def _is_turned(self, origin: str) -> bool:
         return not self._worker and not self._opaque and origin == "null"
@@ -230,7 +229,7 @@ class Listener(Side):
     _worker_words = "the owner of this worker"
     _facing_hint = "both sides wait to be called: one of them must connect"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, all named
         self,
         name: str,
         *,
@@ -249,6 +248,7 @@ class Listener(Side):
         self._connected: dict[int, Peer] = {}
         self._queue: list[Peer] = []
         self._known: set[tuple[str, str]] = set()
+        self._last_attempt = 0
 
     @property
     def _taken(self) -> bool:
@@ -293,7 +293,7 @@ class Listener(Side):
                     return self._offered(envelope, origin)
                 case "hello":
                     self._facing = True
-        return discard(envelope)
+        return self._discard(envelope)
 
     def _probed(self, envelope: Envelope, origin: str, sender: Any) -> list[Action]:
         if envelope.version != VERSION:
@@ -314,9 +314,9 @@ class Listener(Side):
             or self._is_turned(origin)
             or envelope.ports is None
         ):
-            return discard(envelope)
+            return self._discard(envelope)
         if self._taken:
-            return discard(envelope, TAKEN)
+            return self._discard(envelope, TAKEN)
         return self._consider(Peer(envelope.id, origin, "", ports=envelope.ports))
 
     def _consider(self, peer: Peer) -> list[Action]:

@@ -165,7 +165,8 @@ class Opener:
         world, many = self._get_world(), source is None
         machine = Listener(many=many, **_facts(world, terms))
         over = partial(self._waiting.remove, place)
-        return Attempt(world, machine, terms, source=source, targets=targets, many=many, over=over)
+        only = None if terms.origins is None else source  # what a worker says has no source
+        return Attempt(world, machine, terms, source=only, targets=targets, many=many, over=over)
 
 
 @cache

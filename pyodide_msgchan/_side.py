@@ -27,7 +27,6 @@ __all__ = [
     "WRONG_NONCE",
     "Peer",
     "Side",
-    "discard",
     "fresh_id",
     "shown",
     "target",
@@ -63,11 +62,6 @@ def word(message: dict[str, Any], field: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def discard(envelope: Envelope, message: dict[str, Any] | None = None) -> list[Action]:
-    """Get rid of the ports of a message, if it brought any."""
-    return [] if envelope.ports is None else [Discard(envelope.ports, message)]
-
-
 class Peer(NamedTuple):
     """The other side of an attempt."""
 
@@ -87,7 +81,7 @@ class Side:
     _worker_words: str
     _facing_hint: str
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, all named
         self,
         name: str,
         *,
@@ -107,7 +101,6 @@ class Side:
         self._over = False
         self._facing = False
         self._rejected: dict[str, None] = {}
-        self._last_attempt = 0
 
     def start(self) -> list[Action]:
         """Announce this side; to be called once."""
@@ -156,6 +149,12 @@ class Side:
             and envelope.to in {"", self._id}
             and envelope.id not in {"", self._id}
         )
+
+    def _discard(self, envelope: Envelope, message: dict[str, Any] | None = None) -> list[Action]:
+        """Close the ports of an offer to us; another side in this page may want any other."""
+        if envelope.ports is None or envelope.to != self._id:
+            return []
+        return [Discard(envelope.ports, message)]
 
     def _envelope(self, kind: str, *, to: str = "", reason: str = "") -> Envelope:
         greets = kind in {"hello", "probe"}

@@ -18,6 +18,9 @@ __all__ = ["Connection", "Control", "Peer"]
 SIGN_GRACE: Final = 0.04
 """Seconds that a goodbye may still take after another sign of the peer's end."""
 
+DOUBT: Final = 0.5
+"""Seconds to answer for a peer in whose window another one speaks."""
+
 MESSAGE_GRACE: Final = 1.0
 """Seconds without a message after which the rest of what a goodbye counted is given up."""
 
@@ -132,6 +135,7 @@ class Control:
         self._heard = self._due = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
+        self._doubt: asyncio.TimerHandle | None = None
         self._said_goodbye = False
 
     def start(self, connection: Callable[[], Connection | None]) -> None:
@@ -156,8 +160,16 @@ class Control:
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":
             self.link.send({"type": "pong", "n": message.get("n")})
+        elif kind == "pong" and self._doubt is not None:
+            self._doubt.cancel()
         elif kind == "goodbye" and not self._said_goodbye:
             self._goodbye(connection, message.get("sent"), message.get("reason"))
+
+    def doubt(self) -> None:
+        """Somebody else speaks from the other side's window: is it still there?"""
+        if not self._said_goodbye:
+            self.link.send({"type": "ping", "n": 0})
+            self._doubt = self._loop.call_later(DOUBT, self._lost)
 
     def _goodbye(self, connection: Connection, sent: Any, reason: Any) -> None:
         self._said_goodbye = True
@@ -182,6 +194,7 @@ class Control:
     def _lost(self) -> None:
         connection = self.connection()
         if connection is not None:
+            self.link.expect(-1)
             connection._peer_ended(self.link.data.received(), lost=True)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
@@ -199,7 +212,6 @@ class Control:
         if now - self._due > heartbeat / 2:
             self._heard = now
         if now - self._heard > MISSED * heartbeat:
-            self.link.expect(-1)
             self._lost()
             return
         self.link.send({"type": "ping", "n": math.floor(now * 1000)})
@@ -210,7 +222,7 @@ class Control:
         ended, self._ended = self._ended, None
         if ended is None:
             return
-        for timer in (self._timer, self._beat):
+        for timer in (self._timer, self._beat, self._doubt):
             if timer is not None:
                 timer.cancel()
         self.link.close(goodbye=goodbye)

@@ -118,9 +118,12 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   }
 
   function awaitLock(slot, name) {
+    const { locks } = navigator;
     const leave = new AbortController();
     const { signal } = leave;
-    navigator.locks.request(name, { signal }, () => notice(slot, "gone")).catch(() => {}); // left
+    const wait = () => locks.request(name, { signal }, () => notice(slot, "gone"));
+    // Free at once: it lies in another partition of the browser's storage, and tells nothing.
+    locks.request(name, { ifAvailable: true }, (free) => free ?? wait()).catch(() => {}); // or left
     return () => leave.abort();
   }
 

@@ -1,7 +1,10 @@
 """Browsers get what is built, so it is built before the first test is even collected."""
 
+import json
+
 import pytest
 from tools.bundle import build
+from tools.common import ROOT
 from tools.pages import run_async
 
 
@@ -24,3 +27,19 @@ def host(driver, pages, open_page):
         return run_async(driver, body, kind, pages.url(f"pages/{name}", other=other), *arguments)
 
     return host
+
+
+@pytest.fixture
+def peers(request, pages):
+    """Addresses of peers by kind, for `open_peer` of the module `peers`, which Pyodide then has."""
+    runner = request.getfixturevalue("selenium")
+    source = (ROOT / "tests" / "pages" / "peers.py").read_text()
+    runner.run_js(f"pyodide.FS.writeFile('peers.py', {json.dumps(source)})")
+    return {
+        "same-origin": "/pages/msgchan-peer.html",
+        "cross-site": pages.url("pages/msgchan-peer.html", other=True),
+        "sandboxed": pages.url("pages/msgchan-peer.html"),
+        "popup": pages.url("pages/msgchan-peer.html", other=True),
+        "same-origin popup": "/pages/msgchan-peer.html",
+        "worker": "/pages/msgchan-peer.mjs",
+    }

@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 ORDER = [
     {"errors", "_version"},
     {"_origin", "_wire"},
-    {"_types", "_handshake"},
+    {"_types", "_side"},
+    {"_handshake"},
     {"_browser"},
     {"_waiter", "_clone", "_event"},
     {"_stream"},

@@ -1,6 +1,6 @@
 // A window or worker that runs what its owner asks, with msgchan.mjs at hand: so a test tells both
 // sides' stories in one place. `tell` reaches the owner, who is another page for a popup.
-import * as msgchan from "/msgchan.mjs";
+import * as msgchan from "/site/msgchan.mjs";
 
 const owner = self.document ? (opener ?? parent) : self;
 const tell = (message) => owner.postMessage({ test: true, ...message }, { targetOrigin: "*" });
