@@ -285,6 +285,7 @@ def test_popup(driver, pages):
     wait_for(driver, "#stand:not(:has([data-name=popup]))")
     settle(driver)
     assert edges(driver) == all_pairs(names[:-1])
+    check_no_trouble(driver)
 
 
 @pytest.mark.timeout(300)
