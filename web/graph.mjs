@@ -3,7 +3,7 @@
 import { label } from "./names.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDE, HIGH] = [37, 42]; // of the ellipse on which the participants stand, in percent
+const [WIDE, HIGH] = [38, 44]; // half axes of the ellipse on which the participants stand, in percent
 const CROWD = 6; // with more participants only one's numbers are shown at a time
 const FAR = 0.6; // of the line from that one, where its numbers stand
 const STEADY = matchMedia("(prefers-reduced-motion: reduce)");
