@@ -34,6 +34,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   const loadsByElement = new WeakMap();
   const watchedWindows = new Map(); // by the control port's id
   let looking, observer, lock;
+  let leaving = false; // whether this page is on its way out, or in the back/forward cache
 
   // The frame of a target: itself, or the one in this page's document that shows that window.
   const elementOf = (target) => {
@@ -80,12 +81,14 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   if (inPage) {
     addEventListener("pagehide", () => {
+      leaving = true;
       for (const one of links.values()) {
         goodbye(one, "pagehide");
         one.hidden = true;
       }
     });
     addEventListener("pageshow", ({ persisted }) => {
+      leaving = false;
       if (!persisted) return; // else the page comes out of the back/forward cache, as a new peer
       for (const one of [...links.values()]) if (one.hidden) notice(one.control, "hidden");
       for (const slot of [...hearings]) notice(slot, "restored");
@@ -187,6 +190,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const slot = slots.get(attach(new EventTarget(), false, () => true));
       slot.rejected = new Set();
       const on = (event) => {
+        // Whoever tries to connect anew, since it has heard the goodbye, means the next page here.
+        if (leaving) return;
         if (source !== undefined && event.source !== windowOf(source)) return;
         if (origins && !origins.includes("*") && !origins.includes(event.origin)) {
           if (source !== undefined && slot.rejected.size < HEARD) slot.rejected.add(event.origin);
