@@ -322,7 +322,7 @@ class MemoryWorld:
     def loaded(self) -> float:
         return -1
 
-    async def prepare(self) -> None:
+    def hold_lock(self) -> None:
         """Do nothing: there are no locks in memory."""
 
     def lock(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol, final
 
 from ._wire import Envelope
@@ -234,8 +234,8 @@ class World(Protocol):
     def loaded(self) -> float:
         """Give the milliseconds since this page's load event ended, -1 before that."""
 
-    async def prepare(self) -> None:
-        """Get hold of the lock, once."""
+    def hold_lock(self) -> Awaitable[Any] | None:
+        """Take a lock for as long as this page lives; None where there is nothing to wait for."""
 
     def lock(self) -> str:
-        """Give the name of the lock that this page holds as long as it lives; empty for none."""
+        """Give the name of the lock, once it is held; else an empty string."""

@@ -137,11 +137,9 @@ class BrowserWorld:
     def loaded(self) -> float:
         return float(self._windows.loadedFor())
 
-    async def prepare(self) -> None:
+    def hold_lock(self) -> Any:
         name = self._windows.holdLock()
-        if not isinstance(name, str):
-            await name
+        return None if isinstance(name, str) else name
 
     def lock(self) -> str:
-        name = self._windows.holdLock()
-        return name if isinstance(name, str) else ""
+        return str(self._windows.heldLock())

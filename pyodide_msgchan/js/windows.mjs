@@ -201,10 +201,20 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         if (typeof data !== "object" || !Number.isInteger(data?.msgchan)) return;
         const { msgchan, type, id, nonce = "", to = "", reason = "", loaded } = data;
         if (data.name !== name || ![type, id, nonce, to, reason].every(text)) return;
-        if (ports.length !== (type === "offer" ? 2 : 0)) return ports.forEach((port) => port.close());
+        if (ports.length !== (type === "offer" ? 2 : 0))
+          return ports.forEach((port) => port.close());
         const element = elementOf(source ?? event.source);
         if (element) heardFrom(element, id, Number.isFinite(loaded) ? loaded : -1);
-        const words = [msgchan, type, name, id, nonce, to, reason, Number.isFinite(loaded) ? loaded : -1];
+        const words = [
+          msgchan,
+          type,
+          name,
+          id,
+          nonce,
+          to,
+          reason,
+          Number.isFinite(loaded) ? loaded : -1,
+        ];
         const { origin, source: sender } = event;
         arrived(slot, { type: "message", data: words, origin, source: sender ?? target, ports });
       };
@@ -220,7 +230,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     rejected: (id) => [...slots.get(id).rejected],
     announce(target, origin, type, name, id, nonce, to, reason) {
       const envelope = { msgchan: WIRE, type, name, id, loaded: loadedFor() };
-      for (const [key, value] of Object.entries({ nonce, to, reason })) if (value) envelope[key] = value;
+      for (const [key, value] of Object.entries({ nonce, to, reason }))
+        if (value) envelope[key] = value;
       postTo(target, origin, envelope, []);
     },
     offer(target, origin, name, id, to, promising) {
@@ -246,6 +257,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       for (const port of ports) port.close();
     },
     loadedFor,
+    heldLock: () => (typeof lock === "string" ? lock : ""),
     holdLock() {
       // One for the life of this page or worker. Its name is told only once it is held: whoever waits
       // for it would get it else. A string, or a promise for it the first time.
@@ -260,7 +272,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const { control, target, stops } = links.get(controlId);
       const element = elementOf(target);
       if (element) stops.push(watchFrame(control, element));
-      else if (kindOf(target) === "window" && target !== parent) stops.push(watchWindow(control, target));
+      else if (kindOf(target) === "window" && target !== parent)
+        stops.push(watchWindow(control, target));
       const near = origin === undefined || (origin === self.origin && origin !== "null");
       if (near && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
     },

@@ -1,4 +1,4 @@
-"""A page that connects to its frame again whenever the connection has ended, and tells how it went."""
+"""A page that connects to its frame again whenever a connection has ended, and tells of it."""
 
 import asyncio
 
@@ -26,5 +26,5 @@ async def stay():
 
 
 js.document.body.dataset.turns = "0"
-_staying = asyncio.ensure_future(stay())
+tasks = [asyncio.ensure_future(stay())]
 await first.wait()
