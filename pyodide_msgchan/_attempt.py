@@ -156,6 +156,8 @@ class Attempt:
 
     def _heard(self, words: Any, origin: str, sender: Any, ports: Any) -> None:
         self._inbox = self._hearing
+        if sender is None:
+            sender = self._targets[0] if self._targets else None
         try:
             if words is None:
                 self._perform(self._machine.restored())

@@ -182,7 +182,7 @@ class _MemoryLink:
         page.links.add(self)
 
     def listen(self, heard: Callable[[Any], None]) -> None:
-        self._inbox = Inbox(self._control, lambda message, _event: heard(message))
+        self._inbox = Inbox(self._control, lambda message, _events, _index: heard(message))
 
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)

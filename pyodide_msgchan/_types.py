@@ -216,7 +216,8 @@ class World(Protocol):
     ) -> Hearing:
         """Hand over the envelopes of that name: their words, origin, sender and ports.
 
-        None in place of the words: the page was restored, and is a new peer.
+        No sender is named where only one is heard. None in place of the words: the page was
+        restored, and is a new peer.
         """
 
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:

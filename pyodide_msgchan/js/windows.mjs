@@ -214,9 +214,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
           to,
           reason,
           Number.isFinite(loaded) ? loaded : -1,
+          event.origin,
         ];
-        const { origin, source: sender } = event;
-        arrived(slot, { type: "message", data: words, origin, source: sender ?? target, ports });
+        arrived(slot, { type: "message", data: words, source: event.source, ports });
       };
       place.addEventListener("message", on);
       hearings.add(slot);
