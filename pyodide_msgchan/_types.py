@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
-from ._wire import Envelope
+if TYPE_CHECKING:  # it is loaded with connections, which a page may not need
+    from ._wire import Envelope
 
 __all__ = [
     "DATA",
