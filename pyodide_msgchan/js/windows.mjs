@@ -155,6 +155,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const slot = slots.get(attach(new EventTarget(), false, () => true));
       slot.rejected = new Set();
       const on = (event) => {
+        // A window that is gone is null, as is the one of a frame that was taken out: not the same.
+        if (inPage && place === globalThis && event.source === null) return;
         if (source !== undefined && event.source !== windowOf(source)) return;
         if (origins && !origins.includes("*") && !origins.includes(event.origin)) {
           if (source !== undefined && slot.rejected.size < HEARD) slot.rejected.add(event.origin);
