@@ -245,7 +245,7 @@ class Attempt:
 
     def _replaced(self, key: int) -> None:
         if key in self._controls:
-            self._controls[key].heard(Notice("gone", ""))
+            self._controls[key].heard(Notice("replaced", ""))
 
     def _target(self, sender: Any) -> Any:
         """Give what stands for the other side: a frame element tells more than its window."""

@@ -18,6 +18,9 @@ __all__ = ["Connection", "Control", "Peer"]
 SIGN_GRACE: Final = 0.04
 """Seconds that a goodbye may still take after another sign of the peer's end."""
 
+ANSWER_GRACE: Final = 2.0
+"""Seconds in which the page of a connection answers, if another one has not taken its place."""
+
 MESSAGE_GRACE: Final = 1.0
 """Seconds without a message after which the rest of what a goodbye counted is given up."""
 
@@ -133,6 +136,7 @@ class Control:
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._said_goodbye = False
+        self._doubted = False
 
     def start(self, connection: Callable[[], Connection | None]) -> None:
         """Serve a connection, which is asked for weakly."""
@@ -149,18 +153,35 @@ class Control:
         if isinstance(message, Notice):
             if message.kind == "gone" and not self._said_goodbye:
                 self.link.expect(-1)
+                self._doubted = False
                 self._wait(SIGN_GRACE, self._lost)
+            elif message.kind == "replaced":
+                self._doubt()
             elif message.kind == "hidden":
                 connection._hidden()
             return
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":
             self.link.send({"type": "pong", "n": message.get("n")})
+        elif kind == "pong" and self._doubted:
+            self._doubted = False
+            self._stop_waiting()
         elif kind == "goodbye" and not self._said_goodbye:
             self._goodbye(connection, message.get("sent"), message.get("reason"))
 
+    def _doubt(self) -> None:
+        """Ask whether the other page is still there: another listener spoke in its window.
+
+        It may be a second one of the same page, which must not end the connection of the first.
+        """
+        if self._timer is None and not self._said_goodbye:
+            self._doubted = True
+            self.link.send({"type": "ping", "n": 0})
+            self._wait(ANSWER_GRACE, self._vanished)
+
     def _goodbye(self, connection: Connection, sent: Any, reason: Any) -> None:
         self._said_goodbye = True
+        self._stop_waiting()
         known = type(sent) is int and 0 <= sent < UNKNOWN
         expected: int = sent if known else UNKNOWN
         self.link.expect(expected if known else 0)
@@ -179,14 +200,22 @@ class Control:
         else:
             connection._settle(arrived, None if sent is None else sent - arrived)
 
+    def _vanished(self) -> None:
+        self.link.expect(-1)
+        self._lost()
+
     def _lost(self) -> None:
         connection = self.connection()
         if connection is not None:
             connection._peer_ended(self.link.data.received(), lost=True)
 
-    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+    def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
+
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+        self._stop_waiting()
         self._timer = self._loop.call_later(seconds, then)
 
     def _next_beat(self, heartbeat: float) -> None:
@@ -199,8 +228,7 @@ class Control:
         if now - self._due > heartbeat / 2:
             self._heard = now
         if now - self._heard > MISSED * heartbeat:
-            self.link.expect(-1)
-            self._lost()
+            self._vanished()
             return
         self.link.send({"type": "ping", "n": math.floor(now * 1000)})
         self._next_beat(heartbeat)
@@ -210,8 +238,8 @@ class Control:
         ended, self._ended = self._ended, None
         if ended is None:
             return
-        for timer in (self._timer, self._beat):
-            if timer is not None:
-                timer.cancel()
+        self._stop_waiting()
+        if self._beat is not None:
+            self._beat.cancel()
         self.link.close(goodbye=goodbye)
         ended()
