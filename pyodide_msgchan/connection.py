@@ -162,7 +162,9 @@ class Control:
             return
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":
-            self.link.send({"type": "pong", "n": message.get("n")})
+            number = message.get("n")
+            if isinstance(number, (int, float)):  # anything else might not even be sendable
+                self.link.send({"type": "pong", "n": number})
         elif kind == "pong" and self._doubted:
             self._doubted = False
             self._stop_waiting()
