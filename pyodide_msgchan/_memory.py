@@ -273,6 +273,10 @@ class MemoryWorld:
     def kind(self, target: Any) -> str:
         return "window" if isinstance(target, MemoryWorld) else ""
 
+    def is_gone(self, target: Any) -> bool:
+        del target
+        return False
+
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         del everybody
         return () if self._owner is None else (self._owner,)

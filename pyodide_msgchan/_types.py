@@ -204,6 +204,9 @@ class World(Protocol):
     def kind(self, target: Any) -> str:
         """Give "frame", "window" or "worker"; empty for what is none of them."""
 
+    def is_gone(self, target: Any) -> bool:
+        """Say whether a frame is in no document, or a window closed."""
+
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         """Give who may connect to this page: its parent, else its opener, or all it knows of."""
 
@@ -218,7 +221,7 @@ class World(Protocol):
         """Hand over the envelopes of that name: their words, origin, sender and ports.
 
         No sender is named where only one is heard. None in place of the words: the page was
-        restored, and is a new peer.
+        restored, and is a new peer. No words: the frame or window that is heard is gone.
         """
 
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:

@@ -75,7 +75,7 @@ class _BrowserHearing:
 
     def _handle(self, words: Any, events: Any, index: int) -> None:
         if isinstance(words, Notice):
-            self._heard(None, "", None, None)
+            self._heard(() if words.kind == "gone" else None, "", None, None)
             return
         *words, origin = words
         # A proxy of a foreign window is dear, and the only one who is heard is known.
@@ -105,6 +105,9 @@ class BrowserWorld:
 
     def kind(self, target: Any) -> str:
         return str(self._windows.kindOf(target)) if is_js_proxy(target) else ""
+
+    def is_gone(self, target: Any) -> bool:
+        return bool(self._windows.isGone(target))
 
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         return tuple(self._windows.owners(everybody))
