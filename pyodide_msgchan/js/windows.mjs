@@ -142,7 +142,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     observer.observe(element.getRootNode(), { childList: true, subtree: true });
     return () => {
       watchedFrames.delete(slot);
-      if (watchedFrames.size === 0) observer = void observer.disconnect();
+      if (watchedFrames.size === 0) observer = void observer?.disconnect();
     };
   }
 
