@@ -1,4 +1,7 @@
-"""The memory channel passes the contract that the browser's channels pass."""
+"""The memory channel passes the contract that the browser's channels pass; the README tells so."""
+
+import re
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +32,12 @@ async def test_events_that_are_asked_for_late_fit_their_messages():
             assert event.ports == (event.data["port"],)
     for port in others:
         port.close()
+
+
+@pytest.mark.parametrize("name", ["test_greeting", "test_frame"])
+async def test_the_readme(name):
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    [block] = re.findall(rf"```python\n((?:(?!```).)*{name}(?:(?!```).)*)```", text, re.DOTALL)
+    code = {}
+    exec(block, code)  # noqa: S102 - our own words
+    await code[name]()
