@@ -197,8 +197,19 @@ async def test_a_hundred_reloads_leave_nothing(selenium, peers):
                 return id;
             });
             wrap(window, "clearInterval", (plain) => (id) => (running.delete(id), plain(id)));
+            const open = new Set();  // the near ports of the channels that were made
+            wrap(window, "MessageChannel", (plain) => class extends plain {
+                constructor() {
+                    super();
+                    open.add(this.port1);
+                }
+            });
+            wrap(MessagePort.prototype, "close", (plain) => function () {
+                open.delete(this);
+                plain.call(this);
+            });
             return {
-                read: () => [counts.listeners, running.size],
+                read: () => [counts.listeners, running.size, open.size],
                 undo: () => undo.forEach((f) => f()),
             };
         })()
