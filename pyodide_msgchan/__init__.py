@@ -1,12 +1,12 @@
 """Message ports between frames, windows and workers, for Python in the browser."""
 
+from typing import TYPE_CHECKING, Any, Final
+
 from ._clone import register_converter
-from ._opening import Connecting, Listening, accept, connect, listen
 from ._origin import ANY_ORIGIN, OPAQUE_ORIGIN
 from ._version import __version__
 from .channel import MessageChannel
-from .connection import Connection, Peer
-from .dom import WindowMessages, open_frame, open_window, post_to_window, window_messages
+from .dom import WindowMessages, post_to_window, window_messages
 from .errors import (
     DataCloneError,
     HandshakeError,
@@ -23,8 +23,13 @@ from .errors import (
     RemoteError,
     VersionMismatchError,
 )
-from .introduction import introduce, introduced
 from .port import Listener, MessageEvent, MessagePort
+
+if TYPE_CHECKING:
+    from ._opening import Connecting, Listening, accept, connect, listen
+    from .connection import Connection, Peer
+    from .frames import open_frame, open_window
+    from .introduction import introduce, introduced
 
 __all__ = [
     "ANY_ORIGIN",
@@ -64,3 +69,27 @@ __all__ = [
     "register_converter",
     "window_messages",
 ]
+
+_LATER: Final = {
+    "_opening": ("Connecting", "Listening", "accept", "connect", "listen"),
+    "connection": ("Connection", "Peer"),
+    "frames": ("open_frame", "open_window"),
+    "introduction": ("introduce", "introduced"),
+}
+"""What is loaded when it is first asked for: a page that needs ports alone starts faster."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is not loaded yet."""
+    for module, names in _LATER.items():
+        if name in names:
+            from importlib import import_module  # noqa: PLC0415
+
+            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Show what is not loaded yet too."""
+    return sorted({*globals(), *__all__})

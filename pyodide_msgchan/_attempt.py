@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, final
 
-from ._clone import Notice
 from ._handshake import Caller, Listener
 from ._types import Hearing, Link, World
 from ._version import __version__
@@ -30,7 +29,7 @@ from ._wire import (
     StopTimer,
 )
 from .connection import Connection, Control, Peer
-from .errors import PortClosedError
+from .errors import HandshakeError, PortClosedError
 
 __all__ = ["Attempt", "Terms", "describe"]
 
@@ -71,6 +70,9 @@ class Attempt:
         targets: to whom the machine's announcements go, the worker if it is one.
         many: whether it goes on after a connection.
         over: called once nothing is heard any more.
+
+    Attributes:
+        gone: whether the frame or window came to its end.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Attempt:
         self._controls: dict[int, Control] = {}
         self._results: deque[Connection] = deque()
         self._failure: BaseException | None = None
+        self.gone = False
         self._waiters: deque[Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -157,8 +160,12 @@ class Attempt:
 
     def _heard(self, words: Any, origin: str, sender: Any, ports: Any) -> None:
         self._inbox = self._hearing
+        if sender is None:
+            sender = self._targets[0] if self._targets else None
         try:
-            if words is None:
+            if words == ():
+                self._place_gone()
+            elif words is None:
                 self._perform(self._machine.restored())
             else:
                 envelope = Envelope(*words)
@@ -167,6 +174,12 @@ class Attempt:
                 self._perform(self._machine.heard(envelope, origin, sender))
         finally:
             self._inbox = None
+
+    def _place_gone(self) -> None:
+        """Fail, since nobody can come any more; a connection sees its end by itself."""
+        if not self._controls and self._failure is None:
+            self.gone = True
+            self._fail(HandshakeError("the frame was removed, or the window closed"))
 
     def _control(self, key: Any, message: Any) -> None:
         if key in self._controls:
@@ -211,9 +224,10 @@ class Attempt:
 
     def _adopt(self, key: int, offered: tuple[Any, Any]) -> None:
         ports, sender = offered
-        link = self._world.adopt(ports, stack_switching=self._terms.stack_switching)
+        target, switching = self._target(sender), self._terms.stack_switching
+        link = self._world.adopt(ports, target, stack_switching=switching)
         if link is not None:
-            self._take(key, link, self._target(sender))
+            self._take(key, link, target)
 
     def _discard(self, offered: tuple[Any, Any], message: dict[str, Any] | None) -> None:
         self._world.discard(offered[0], message)
@@ -245,7 +259,7 @@ class Attempt:
 
     def _replaced(self, key: int) -> None:
         if key in self._controls:
-            self._controls[key].heard(Notice("replaced", ""))
+            self._controls[key].doubt()
 
     def _target(self, sender: Any) -> Any:
         """Give what stands for the other side: a frame element tells more than its window."""
@@ -261,7 +275,7 @@ class Attempt:
         self._controls[key] = control
         peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
         connection = Connection._open(control, peer, target, info.lock or "")
-        link.watch(target, info.origin, info.loaded, info.lock or "")
+        link.watch(info.origin, info.lock or "")
         self._results.append(connection)
         self._wake()
 
@@ -281,10 +295,9 @@ class Attempt:
             return
 
 
-def _step(waiter: Waiter) -> bool:
+def _step(waiter: Waiter) -> None:
     if not waiter.done():
         waiter.wake_now()
-    return True
 
 
 _CARRY_OUT: Final[dict[type, Callable[..., None]]] = {

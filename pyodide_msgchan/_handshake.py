@@ -229,7 +229,7 @@ class Listener(Side):
     _worker_words = "the owner of this worker"
     _facing_hint = "both sides wait to be called: one of them must connect"
 
-    def __init__(  # noqa: PLR0913 - settings, all named
+    def __init__(
         self,
         name: str,
         *,

@@ -81,7 +81,7 @@ class Side:
     _worker_words: str
     _facing_hint: str
 
-    def __init__(  # noqa: PLR0913 - settings, all named
+    def __init__(
         self,
         name: str,
         *,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, final
 
-from ._wire import Envelope
+if TYPE_CHECKING:  # it is loaded with connections, which a page may not need
+    from ._wire import Envelope
 
 __all__ = [
     "DATA",
@@ -16,6 +17,8 @@ __all__ = [
     "Link",
     "Moved",
     "NativeEvent",
+    "Notice",
+    "Taker",
     "World",
 ]
 
@@ -27,6 +30,16 @@ EVENT = 2
 
 type Batch = tuple[list[Any], Sequence[Any] | None]
 """Messages that arrived, and their events where those were asked for."""
+
+
+@final
+class Notice:
+    """Stands among messages where an event brought none: "messageerror" or "close"."""
+
+    def __init__(self, kind: str, origin: str = "", error: Exception | None = None) -> None:
+        self.kind = kind
+        self.origin = origin
+        self.error = error
 
 
 class NativeEvent(Protocol):
@@ -65,6 +78,19 @@ class Moved(Protocol):
         """Everything in it, in order: wrappers of ports and JavaScript objects."""
 
 
+class Taker(Protocol):
+    """Who is told of what arrives at an endpoint."""
+
+    def _take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
+        """Store messages; gives what is to be called, as the last act, if somebody goes on."""
+
+    def _take_one(self, message: Any) -> Callable[[], None] | None:
+        """Do the same for one message whose event nobody asked for."""
+
+    def _left(self) -> bool:
+        """Say whether messages are stored that nobody took."""
+
+
 class Endpoint(Protocol):
     """The end of a channel below a port. Synchronous: it decides nothing and waits for nothing."""
 
@@ -82,10 +108,13 @@ class Endpoint(Protocol):
     def post(self, message: Any, moved: Moved | None) -> None:
         """Convert and send; raises DataCloneError with nothing moved."""
 
-    def want(self, mode: int) -> Batch | None:
-        """Give what is queued; or note that somebody waits, and give None."""
+    def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
+        """Give what is queued; or note who is to be told of the next arrival, and give None.
 
-    def listen(self) -> None:
+        So many messages are `held` untaken by whoever asks: their events are kept.
+        """
+
+    def listen(self, taker: Taker) -> None:
         """Note that everything that comes is to be handed over, in later turns."""
 
     def rest(self) -> None:
@@ -98,7 +127,10 @@ class Endpoint(Protocol):
         """Give how many messages it holds that were not handed over."""
 
     def event(self, native: Any, index: int) -> NativeEvent:
-        """Give the event behind a message: `native`, or the one at `index` of the last batch."""
+        """Give the event behind a message.
+
+        It is `native`, or that of the message at `index`, -1 being the last one handed over.
+        """
 
     def sent(self) -> int:
         """Give how many messages were posted, those of JavaScript past the wrapper included."""
@@ -115,12 +147,6 @@ class Endpoint(Protocol):
     def release(self) -> None:
         """Let go of the native port, which lives on elsewhere."""
 
-    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
-        """Say who is told of what arrives; keeps that alive."""
-
-    def step(self, run: Callable[[], bool]) -> None:
-        """Say what is to run once an arrival is stored; it tells whether all was taken."""
-
 
 class Link(Protocol):
     """The two channels below a connection: data, which is the user's, and control."""
@@ -135,7 +161,7 @@ class Link(Protocol):
     def send(self, message: dict[str, Any]) -> None:
         """Post a control message."""
 
-    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+    def watch(self, origin: str | None, lock: str) -> None:
         """Look out for the other page's end: a `Notice` of kind "gone" is handed over then."""
 
     def join(self, data: Endpoint, control: Endpoint) -> Link:
@@ -147,7 +173,7 @@ class Link(Protocol):
     def close(self, *, goodbye: bool) -> None:
         """Be done: say goodbye if asked to, and close both channels once that is safe."""
 
-    def wake(self, run: Callable[[], bool]) -> None:
+    def wake(self, run: Callable[[], None]) -> None:
         """Run this as the last act of the arrival that is being handed over."""
 
 
@@ -160,7 +186,7 @@ class Hearing(Protocol):
     def close(self) -> None:
         """Hear no more."""
 
-    def wake(self, run: Callable[[], bool]) -> None:
+    def wake(self, run: Callable[[], None]) -> None:
         """Run this as the last act of the arrival that is being handed over."""
 
 
@@ -178,6 +204,9 @@ class World(Protocol):
     def kind(self, target: Any) -> str:
         """Give "frame", "window" or "worker"; empty for what is none of them."""
 
+    def is_gone(self, target: Any) -> bool:
+        """Say whether a frame is in no document, or a window closed."""
+
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         """Give who may connect to this page: its parent, else its opener, or all it knows of."""
 
@@ -191,7 +220,8 @@ class World(Protocol):
     ) -> Hearing:
         """Hand over the envelopes of that name: their words, origin, sender and ports.
 
-        None in place of the words: the page was restored, and is a new peer.
+        No sender is named where only one is heard. None in place of the words: the page was
+        restored, and is a new peer. No words: the frame or window that is heard is gone.
         """
 
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:
@@ -200,7 +230,7 @@ class World(Protocol):
     def offer(self, target: Any, origin: str, envelope: Envelope, *, stack_switching: bool) -> Link:
         """Make both channels, post their far ends and keep the near ones."""
 
-    def adopt(self, ports: Any, *, stack_switching: bool) -> Link | None:
+    def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> Link | None:
         """Take the ports of an offer; None if somebody else in this page has them."""
 
     def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
@@ -209,8 +239,8 @@ class World(Protocol):
     def loaded(self) -> float:
         """Give the milliseconds since this page's load event ended, -1 before that."""
 
-    async def prepare(self) -> None:
-        """Get hold of the lock, once."""
+    def hold_lock(self) -> Awaitable[Any] | None:
+        """Take a lock for as long as this page lives; None where there is nothing to wait for."""
 
     def lock(self) -> str:
-        """Give the name of the lock that this page holds as long as it lives; empty for none."""
+        """Give the name of the lock, once it is held; else an empty string."""

@@ -8,8 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Self, final
 
-from ._clone import Notice
-from ._types import Link
+from ._types import Link, Notice
 from .errors import PeerLostError, PortClosedError, PortStateError
 from .port import MessagePort
 
@@ -18,8 +17,8 @@ __all__ = ["Connection", "Control", "Peer"]
 SIGN_GRACE: Final = 0.04
 """Seconds that a goodbye may still take after another sign of the peer's end."""
 
-ANSWER_GRACE: Final = 2.0
-"""Seconds in which the page of a connection answers, if another one has not taken its place."""
+DOUBT: Final = 2.0
+"""Seconds to answer for a peer in whose window another page may be."""
 
 MESSAGE_GRACE: Final = 1.0
 """Seconds without a message after which the rest of what a goodbye counted is given up."""
@@ -135,8 +134,8 @@ class Control:
         self._heard = self._due = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
+        self._doubt: asyncio.TimerHandle | None = None
         self._said_goodbye = False
-        self._doubted = False
 
     def start(self, connection: Callable[[], Connection | None]) -> None:
         """Serve a connection, which is asked for weakly."""
@@ -153,10 +152,9 @@ class Control:
         if isinstance(message, Notice):
             if message.kind == "gone" and not self._said_goodbye:
                 self.link.expect(-1)
-                self._doubted = False
                 self._wait(SIGN_GRACE, self._lost)
-            elif message.kind == "replaced":
-                self._doubt()
+            elif message.kind == "doubt":
+                self.doubt()
             elif message.kind == "hidden":
                 connection._hidden()
             return
@@ -165,25 +163,20 @@ class Control:
             number = message.get("n")
             if isinstance(number, (int, float)):  # anything else might not even be sendable
                 self.link.send({"type": "pong", "n": number})
-        elif kind == "pong" and self._doubted:
-            self._doubted = False
-            self._stop_waiting()
+        elif kind == "pong" and self._doubt is not None:
+            self._doubt.cancel()
+            self._doubt = None
         elif kind == "goodbye" and not self._said_goodbye:
             self._goodbye(connection, message.get("sent"), message.get("reason"))
 
-    def _doubt(self) -> None:
-        """Ask whether the other page is still there: another listener spoke in its window.
-
-        It may be a second one of the same page, which must not end the connection of the first.
-        """
-        if self._timer is None and not self._said_goodbye:
-            self._doubted = True
+    def doubt(self) -> None:
+        """Ask whether the other side is still there: its window may show another page."""
+        if not self._said_goodbye and self._doubt is None:
             self.link.send({"type": "ping", "n": 0})
-            self._wait(ANSWER_GRACE, self._vanished)
+            self._doubt = self._loop.call_later(DOUBT, self._lost)
 
     def _goodbye(self, connection: Connection, sent: Any, reason: Any) -> None:
         self._said_goodbye = True
-        self._stop_waiting()
         known = type(sent) is int and 0 <= sent < UNKNOWN
         expected: int = sent if known else UNKNOWN
         self.link.expect(expected if known else 0)
@@ -202,22 +195,15 @@ class Control:
         else:
             connection._settle(arrived, None if sent is None else sent - arrived)
 
-    def _vanished(self) -> None:
-        self.link.expect(-1)
-        self._lost()
-
     def _lost(self) -> None:
         connection = self.connection()
         if connection is not None:
+            self.link.expect(-1)
             connection._peer_ended(self.link.data.received(), lost=True)
 
-    def _stop_waiting(self) -> None:
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-
-    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
-        self._stop_waiting()
         self._timer = self._loop.call_later(seconds, then)
 
     def _next_beat(self, heartbeat: float) -> None:
@@ -230,7 +216,7 @@ class Control:
         if now - self._due > heartbeat / 2:
             self._heard = now
         if now - self._heard > MISSED * heartbeat:
-            self._vanished()
+            self._lost()
             return
         self.link.send({"type": "ping", "n": math.floor(now * 1000)})
         self._next_beat(heartbeat)
@@ -240,8 +226,8 @@ class Control:
         ended, self._ended = self._ended, None
         if ended is None:
             return
-        self._stop_waiting()
-        if self._beat is not None:
-            self._beat.cancel()
+        for timer in (self._timer, self._beat, self._doubt):
+            if timer is not None:
+                timer.cancel()
         self.link.close(goodbye=goodbye)
         ended()

@@ -55,7 +55,6 @@ class MessagePort(Receiver):
         NotInBrowserError: there is no JavaScript here.
     """
 
-    _expected: int | None = None
     _lost = False
     _partner: weakref.ref[MessagePort] | None = None
     _requests: set[MessagePort]

@@ -5,7 +5,8 @@ import { tag } from "./encode.mjs";
 const WIRE = 1; // version of the envelope
 const LONGEST = 200; // characters of a field
 const HEARD = 8; // wrong origins that are remembered
-const LATE = 1000; // ms by which an element's load event may come after the page's own
+const LATE = 300; // ms by which an element's load event comes after the page's own, at the most
+const NEAR = 30; // ms by which clocks and messages may differ in telling when that was
 const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
 const LINGER = 10_000; // ms that a closed connection keeps its ports open for the other side's farewell
 
@@ -29,9 +30,18 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   const inPage = typeof document === "object";
   const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
   const hearings = new Set();
-  const watchedFrames = new Set();
-  const watchedWindows = new Map(); // by the control port's id
+  const watchedFrames = new Map(); // elements by the slot that is told of their removal
+  const loadsByElement = new WeakMap();
+  const watchedWindows = new Map(); // the same for windows that may be closed
   let looking, observer, lock;
+  let leaving = false; // whether this page is on its way out, or in the back/forward cache
+
+  // The frame of a target: itself, or the one in this page's document that shows that window.
+  const elementOf = (target) => {
+    if (kindOf(target) === "frame") return target;
+    if (kindOf(target) !== "window" || target.parent !== globalThis) return undefined;
+    return [...document.getElementsByTagName("iframe")].find((one) => one.contentWindow === target);
+  };
 
   const notice = (slot, type) => {
     if (slots.get(slot.id) === slot) arrived(slot, { type, origin: "" });
@@ -48,8 +58,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     else windowOf(target)?.postMessage(envelope, origin, ports);
   }
 
-  function link(data, control) {
-    const made = { data, control, stops: [] };
+  function link(data, control, target) {
+    const made = { data, control, target, stops: [] };
     data.link = made;
     links.set(control.id, made);
     control.cleanup = () => {
@@ -71,50 +81,88 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   if (inPage) {
     addEventListener("pagehide", () => {
+      leaving = true;
       for (const one of links.values()) {
         goodbye(one, "pagehide");
         one.hidden = true;
       }
     });
     addEventListener("pageshow", ({ persisted }) => {
+      leaving = false;
       if (!persisted) return; // else the page comes out of the back/forward cache, as a new peer
       for (const one of [...links.values()]) if (one.hidden) notice(one.control, "hidden");
       for (const slot of [...hearings]) notice(slot, "restored");
     });
   }
 
-  function watchFrame(slot, element, loaded) {
-    // A page may be heard before its own load event has reached the element: that is no navigation.
-    const late = loaded < LATE ? performance.now() + LATE : 0;
-    let own = loaded < 0 ? Infinity : late;
-    const gone = () => notice(slot, "gone");
-    const onload = () => {
-      if (performance.now() > own) gone();
-      own = 0;
+  // What is known of the load events of a frame: the last one's time, how many there were, and how
+  // that stood when its page, by the id it goes by, was first heard.
+  function loadsOf(element) {
+    let loads = loadsByElement.get(element);
+    if (loads) return loads;
+    loads = { last: -Infinity, count: 0, page: null, watchers: new Set() };
+    loadsByElement.set(element, loads);
+    element.addEventListener("load", () => {
+      loads.last = performance.now();
+      loads.count++;
+      for (const watcher of [...loads.watchers]) watcher();
+    });
+    return loads;
+  }
+
+  function heardFrom(element, id, loaded) {
+    const loads = loadsOf(element);
+    if (loads.page?.id === id) return;
+    const { last, count } = loads;
+    loads.page = { id, loaded, last, count, at: performance.now() };
+  }
+
+  function watchLoads(control, element) {
+    // A page may be heard before its own load event reaches the element: that is no navigation.
+    const loads = loadsOf(element);
+    const { loaded, last, count, at } = loads.page ?? { loaded: -1, count: loads.count };
+    let own = loaded < 0; // whether its own load is still to come; perhaps so until `late`
+    let late = own ? 0 : at - loaded + LATE;
+    if (last >= at - loaded - NEAR || loads.count > count) own = late = 0;
+    const watcher = () => {
+      if (!own) notice(control, performance.now() > late ? "gone" : "doubt");
+      own = late = 0;
     };
-    const watched = { element, gone };
-    element.addEventListener("load", onload);
-    watchedFrames.add(watched);
+    if (loads.count > count + 1) notice(control, "gone");
+    loads.watchers.add(watcher);
+    return () => loads.watchers.delete(watcher);
+  }
+
+  function watchRemoval(slot, element) {
+    watchedFrames.set(slot, element);
     observer ??= new MutationObserver(() => {
-      for (const { element, gone } of [...watchedFrames]) if (!element.isConnected) gone();
+      for (const [slot, element] of [...watchedFrames])
+        if (!element.isConnected && watchedFrames.delete(slot)) notice(slot, "gone");
     });
     observer.observe(element.getRootNode(), { childList: true, subtree: true });
     return () => {
-      watchedFrames.delete(watched);
-      element.removeEventListener("load", onload);
-      if (watchedFrames.size === 0) observer = void observer.disconnect();
+      watchedFrames.delete(slot);
+      if (watchedFrames.size === 0) observer = void observer?.disconnect();
     };
   }
 
   function watchWindow(slot, other) {
     watchedWindows.set(slot, other);
     looking ??= setInterval(() => {
-      for (const [slot, other] of [...watchedWindows]) if (other.closed) notice(slot, "gone");
+      for (const [slot, other] of [...watchedWindows])
+        if (other.closed && watchedWindows.delete(slot)) notice(slot, "gone");
     }, CLOSED_CHECK);
     return () => {
       watchedWindows.delete(slot);
       if (watchedWindows.size === 0) looking = void clearInterval(looking);
     };
+  }
+
+  // Tell of the end of the place where the other page is, as far as it has one that can end.
+  function watchPlace(slot, target) {
+    const element = elementOf(target);
+    if (element?.isConnected) return watchRemoval(slot, element);
+    return kindOf(target) === "window" && target !== parent ? watchWindow(slot, target) : () => {};
   }
 
   function awaitLock(slot, name) {
@@ -127,11 +175,12 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     return () => leave.abort();
   }
 
-  const elementOf = (other) =>
-    [...document.getElementsByTagName("iframe")].find((one) => one.contentWindow === other);
-
   return {
     kindOf,
+    isGone: (target) =>
+      kindOf(target) === "frame"
+        ? !target.isConnected
+        : kindOf(target) === "window" && target.closed,
     originOf: (address) => new URL(address, document.baseURI).origin,
     makeFrame(src, place, sandbox, attributes) {
       const frame = document.createElement("iframe");
@@ -155,6 +204,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const slot = slots.get(attach(new EventTarget(), false, () => true));
       slot.rejected = new Set();
       const on = (event) => {
+        // Whoever tries to connect anew, since it has heard the goodbye, means the next page here.
+        if (leaving) return;
         // A window that is gone is null, as is the one of a frame that was taken out: not the same.
         if (inPage && place === globalThis && event.source === null) return;
         if (source !== undefined && event.source !== windowOf(source)) return;
@@ -166,14 +217,29 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         if (typeof data !== "object" || !Number.isInteger(data?.msgchan)) return;
         const { msgchan, type, id, nonce = "", to = "", reason = "", loaded } = data;
         if (data.name !== name || ![type, id, nonce, to, reason].every(text)) return;
-        if (ports.length !== (type === "offer" ? 2 : 0)) return ports.forEach((port) => port.close());
-        const words = [msgchan, type, name, id, nonce, to, reason, Number.isFinite(loaded) ? loaded : -1];
-        const { origin, source: sender } = event;
-        arrived(slot, { type: "message", data: words, origin, source: sender ?? target, ports });
+        if (ports.length !== (type === "offer" ? 2 : 0))
+          return ports.forEach((port) => port.close());
+        const element = elementOf(source ?? event.source);
+        if (element) heardFrom(element, id, Number.isFinite(loaded) ? loaded : -1);
+        const words = [
+          msgchan,
+          type,
+          name,
+          id,
+          nonce,
+          to,
+          reason,
+          Number.isFinite(loaded) ? loaded : -1,
+          event.origin,
+        ];
+        arrived(slot, { type: "message", data: words, source: event.source, ports });
       };
       place.addEventListener("message", on);
       hearings.add(slot);
+      if (elementOf(source)) loadsOf(elementOf(source));
+      const stop = watchPlace(slot, source);
       slot.cleanup = () => {
+        stop();
         hearings.delete(slot);
         place.removeEventListener("message", on);
       };
@@ -182,21 +248,22 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     rejected: (id) => [...slots.get(id).rejected],
     announce(target, origin, type, name, id, nonce, to, reason) {
       const envelope = { msgchan: WIRE, type, name, id, loaded: loadedFor() };
-      for (const [key, value] of Object.entries({ nonce, to, reason })) if (value) envelope[key] = value;
+      for (const [key, value] of Object.entries({ nonce, to, reason }))
+        if (value) envelope[key] = value;
       postTo(target, origin, envelope, []);
     },
     offer(target, origin, name, id, to, promising) {
       const [data, control] = [new MessageChannel(), new MessageChannel()];
       const near = attach(data.port1, promising);
-      const id2 = link(slots.get(near), slots.get(attach(control.port1, false)));
-      const envelope = { msgchan: WIRE, type: "offer", name, id, to };
+      const id2 = link(slots.get(near), slots.get(attach(control.port1, false)), target);
+      const envelope = { msgchan: WIRE, type: "offer", name, id, to, loaded: loadedFor() };
       postTo(target, origin, envelope, [data.port2, control.port2]);
       return [near, id2];
     },
-    adoptPair([data, control], promising) {
+    adoptPair([data, control], promising, target) {
       if (ids.has(data) || ids.has(control)) return undefined; // somebody in this page has them
       const id = attach(data, promising);
-      return [id, link(slots.get(id), slots.get(attach(control, false)))];
+      return [id, link(slots.get(id), slots.get(attach(control, false)), target)];
     },
     join(dataId, controlId) {
       const control = slots.get(controlId);
@@ -208,6 +275,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       for (const port of ports) port.close();
     },
     loadedFor,
+    heldLock: () => (typeof lock === "string" ? lock : ""),
     holdLock() {
       // One for the life of this page or worker. Its name is told only once it is held: whoever waits
       // for it would get it else. A string, or a promise for it the first time.
@@ -218,12 +286,11 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         navigator.locks.request(name, held).catch(() => resolve((lock = "")));
       }));
     },
-    watch(controlId, target, origin, loaded, lockName) {
-      const { control, stops } = links.get(controlId);
-      const kind = kindOf(target);
-      const element = kind === "window" && target.parent === globalThis ? elementOf(target) : undefined;
-      if (kind === "frame" || element) stops.push(watchFrame(control, element ?? target, loaded));
-      else if (kind === "window" && target !== parent) stops.push(watchWindow(control, target));
+    watch(controlId, origin, lockName) {
+      const { control, target, stops } = links.get(controlId);
+      const element = elementOf(target);
+      if (element) stops.push(watchLoads(control, element));
+      stops.push(watchPlace(control, target));
       const near = origin === undefined || (origin === self.origin && origin !== "null");
       if (near && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
     },

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 RAW, OBVIOUS, JSON_TEXT = "raw JavaScript", "obvious Python", "JSON text"
+BY_HAND = "JavaScript by hand"
 #: The sign that budgets are written with.
 TIMES = "\N{MULTIPLICATION SIGN}"
 COPIES = "two JavaScript copies and a transfer"
@@ -105,6 +106,12 @@ KEYS = {
     "burst": Key("messages/s", [AtLeast(0.6, RAW)], ("burst", "small_objects")),
     "rows_clone": Key("ms", [AtMost(1, OBVIOUS)], ("data", "rows")),
     "buffer_16mb": Key("ms", [AtMost(1.2, COPIES)], ("data", "buffer")),
+    "connect": Key("ms", [AtMost(2, BY_HAND)], ("connections", "opening")),
+    "fan_out": Key(
+        "messages/s",
+        [AtLeast(0.8, "1 connection"), AtLeast(0.8, "10 connections")],
+        ("connections", "fan_out"),
+    ),
     "import": Key("ms", [Limit(60, "≤ 60 ms")]),
     "wheel": Key("bytes", [Limit(60_000, "≤ 60 kB")]),
     "soak": Key("bytes", [Limit(1_000_000, "0 proxies more; growth ≤ 1 MB")]),

@@ -34,7 +34,9 @@ async def test_either_side_may_start_first(selenium, peers, kind, first):
         assert connection.peer.runtime == "javascript"
         origins = {"sandboxed": "null", "worker": None}
         assert connection.peer.origin == origins.get(kind, peer.origin)
-        there = await peer.run("const { peer } = await taking; return [peer.origin ?? '', peer.runtime]")
+        there = await peer.run(
+            "const { peer } = await taking; return [peer.origin ?? '', peer.runtime]"
+        )
         assert there[0] == peer.ours.get("origin", "")
         assert there[1].startswith("pyodide ")
     peer.close()
@@ -147,9 +149,9 @@ async def test_a_hundred_frames_at_once(selenium, peers, kind):
     await asyncio.gather(*(peer.take() for peer in frames))
     connections = await asyncio.gather(*connecting)
     for i, connection in enumerate(connections):
-        connection.post_message({"echo": i})
+        connection.post_message({"echo": i + 1})
     assert [await connection.receive() for connection in connections] == [
-        {"echo": i} for i in range(100)
+        {"echo": i + 1} for i in range(100)
     ]
     for connection in connections:
         connection.close()
