@@ -23,6 +23,7 @@ __all__ = [
     "is_null",
     "js_error_of",
     "leave",
+    "own_origin",
     "stepping",
     "to_js_bytes",
     "to_js_list",
@@ -202,6 +203,15 @@ def is_js_proxy(value: object) -> bool:
 def is_null(value: object) -> bool:
     """Say whether a value is JavaScript's null, which Pyodide keeps apart from None."""
     return type(value).__name__ == "JsNull" and in_browser()
+
+
+def own_origin() -> str:
+    """Give the origin of this page or worker, "null" where it has none; empty off the browser."""
+    if not in_browser():
+        return ""
+    import js
+
+    return str(js.self.origin)
 
 
 def js_error_of(error: BaseException) -> Any:

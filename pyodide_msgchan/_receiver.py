@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 from ._clone import Notice
 from ._event import Listener, MessageEvent, call
-from ._types import DATA, EVENT, Endpoint, NativeEvent
+from ._types import DATA, EVENT, Endpoint, NativeEvent, Reader
 from ._waiter import Waiter
 from .errors import MessageError, PortClosedError, PortStateError
 
@@ -35,6 +35,7 @@ class Receiver:
         self._reserved = 0
         self._listeners: list[Listener] = []
         self._error_listeners: list[Listener] = []
+        self._reader: Reader | None = None
         self._dispatching = 0
         self._turn = 0.0
 
@@ -131,6 +132,8 @@ class Receiver:
             raise PortStateError(
                 "a task waits for this port's messages; a listener would take them away"
             )
+        if self._reader is not None:
+            raise PortStateError("remote calls read this port")
         listener = Listener(self._listeners, callback, self._listener_gone)
         self._use_events()
         self._listeners.append(listener)
@@ -163,12 +166,51 @@ class Receiver:
         if not self._listeners and self._end is None:
             self._endpoint.rest()
 
+    # For the modules above
+
+    def _feed(self, reader: Reader) -> None:
+        """Hand every message to a reader from now on; nobody else can read this port any more.
+
+        Raises:
+            PortStateError: the port ended, or somebody reads it already.
+        """
+        if self._end is not None and not self._buffer:
+            raise self._end()
+        if self._waiters or self._listeners or self._reader is not None:
+            raise PortStateError("this port is read already, by a task, a listener or remote calls")
+        self._reader, self._natives = reader, None
+        if self._end is None:
+            self._endpoint.hold(self._arrive)
+            self._endpoint.listen()
+        if self._buffer:
+            asyncio.get_event_loop().call_soon(self._hand_over)
+
+    def _hand_over(self, *, first: bool = False) -> None:
+        reader, messages = self._reader, list(self._buffer)
+        if reader is None:
+            return
+        self._buffer.clear()
+        self._natives = None
+        run = reader.take(messages)
+        if run is not None:
+            if first:
+                self._endpoint.step(partial(_run, run))
+            else:
+                run()
+        if self._end is not None:
+            self._reader = None
+            reader.ended(self._end)
+
     # Arrival
 
     def _arrive(self, messages: list[Any], events: Sequence[Any] | None) -> None:
         """Store what the browser brings, and say what is to run for it."""
         self._store(messages, events)
-        if self._listeners:
+        if self._reader is not None:
+            if self._end is None:
+                self._endpoint.hold(self._arrive)
+            self._hand_over(first=True)
+        elif self._listeners:
             if self._end is None:
                 self._endpoint.hold(self._arrive)
             self._endpoint.step(self._dispatch)
@@ -272,6 +314,8 @@ class Receiver:
         """Return when the head of the buffer belongs to this task."""
         if self._listeners:
             raise PortStateError("a listener reads this port; cancel it before receiving")
+        if self._reader is not None:
+            raise PortStateError("remote calls read this port")
         while True:
             if not self._waiters:
                 if self._buffer:
@@ -340,8 +384,16 @@ class Receiver:
             self._reserved = 0
         if not self._buffer:  # else once they have it
             self._listeners.clear()
+            if self._reader is not None:
+                reader, self._reader = self._reader, None
+                reader.ended(end)
         for waiter in self._waiters:
             if drop:
                 waiter.served = False
             if not waiter.done():
                 waiter.wake_soon()
+
+
+def _run(run: Callable[[], Any]) -> bool:
+    run()
+    return True

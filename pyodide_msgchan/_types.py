@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["DATA", "EVENT", "Batch", "Endpoint", "Moved", "NativeEvent"]
+__all__ = ["DATA", "EVENT", "Batch", "Endpoint", "Moved", "NativeEvent", "Reader"]
 
 DATA = 1
 """What a receiver asks for: messages alone."""
@@ -51,6 +51,16 @@ class Moved(Protocol):
     @property
     def items(self) -> list[Any]:
         """Everything in it, in order: wrappers of ports and JavaScript objects."""
+
+
+class Reader(Protocol):
+    """Owns the reading of a port: gets every message, without its event, and learns of the end."""
+
+    def take(self, messages: list[Any]) -> Callable[[], Any] | None:
+        """Store messages; gives what is to be called for them as the last act."""
+
+    def ended(self, end: Callable[[], Exception]) -> None:
+        """The port is over, and all that came was handed over."""
 
 
 class Endpoint(Protocol):
