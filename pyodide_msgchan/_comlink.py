@@ -52,6 +52,9 @@ EARLY: Final = 1000
 LONG_ID: Final = 1000
 """Characters: a request with a longer id is dropped, since each answer would repeat it."""
 
+LARGE_ID: Final = 2.0**64
+"""A request with a number beyond that as its id is dropped too."""
+
 DEEP: Final = 32
 """Names in a path, at most."""
 
@@ -219,17 +222,11 @@ class Machine:
             return Discard([message])
         if type(kind) is not str:
             return None
-        if kind in SUPPLY or kind in DEMAND:
-            item = message.get("item")
-            if not (_is_wire(item) or (item is None and kind not in ("ITEM", "THROW"))):
+        if kind in REQUESTS or kind == "CANCEL":
+            if not _is_id(id_):
                 return None
-            return Supply(message) if kind in SUPPLY else Demand(message)
-        if type(id_) in (str, int, float) and id_ and len(str(id_)) <= LONG_ID:
-            if kind in REQUESTS:
-                return self._asked(kind, id_, message)
-            if kind == "CANCEL":
-                return self._cancelled(id_)
-        return None
+            return self._cancelled(id_) if kind == "CANCEL" else self._asked(kind, id_, message)
+        return _flow(kind, message)
 
     def _asked(self, kind: str, id_: Id, message: Wire) -> Action | None:
         arguments, keywords = message.get("argumentList") or [], message.get("keywords") or {}
@@ -267,6 +264,21 @@ class Machine:
                 self._early.remove(run)  # type: ignore[union-attr]
                 return Discard(_found(run.arguments, run.keywords))
         return None
+
+
+def _is_id(id_: Any) -> bool:
+    if type(id_) is str:
+        return 0 < len(id_) <= LONG_ID
+    return type(id_) in (int, float) and id_ != 0 and abs(id_) < LARGE_ID
+
+
+def _flow(kind: str, message: Wire) -> Action | None:
+    item = message.get("item")
+    if not _is_wire(item) and (item is not None or kind in ("ITEM", "THROW")):
+        return None
+    if kind in SUPPLY:
+        return Supply(message)
+    return Demand(message) if kind in DEMAND else None
 
 
 def _refusal(id_: Id, reason: str, wires: list[Wire]) -> Answer:

@@ -259,7 +259,7 @@ class RemoteIterator:
             self._items.append(message["item"])
         return self._waiter
 
-    def ended(self, end: Callable[[], BaseException]) -> None:
+    def ended(self, end: Callable[[], Exception]) -> None:
         """The port is over."""
         if self._end is None:
 

@@ -310,12 +310,12 @@ class Link(Values):
 
     # The end
 
-    def end_with(self, end: Callable[[], PortStateError]) -> None:
+    def end_with(self, end: Callable[[], Exception]) -> None:
         """Be over, since the port that it came by is."""
         self.ended(end)
         self.finish()
 
-    def ended(self, end: Callable[[], PortStateError]) -> None:
+    def ended(self, end: Callable[[], Exception]) -> None:
         """Be over, since the port is: everything that waits learns of it."""
         self._held = None
         for token in self.machine.end():

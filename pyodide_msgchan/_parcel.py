@@ -57,28 +57,27 @@ class Parcel:
 
 Parcel.NONE = Parcel()
 
-_PLACES = (
-    ("message['argumentList'][", "argument "),
-    ("message['keywords'][", "keyword "),
-    ("message['value']", "value"),
+_LISTED = (("message['argumentList'][", "argument "), ("message['keywords'][", "keyword "))
+_WHOLE = (
+    ("message['value']['value']", "value"),
     ("message['item']['value']", "the item"),
 )
 
 
-def readable(error: DataCloneError, what: str = "") -> DataCloneError:
+def readable(error: DataCloneError, result: str = "") -> DataCloneError:
     """Say the place of what can't be sent in the words of who called, not of the wire.
 
     Args:
         error: of posting the message.
-        what: stands for the value of a reply.
+        result: what the value of the message is, if that is a reply.
     """
-    for prefix, word in _PLACES:
-        if not error.path.startswith(prefix):
-            continue
-        rest = error.path[len(prefix) :]
-        if not prefix.endswith("["):
-            return DataCloneError(error.reason, (what or word) + rest)
-        index, _, rest = rest.partition("]")
-        name = str(int(index) + 1) if index.isdigit() else index
-        return DataCloneError(error.reason, f"{word}{name}{rest.removeprefix("['value']")}")
+    path = error.path
+    for prefix, word in _LISTED:
+        if path.startswith(prefix):
+            index, _, rest = path[len(prefix) :].partition("]")
+            name = str(int(index) + 1) if index.isdigit() else index
+            return DataCloneError(error.reason, word + name + rest.removeprefix("['value']"))
+    for prefix, word in (("message['value']", result),) if result else _WHOLE:
+        if path.startswith(prefix):
+            return DataCloneError(error.reason, word + path[len(prefix) :])
     return error

@@ -49,22 +49,26 @@ def wire_of_error(error: BaseException, *, traceback: bool) -> Wire:
         traceback: whether the other side may see where.
     """
     if isinstance(error, RemoteError):
-        return thrown(error.name, error.message, error.stack if traceback else "")
+        wire = thrown(error.name, error.message, error.stack if traceback else "")
+        kind = error.builtin
+        return {**wire, "python": _details(error, kind)} if kind in _made else wire
     native = js_error_of(error)
     if native is not None:
         stack = str(native.stack or "") if traceback else ""
         return thrown(str(native.name), str(native.message), stack)
     stack = "".join(format_exception(error)) if traceback else ""
     wire = thrown(type(error).__name__, _text(error), stack)
+    return {**wire, "python": _details(error, type(error))}
+
+
+def _details(error: BaseException, kind: type[BaseException]) -> dict[str, Any]:
     notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
-    fields = {key: value for key, value in vars(error).items() if not key.startswith("_")}
-    wire["python"] = {
-        "type": _name(type(error)),
-        "args": list(error.args),
-        "fields": fields,
+    return {
+        "type": _name(kind),
+        "args": list(_native(kind).__reduce__(error)[1]),  # more than `args`, for an OSError
+        "fields": {key: value for key, value in vars(error).items() if not key.startswith("_")},
         "notes": notes[:NOTES],
     }
-    return wire
 
 
 def without_details(wire: Wire) -> Wire:
@@ -120,7 +124,7 @@ def _made_of(
             {"builtin": kind, "__module__": __name__, "__reduce__": _reduce},
         )
     made = _made[kind]
-    native: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+    native = _native(kind)
     error: RemoteError = native.__new__(made, *args)
     native.__init__(error, *args)
     for key, value in fields.items():
@@ -128,6 +132,11 @@ def _made_of(
             vars(error)[key] = value
     error.name, error.message, error.stack = parts
     return error
+
+
+def _native(kind: type[BaseException]) -> Any:
+    """Give the built-in class that an exception class comes from."""
+    return next(base for base in kind.__mro__ if base.__module__ == "builtins")
 
 
 def _reduce(error: RemoteError) -> tuple[Any, ...]:

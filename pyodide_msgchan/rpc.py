@@ -127,16 +127,16 @@ def transfer(value: Any, items: Sequence[Any]) -> Any:
 
 
 def assign(remote: Remote, value: Any) -> Call:
-    """Write a value over there: ``await assign(remote.settings.theme, "dark")``.
+    """Write a value over there; sent at once, like a call.
 
-    It is sent at once.
+    ``await assign(remote.settings.theme, "dark")``
 
     Raises:
         TypeError: it is the remote object itself.
         DataCloneError: the value can't be sent.
     """
     if not remote._path:
-        raise TypeError("only a name in a remote object can be assigned to")
+        raise TypeError("a remote object itself can't be assigned to, only a name in it")
     return remote._hold.link.request("SET", remote._hold, remote._path, (value,))
 
 

@@ -35,7 +35,8 @@ def imported(path):
         if isinstance(node, ast.Import):
             yield from ((alias.name.split(".")[0], False) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield (node.module or "").split(".")[0], bool(node.level)
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from ((name.split(".")[0], bool(node.level)) for name in names)
 
 
 def violations(path):
