@@ -24,7 +24,7 @@ hands every arriving message to `received`, and does what the action says.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 __all__ = [
     "Answer",
@@ -266,7 +266,7 @@ class Machine:
         return None
 
 
-def _is_id(id_: Any) -> bool:
+def _is_id(id_: Any) -> TypeGuard[Id]:
     if type(id_) is str:
         return 0 < len(id_) <= LONG_ID
     return type(id_) in (int, float) and id_ != 0 and abs(id_) < LARGE_ID

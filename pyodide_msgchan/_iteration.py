@@ -200,7 +200,8 @@ class RemoteIterator:
         """
         if not self._started:
             self._started = True
-            self._link.post({"type": "PULL", "credit": self._window})
+            if self._end is None:
+                self._link.post({"type": "PULL", "credit": self._window})
         while not self._items:
             if self._end is not None:
                 self._raise_end()
@@ -215,7 +216,7 @@ class RemoteIterator:
         Raises:
             RemoteError: it raised while it ended.
         """
-        self._skipping = True
+        self._started = self._skipping = True
         self._items.clear()
         if self._end is None:
             with contextlib.suppress(Exception):  # the port is over: so is the iterator

@@ -31,7 +31,8 @@ class Link(Values):
 
     Args:
         port: nobody else reads it.
-        parent: the link that it was made for, and ends with.
+        parent: the link that it came, or goes, by. It ends with the first of these, not before:
+            an object may outlive the one by which it was had.
 
     Attributes:
         machine: what it says and hears.
@@ -44,15 +45,15 @@ class Link(Values):
         self.machine = Machine(f"{_page()}-{next(_numbers):x}")
         self.exposer: Exposer | None = None
         self.spread: bool = parent.spread if parent else False
-        self._parent = parent
+        self._root: Link = parent._root if parent else self
         self._children: set[Link] = set()
-        self._over = False
+        self._end: Callable[[], Exception] | None = None
         self._queue: deque[Any] = deque()
         self._draining = False
         self._held: list[tuple[Call, Wire, Parcel, bool]] | None = None
         port._feed(self)
-        if parent is not None:
-            parent._children.add(self)
+        if self._root is not self:
+            self._root._children.add(self)
 
     # Calls
 
@@ -232,7 +233,7 @@ class Link(Values):
                 self._draining = True
                 asyncio.get_event_loop().call_soon(self._drain)
             self._act(action)
-        if self._over:
+        if self._end is not None:
             self._conceal()
 
     def _act(self, action: Any) -> None:
@@ -256,7 +257,7 @@ class Link(Values):
         elif kind is Detach:
             self._post_quietly(action.message)
             self._conceal()
-            if self._parent is not None:
+            if self._root is not self:
                 self.finish()
 
     def _discard(self, wires: Iterable[Wire]) -> None:
@@ -271,7 +272,14 @@ class Link(Values):
     # What is made for others
 
     def child(self, port: MessagePort) -> Link:
-        """Give a link for a port that came, or goes, by this one."""
+        """Give a link for a port that came, or goes, by this one.
+
+        Raises:
+            PortStateError: with that port closed, since all is over.
+        """
+        if self._root._end is not None:
+            port.close()
+            raise self._root._end()
         return Link(port, self)
 
     def hold(self) -> Hold:
@@ -323,7 +331,7 @@ class Link(Values):
             for waiter in waiters:
                 if not waiter.done():
                     waiter.wake_soon()
-        self._over = True
+        self._end = end
         if end in (PortClosedError, PortDetachedError):
             self._queue.clear()  # else the other side's last calls are run
         if not self._queue:
@@ -336,8 +344,7 @@ class Link(Values):
         children, self._children = self._children, set()
         for child in children:
             child.end_with(end)
-        if self._parent is not None:
-            self._parent._children.discard(self)
+        self._root._children.discard(self)
 
 
 @cache

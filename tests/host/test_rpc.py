@@ -43,6 +43,11 @@ class Counter:
         return self.value
 
 
+class Parent:
+    def child(self):
+        return proxy(Counter(1))
+
+
 class Api:
     version = 3
 
@@ -84,6 +89,9 @@ class Api:
 
     def counter(self, start):
         return proxy(Counter(start))
+
+    def family(self):
+        return proxy(Parent())
 
     def make_port(self):
         ours, theirs = MessageChannel()
@@ -572,6 +580,15 @@ async def test_proxies_are_let_go_when_nobody_refers_to_them(api, ends):
         await asyncio.sleep(0)
     assert not link.exposer._tasks
     assert not ends[0]._reader.machine._pending
+
+
+async def test_what_came_by_a_proxy_outlives_it(remote, ends):
+    parent = await remote.family()
+    child = await parent.child()
+    await release(parent)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert await child.add() == 2
 
 
 async def test_results_that_nobody_waits_for_are_let_go(ends):
