@@ -223,7 +223,7 @@ class RemoteIterator:
                 self._link.post({"type": "CLOSE"})
             while self._end is None:
                 await self._wait()
-            with contextlib.suppress(StopAsyncIteration):
+            with contextlib.suppress(StopAsyncIteration, PortStateError):
                 self._raise_end()
 
     async def athrow(self, error: BaseException) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Generator
 from typing import Any, Protocol, final
 
 from ._call import Call
-from .errors import RemoteError
+from .errors import PortStateError, RemoteError
 
 __all__ = ["Hold", "Remote"]
 
@@ -123,7 +123,7 @@ class Remote:
                     yield step.get("value")
         finally:
             if going:
-                with contextlib.suppress(RemoteError):  # it need not have that method
+                with contextlib.suppress(RemoteError, PortStateError):  # it need not have that
                     await self["return"]()
 
     def __repr__(self) -> str:
