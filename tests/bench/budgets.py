@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 RAW, OBVIOUS, JSON_TEXT = "raw JavaScript", "obvious Python", "JSON text"
+COMLINK = "Comlink JS to JS"
 #: The sign that budgets are written with.
 TIMES = "\N{MULTIPLICATION SIGN}"
 COPIES = "two JavaScript copies and a transfer"
@@ -90,9 +91,9 @@ class Key:
 
         Args:
             number: Milliseconds.
-            messages: In one burst, which is one time of that work.
+            messages: Or calls, in one burst, which is one time of that work.
         """
-        if self.unit == "messages/s":
+        if self.unit.endswith("/s"):
             return messages / number * 1000
         return number * {"µs": 1000, "ms": 1}[self.unit]
 
@@ -105,6 +106,10 @@ KEYS = {
     "burst": Key("messages/s", [AtLeast(0.6, RAW)], ("burst", "small_objects")),
     "rows_clone": Key("ms", [AtMost(1, OBVIOUS)], ("data", "rows")),
     "buffer_16mb": Key("ms", [AtMost(1.2, COPIES)], ("data", "buffer")),
+    "call_python_js": Key("µs", [AtMost(1.25, COMLINK)], ("calls", "python_to_javascript")),
+    "call_js_python": Key("µs", [AtMost(1.5, COMLINK)], ("calls", "javascript_to_python")),
+    "call_python_python": Key("µs", [AtMost(2, COMLINK)], ("calls", "python_to_python")),
+    "calls_pipelined": Key("calls/s", [AtLeast(0.6, COMLINK)], ("calls", "pipelined")),
     "import": Key("ms", [Limit(60, "≤ 60 ms")]),
     "wheel": Key("bytes", [Limit(60_000, "≤ 60 kB")]),
     "soak": Key("bytes", [Limit(1_000_000, "0 proxies more; growth ≤ 1 MB")]),

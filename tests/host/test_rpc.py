@@ -10,6 +10,7 @@ import pytest
 
 from pyodide_msgchan import (
     DataCloneError,
+    MsgChanError,
     PeerClosedError,
     PortClosedError,
     PortDetachedError,
@@ -609,3 +610,98 @@ async def test_results_that_nobody_waits_for_are_let_go(ends):
         await asyncio.sleep(0)
     assert not ends[1]._reader._children
     assert not ends[0]._reader._children
+
+
+HOSTILE = [
+    *(None, 3, "GET", [], {"type": "GET"}, {"id": "x" * 10**6, "type": "GET", "path": ["add"]}),
+    {"id": 1, "type": "EVAL", "path": ["add"]},
+    {"id": "never made", "type": "RAW", "value": 1},
+    {"id": "never made", "type": "HANDLER", "name": "proxy", "value": "no port"},
+    {"id": "never made", "type": "HANDLER", "name": "throw", "value": {"isError": True}},
+    *({"type": kind, "item": {"type": "RAW"}} for kind in ("ITEM", "END", "THROW", "PULL")),
+    {"type": "PULL", "credit": 10**9},
+    {"id": "nobody", "type": "CANCEL"},
+]
+
+REFUSED = [
+    ({"type": "APPLY", "path": ["add"], "argumentList": [1]}, "wire values"),
+    ({"type": "APPLY", "path": ["x"] * 1000}, "1000 names"),
+    ({"type": "APPLY", "path": ["add", "x" * 10**6]}, "not reachable"),
+    (
+        {"type": "APPLY", "path": ["add"], "argumentList": [{"type": "HANDLER", "name": "x"}]},
+        "no transfer handler 'x'",
+    ),
+    (
+        {"type": "APPLY", "path": ["add"], "argumentList": [{"type": "HANDLER", "name": "proxy"}]},
+        "without its port",
+    ),
+    ({"type": "APPLY", "path": ["note", "__call__"]}, "is a function"),
+    ({"type": "APPLY", "path": ["note", "__globals__", "get"]}, "is a function"),
+    ({"type": "APPLY", "path": ["__init__", "__globals__"]}, "private"),
+    ({"type": "GET", "path": ["constructor"]}, "no such name"),
+    ({"type": "GET", "path": []}, "Api objects can't be cloned"),
+    ({"type": "APPLY", "path": []}, "no function"),
+    ({"type": "SET", "path": [], "value": {"type": "RAW"}}, "not writable"),
+    ({"type": "SET", "path": ["add"], "value": {"type": "RAW"}}, "not writable"),
+    ({"type": "SET", "path": ["settings", "theme"]}, "wire values"),
+    ({"type": "CONSTRUCT", "path": ["settings", "__class__"]}, "private"),
+]
+
+
+async def test_a_hostile_peer_gets_errors_or_nothing(ends, api, reported):
+    hostile = ends[0]
+    for message in HOSTILE:
+        hostile.post_message(message)
+    for number, (message, _) in enumerate(REFUSED, 1):
+        hostile.post_message({"id": number, **message})
+    for number, (_, words) in enumerate(REFUSED, 1):
+        reply = await hostile.receive()
+        assert (reply["id"], reply["name"]) == (number, "throw")
+        assert words in reply["value"]["value"]["message"]
+        assert len(str(reply)) < 2000
+    hostile.post_message(
+        {"id": "good", "type": "APPLY", "path": ["add"], "argumentList": [{"type": "RAW"}] * 2}
+    )
+    assert "unsupported operand" in str(await hostile.receive())
+    assert hostile.buffered == 0
+    link = ends[1]._reader
+    assert not link._children
+    assert not link.machine.running
+    assert [type(context["exception"]) for context in reported] == [DataCloneError]
+
+
+async def test_what_a_hostile_exposer_sends_reaches_only_who_asked(ends):
+    remote, hostile = wrap(ends[0]), ends[1]
+    replies = [
+        ({"type": "HANDLER", "name": "proxy", "value": None}, "without its port"),
+        ({"type": "HANDLER", "name": "other", "value": None}, "no transfer handler"),
+        ({"type": "HANDLER", "name": "throw", "value": None}, "None"),
+        ({"type": "HANDLER", "name": "throw", "value": {"isError": True, "value": 3}}, ".*"),
+        ({"type": "HANDLER", "name": "throw", "value": {"isError": False, "value": [1]}}, "1"),
+        (
+            {"type": "HANDLER", "name": "throw", "value": {"isError": True}, "python": {"type": 3}},
+            ".*",
+        ),
+    ]
+    python = [
+        {"type": "builtins:eval", "args": ["1"]},
+        {"type": "builtins:SystemExit", "args": [1]},
+        {"type": "os:system", "args": ["true"]},
+        {"type": "builtins:UnicodeDecodeError", "args": [1, 2]},
+        {"type": "builtins:ValueError", "args": 3, "fields": {"__class__": 1, "args": 2}},
+        {"type": "builtins:ValueError", "args": [], "fields": [1], "notes": [1, None] * 100},
+        {"type": "builtins:StopIteration", "args": [1]},
+    ]
+    replies += [
+        ({"type": "HANDLER", "name": "throw", "value": {"isError": True}, "python": part}, ".*")
+        for part in python
+    ]
+    for reply, words in replies:
+        call = remote.anything()
+        request = await hostile.receive()
+        hostile.post_message({**reply, "id": request["id"]})
+        hostile.post_message({**reply, "id": request["id"]})
+        with pytest.raises(Exception, match=words) as caught:
+            await call
+        assert isinstance(caught.value, MsgChanError)
+        assert len(getattr(caught.value, "__notes__", ())) <= 21

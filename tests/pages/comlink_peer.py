@@ -44,7 +44,7 @@ class Library:
 @dataclass
 class Tools:
     deep: dict = field(default_factory=lambda: {"add": lambda a, b: a + b})
-    name: object = lambda: "tools"  # noqa: E731
+    name: object = lambda: "tools"
 
 
 def fail(kind):
@@ -167,10 +167,12 @@ async def run(native, steps):
 
 
 async def one(port, remote, kept, step):
-    root = kept[step["on"]] if "on" in step else remote
+    if "release" in step:
+        await release(kept[step["release"]])
+        return {}
 
     def at(path):
-        found = root
+        found = kept[step["on"]] if "on" in step else remote
         for name in path.split(".") if path else ():
             found = found[name]
         return found
@@ -183,44 +185,51 @@ async def one(port, remote, kept, step):
             given.append(theirs)
         else:
             given.append(decode(value))
-    if "times" in step:
-        calls = [at(step["call"])(*given) for _ in range(step["times"])]
-        results = {await call for call in calls}
-        return {"is": results.pop() if len(results) == 1 else list(results)}
-    if "call" in step:
-        result = await at(step["call"])(*given)
-    elif "get" in step:
-        result = await at(step["get"])
-    elif "new" in step:
-        result = await new(at(step["new"]), *given)
-    elif "set" in step:
-        result = await assign(at(step["set"]), step["to"])
-    elif "endpoint" in step:
-        result = wrap(await create_endpoint(root))
-    elif "release" in step:
-        await release(kept[step["release"]])
-        return {}
-    elif "releaseRoot" in step:
-        await release(remote)
-        return {}
-    elif "expose" in step:
-        expose_object({"twice": lambda n: n * 2}, port)
-        return {}
-    else:
-        result = []
-        async with aclosing(aiter(at(step["iterate"])(*given))) as items:
-            async for item in items:
-                result.append(item)
-                if len(result) == step.get("leave"):
-                    break
+    result = await result_of(step, at, given, port)
     if "as" in step:
         kept[step["as"]] = result
+    if "as" in step or not RESULTS & set(step):
         return {}
     outcome = {"is": encode(result)}
     if mine is not None:
         outcome["hears"] = encode(await mine.receive())
         mine.close()
     return outcome
+
+
+RESULTS = {"call", "get", "new", "set", "iterate"}
+
+
+async def result_of(step, at, given, port):
+    if "times" in step:
+        calls = [at(step["call"])(*given) for _ in range(step["times"])]
+        results = {await call for call in calls}
+        return results.pop() if len(results) == 1 else list(results)
+    if "iterate" in step:
+        return await some_of(at(step["iterate"])(*given), step.get("leave"))
+    how = {
+        "call": lambda name: at(name)(*given),
+        "get": at,
+        "new": lambda name: new(at(name), *given),
+        "set": lambda name: assign(at(name), step["to"]),
+        "releaseRoot": lambda _: release(at("")),
+    }
+    for key, do in how.items():
+        if key in step:
+            return await do(step[key])
+    if "endpoint" in step:
+        return wrap(await create_endpoint(at("")))
+    return expose_object({"twice": lambda n: n * 2}, port)
+
+
+async def some_of(call, most):
+    found = []
+    async with aclosing(aiter(call)) as items:
+        async for item in items:
+            found.append(item)
+            if len(found) == most:
+                break
+    return found
 
 
 def decode(value):
