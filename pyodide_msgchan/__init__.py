@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from ._clone import register_converter
+from ._opening import Connecting, Listening, accept, connect, listen
 from ._origin import ANY_ORIGIN, OPAQUE_ORIGIN
+from ._version import __version__
 from .channel import MessageChannel
-from .dom import WindowMessages, post_to_window, window_messages
+from .connection import Connection, Peer
+from .dom import WindowMessages, open_frame, open_window, post_to_window, window_messages
 from .errors import (
     DataCloneError,
     HandshakeError,
@@ -22,6 +25,7 @@ from .errors import (
     RemoteError,
     VersionMismatchError,
 )
+from .introduction import introduce, introduced
 from .port import Listener, MessageEvent, MessagePort
 
 if TYPE_CHECKING:
@@ -40,16 +44,17 @@ if TYPE_CHECKING:
         wrap,
     )
 
-__version__ = "0.1.0"
-
 __all__ = [
     "ANY_ORIGIN",
     "OPAQUE_ORIGIN",
     "Call",
+    "Connecting",
+    "Connection",
     "DataCloneError",
     "HandshakeError",
     "HandshakeTimeoutError",
     "Listener",
+    "Listening",
     "MessageChannel",
     "MessageError",
     "MessageEvent",
@@ -57,6 +62,7 @@ __all__ = [
     "MsgChanError",
     "NotInBrowserError",
     "OriginRejectedError",
+    "Peer",
     "PeerClosedError",
     "PeerLostError",
     "PortClosedError",
@@ -67,10 +73,18 @@ __all__ = [
     "RemoteIterator",
     "VersionMismatchError",
     "WindowMessages",
+    "__version__",
+    "accept",
     "assign",
+    "connect",
     "create_endpoint",
     "expose",
+    "introduce",
+    "introduced",
+    "listen",
     "new",
+    "open_frame",
+    "open_window",
     "post_to_window",
     "proxy",
     "register_converter",

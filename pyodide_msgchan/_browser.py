@@ -24,6 +24,7 @@ __all__ = [
     "js_error_of",
     "leave",
     "own_origin",
+    "runtime",
     "stepping",
     "to_js_bytes",
     "to_js_list",
@@ -67,7 +68,8 @@ class Bridge:
         self.native: Callable[[int], Any] = native.native
         self.tag: Callable[[Any], str] = native.tag
         self.count: Callable[[int], None] = native.count
-        self.foreign: Callable[[int], int] = native.foreign
+        self.sent: Callable[[int], int] = native.sent
+        self.received: Callable[[int], int] = native.received
         self.post: Callable[[int, Any], None] = native.post
         self.send: Callable[..., str | None] = native.send
         self.send_to: Callable[..., str | None] = native.sendTo
@@ -79,6 +81,7 @@ class Bridge:
         self.queued: Callable[[int], int] = native.queued
         self.event: Callable[[int, int], Any] = native.event
         self.drop: Callable[[int, bool], None] = native.drop
+        self.windows: Any = native.windows
 
 
 @cache
@@ -108,7 +111,7 @@ def _load() -> Any:
     folder = files(__package__) / "js"
     lines = [
         line.removeprefix("export ")
-        for name in ("decode.mjs", "encode.mjs", "bridge.mjs")
+        for name in ("decode.mjs", "encode.mjs", "windows.mjs", "bridge.mjs")
         for line in (folder / name).read_text("utf-8").splitlines()
         if not line.startswith("import ")
     ]
@@ -189,6 +192,13 @@ def leave(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardInterrupt
     if handler is None:
         raise error
     handler(*args)
+
+
+def runtime() -> str:
+    """Say what Python runs on, as the other side of a connection is told."""
+    import pyodide
+
+    return f"pyodide {pyodide.__version__}"
 
 
 def is_js_proxy(value: object) -> bool:

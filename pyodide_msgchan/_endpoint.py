@@ -91,6 +91,11 @@ class BrowserEndpoint:
         return bridge().native(self._number)
 
     @property
+    def number(self) -> int:
+        """What the bridge knows it by."""
+        return self._number
+
+    @property
     def private(self) -> bool:
         """Whether nobody but this wrapper can have the native port."""
         return self._ours and not self._exposed
@@ -121,8 +126,11 @@ class BrowserEndpoint:
     def event(self, native: Any, index: int) -> BrowserEvent:
         return BrowserEvent(bridge().event(self._number, index) if native is None else native)
 
-    def foreign(self) -> int:
-        return bridge().foreign(self._number) if self._exposed else 0
+    def sent(self) -> int:
+        return bridge().sent(self._number)
+
+    def received(self) -> int:
+        return bridge().received(self._number)
 
     def pair(self) -> tuple[BrowserEndpoint, BrowserEndpoint]:
         return browser_pair(stack_switching=self._switching)
@@ -134,10 +142,14 @@ class BrowserEndpoint:
         self._drop(close=False)
 
     def _drop(self, *, close: bool) -> None:
+        self.forget()
+        bridge().drop(self._number, close)
+
+    def forget(self) -> None:
+        """Be nothing but a number: JavaScript ends the native port."""
         holding.pop(self._number, None)
         stepping.pop(self._number, None)
         _known.pop(self._number, None)
-        bridge().drop(self._number, close)
 
     def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
         holding[self._number] = arrive

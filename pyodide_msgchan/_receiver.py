@@ -249,6 +249,7 @@ class Receiver:
     def _heed(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
             if notice.kind == "messageerror":
+                self._taken += 1  # it was posted, so the other side has counted it
                 error = MessageError("the browser could not read a message (messageerror)")
                 if self._error_listeners:
                     call(self._error_listeners, error)

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
-__all__ = ["DATA", "EVENT", "Batch", "Endpoint", "Moved", "NativeEvent", "Reader"]
+from ._wire import Envelope
+
+__all__ = [
+    "DATA",
+    "EVENT",
+    "Batch",
+    "Endpoint",
+    "Hearing",
+    "Link",
+    "Moved",
+    "NativeEvent",
+    "Reader",
+    "World",
+]
 
 DATA = 1
 """What a receiver asks for: messages alone."""
@@ -98,8 +111,11 @@ class Endpoint(Protocol):
     def event(self, native: Any, index: int) -> NativeEvent:
         """Give the event behind a message: `native`, or the one at `index` of the last batch."""
 
-    def foreign(self) -> int:
-        """Give how many messages JavaScript posted past the wrapper."""
+    def sent(self) -> int:
+        """Give how many messages were posted, those of JavaScript past the wrapper included."""
+
+    def received(self) -> int:
+        """Give how many messages came out of the browser's queue so far."""
 
     def pair(self) -> tuple[Endpoint, Endpoint]:
         """Make a channel of the same kind."""
@@ -115,3 +131,97 @@ class Endpoint(Protocol):
 
     def step(self, run: Callable[[], bool]) -> None:
         """Say what is to run once an arrival is stored; it tells whether all was taken."""
+
+
+class Link(Protocol):
+    """The two channels below a connection: data, which is the user's, and control."""
+
+    @property
+    def data(self) -> Endpoint:
+        """This side's end of the data channel."""
+
+    def listen(self, heard: Callable[[Any], None]) -> None:
+        """Hand over every control message from now on, and a `Notice` for each sign of an end."""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Post a control message."""
+
+    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+        """Look out for the other page's end: a `Notice` of kind "gone" is handed over then."""
+
+    def join(self, data: Endpoint, control: Endpoint) -> Link:
+        """Give the link of two other endpoints of this kind."""
+
+    def expect(self, sent: int) -> None:
+        """Take in what was sent before a goodbye, and say farewell when all of it is here."""
+
+    def close(self, *, goodbye: bool) -> None:
+        """Be done: say goodbye if asked to, and close both channels once that is safe."""
+
+    def wake(self, run: Callable[[], bool]) -> None:
+        """Run this as the last act of the arrival that is being handed over."""
+
+
+class Hearing(Protocol):
+    """Envelopes that allowed senders post to this window."""
+
+    def rejected(self) -> Sequence[str]:
+        """Give the origins that spoke from the expected window and are not allowed."""
+
+    def close(self) -> None:
+        """Hear no more."""
+
+    def wake(self, run: Callable[[], bool]) -> None:
+        """Run this as the last act of the arrival that is being handed over."""
+
+
+class World(Protocol):
+    """Where a page stands among other windows: all that the handshake needs to reach them."""
+
+    @property
+    def origin(self) -> str:
+        """This page's own origin; empty in a worker."""
+
+    @property
+    def runtime(self) -> str:
+        """What Python runs on here, as the other side is told."""
+
+    def kind(self, target: Any) -> str:
+        """Give "frame", "window" or "worker"; empty for what is none of them."""
+
+    def owners(self, *, everybody: bool) -> Sequence[Any]:
+        """Give who may connect to this page: its parent, else its opener, or all it knows of."""
+
+    def hear(
+        self,
+        place: Any,
+        source: Any,
+        origins: Collection[str] | None,
+        name: str,
+        heard: Callable[[Any, str, Any, Any], None],
+    ) -> Hearing:
+        """Hand over the envelopes of that name: their words, origin, sender and ports.
+
+        None in place of the words: the page was restored, and is a new peer.
+        """
+
+    def announce(self, target: Any, origin: str, envelope: Envelope) -> None:
+        """Post an envelope without ports."""
+
+    def offer(self, target: Any, origin: str, envelope: Envelope, *, stack_switching: bool) -> Link:
+        """Make both channels, post their far ends and keep the near ones."""
+
+    def adopt(self, ports: Any, *, stack_switching: bool) -> Link | None:
+        """Take the ports of an offer; None if somebody else in this page has them."""
+
+    def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
+        """Close the ports of an offer, after a last word on the control channel."""
+
+    def loaded(self) -> float:
+        """Give the milliseconds since this page's load event ended, -1 before that."""
+
+    async def prepare(self) -> None:
+        """Get hold of the lock, once."""
+
+    def lock(self) -> str:
+        """Give the name of the lock that this page holds as long as it lives; empty for none."""

@@ -130,16 +130,22 @@ class HandshakeTimeoutError(HandshakeError, TimeoutError):
 
     Attributes:
         heard: origins that did speak and are not allowed, 8 at most.
+        hint: what may be the reason, where that can be told; else empty.
     """
 
-    def __init__(self, waited_for: str, seconds: float, heard: Iterable[str] = ()) -> None:
+    def __init__(
+        self, waited_for: str, seconds: float, heard: Iterable[str] = (), *, hint: str = ""
+    ) -> None:
         self.waited_for = waited_for
         self.seconds = seconds
         self.heard = tuple(heard)
+        self.hint = hint
         text = f"no {waited_for} within {seconds:g} s"
         if self.heard:
             verb = "is" if len(self.heard) == 1 else "are"
             text += f"; heard from {', '.join(self.heard)}, which {verb} not allowed"
+        if hint:
+            text += f"; {hint}"
         super().__init__(text)
 
 

@@ -55,7 +55,6 @@ class MessagePort(Receiver):
         NotInBrowserError: there is no JavaScript here.
     """
 
-    _sent = 0
     _expected: int | None = None
     _lost = False
     _partner: weakref.ref[MessagePort] | None = None
@@ -121,7 +120,6 @@ class MessagePort(Receiver):
             moved.done()
         else:
             self._endpoint.post(message, None)
-        self._sent += 1
 
     async def request(self, message: Any, *, transfer: Sequence[Any] = ()) -> Any:
         """Send a message with a private channel for one answer, and wait for it.
@@ -165,9 +163,9 @@ class MessagePort(Receiver):
         """
         if self._end is not None:
             return
-        partner, sent = self._local_partner(), self._sent + self._endpoint.foreign()
+        partner, sent = self._local_partner(), self._endpoint.sent()
         self._conclude(PortClosedError, drop=True)
-        self._endpoint.close()
+        self._let_go()
         if partner is not None:
             partner._peer_ended(sent, lost=False)
 
@@ -205,13 +203,17 @@ class MessagePort(Receiver):
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         with contextlib.suppress(Exception):  # the interpreter may be on its way out
-            partner = self._local_partner()
-            if not self._endpoint.private:
-                self._endpoint.release()
-                return
-            self._endpoint.close()
-            if partner is not None:
-                partner._peer_ended(self._sent, lost=True)
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Let go of the native port, which somebody else may still have."""
+        if not self._endpoint.private:
+            self._endpoint.release()
+            return
+        partner, sent = self._local_partner(), self._endpoint.sent()
+        self._let_go()
+        if partner is not None:
+            partner._peer_ended(sent, lost=True)
 
     def __repr__(self) -> str:
         """Say in which state it is."""
@@ -224,6 +226,10 @@ class MessagePort(Receiver):
     def _local_partner(self) -> MessagePort | None:
         """Give the other end, where it is known and lives in this interpreter."""
         return None if self._partner is None else self._partner()
+
+    def _let_go(self) -> None:
+        """Close the native port."""
+        self._endpoint.close()
 
     def _gone(self) -> PortStateError:
         return PeerLostError() if self._lost else PeerClosedError()
@@ -254,7 +260,7 @@ class MessagePort(Receiver):
         self._use_events()
         requests, self._requests = self._requests, set()
         self._conclude(self._gone, drop=False)
-        self._endpoint.close()
+        self._let_go()
         if requests:  # an answer may have been sent before the end, on its own channel
             self._requests = requests
             asyncio.get_event_loop().call_later(REPLY_GRACE, self._give_up_requests)
@@ -320,11 +326,13 @@ def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -
             port = MessagePort(item) if tag == "MessagePort" else None
         else:
             port = item
-            if not isinstance(port, MessagePort) or hasattr(port, "peer"):
+            if not isinstance(port, MessagePort):
                 raise DataCloneError(_immovable(item), path)
         if port is None:
             items.append(item)
             continue
+        if hasattr(port, "peer"):
+            raise DataCloneError(_immovable(port), path)
         if id(port) in wrappers:
             raise DataCloneError("the port is in the list twice", path)
         if port is sender:

@@ -13,6 +13,7 @@ from ._parcel import Proxied, Transferred
 from ._reach import Reach
 from ._remote import Hold, Remote
 from ._remote_errors import register_error
+from .connection import Connection
 from .port import MessagePort
 
 __all__ = [
@@ -69,8 +70,7 @@ def expose(
     if link.exposer is not None:
         raise ValueError("something is exposed on this port already")
     if tracebacks is None:
-        peer = getattr(port, "peer", None)
-        tracebacks = peer is not None and peer.origin == own_origin() != "null"
+        tracebacks = isinstance(port, Connection) and _is_ours(port.peer.origin)
     link.tracebacks = tracebacks
     link.expose(reach)
 
@@ -162,5 +162,14 @@ def release(remote: Remote) -> Call:
 def _link_of(port: MessagePort) -> Link:
     if not isinstance(port, MessagePort):
         raise TypeError(f"not a port: {port!r:.80}")
-    reader = port._reader
-    return reader if isinstance(reader, Link) else Link(port)
+    if isinstance(port._reader, Link):
+        return port._reader
+    link = Link(port)
+    if isinstance(port, Connection):
+        link.python = port.peer.runtime.startswith("pyodide")
+    return link
+
+
+def _is_ours(origin: str | None) -> bool:
+    """Say whether a page of that origin, or a worker, could read this page's memory anyway."""
+    return origin is None or origin == own_origin() != "null"

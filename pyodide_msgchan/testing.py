@@ -19,19 +19,17 @@ are objects there, like tuples (a DataCloneError says so).
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from ._clone import copy
 from ._contract import CONTRACT, LINKED
-from ._types import Batch, Moved
+from ._memory import MemoryWorld, memory_pair
+from ._opening import Connecting, Opener
+from ._origin import parse
+from .connection import Connection
 from .port import MessagePort, link
 
-__all__ = ["CONTRACT", "LINKED", "MessageChannel"]
-
-LISTEN = 3
+__all__ = ["CONTRACT", "LINKED", "MessageChannel", "Window"]
 
 
 class MessageChannel:
@@ -45,7 +43,7 @@ class MessageChannel:
     def __init__(self, *, stack_switching: bool = True) -> None:
         """Make the ports. `stack_switching` has no meaning here and is taken for likeness."""
         del stack_switching
-        first, second = _memory_pair()
+        first, second = memory_pair()
         self.port1 = MessagePort._of(first)
         self.port2 = MessagePort._of(second)
         link(self.port1, self.port2)
@@ -55,149 +53,33 @@ class MessageChannel:
         return iter((self.port1, self.port2))
 
 
-def _memory_pair() -> tuple[_MemoryEndpoint, _MemoryEndpoint]:
-    first, second = _MemoryEndpoint(), _MemoryEndpoint()
-    first.peer, second.peer = second, first
-    return first, second
+class Window(Opener):
+    """A page in memory, with `connect`, `accept` and `listen` that work like the real ones.
 
+        host = Window("https://host.example")
+        frame = Window("https://app.example", parent=host)
+        accepted = asyncio.create_task(frame.accept(origin="https://host.example"))
+        async with host.connect(frame, origin="https://app.example") as connection:
+            ...
 
-class _MemoryEvent:
-    """The event of a message that came through memory."""
+    Args:
+        origin: of the page; "null" for an opaque one.
+        parent: the page that holds it, or opened it.
+    """
 
-    origin = ""
-    source = None
-    last_event_id = ""
-    js = None
+    def __init__(self, origin: str, *, parent: Window | None = None) -> None:
+        page = None if parent is None else parent._page
+        self._page: MemoryWorld = MemoryWorld(origin if origin == "null" else parse(origin), page)
+        super().__init__(lambda: self._page)
 
-    def __init__(self, ports: tuple[MessagePort, ...]) -> None:
-        self.ports = ports
+    def connect(self, target: Any, **options: Any) -> Connecting:
+        """Do what `pyodide_msgchan.connect` does, from this page to another one."""
+        return super().connect(target._page if isinstance(target, Window) else target, **options)
 
+    async def accept(self, *, source: Window | None = None, **options: Any) -> Connection:
+        """Do what `pyodide_msgchan.accept` does, in this page."""
+        return await super().accept(source=None if source is None else source._page, **options)
 
-class _MemoryEndpoint:
-    """What a native port is in a browser: a queue that starts when asked, and a peer."""
-
-    js = None
-    private = True
-
-    def __init__(self) -> None:
-        self.owner: Any = None
-        self.peer: _MemoryEndpoint | None = None
-        self._transit: deque[tuple[Any, _MemoryEvent]] = deque()
-        self._queue: deque[tuple[Any, _MemoryEvent]] = deque()
-        self._started = False
-        self._scheduled = False
-        self._mode = 0
-        self._arrive: Callable[[list[Any], Any], None] | None = None
-        self._run: Callable[[], bool] | None = None
-
-    def post(self, message: Any, moved: Moved | None) -> None:
-        wrappers = moved.wrappers if moved else {}
-        arriving = {key: _MemoryEndpoint() for key in wrappers}
-        ports = {key: MessagePort._of(endpoint) for key, endpoint in arriving.items()}
-        try:
-            data = copy(message, ports)
-        except BaseException:
-            for port in ports.values():
-                port.close()
-            raise
-        for key, wrapper in wrappers.items():
-            wrapper._endpoint._move_to(arriving[key])
-        if self.peer is None:
-            for port in ports.values():
-                port.close()
-            return
-        self.peer._transit.append((data, _MemoryEvent(tuple(ports.values()))))
-        self.peer._schedule()
-
-    def _move_to(self, new: _MemoryEndpoint) -> None:
-        new.peer, self.peer = self.peer, None
-        new._transit, self._transit = self._transit, deque()
-        if new.peer is not None:
-            new.peer.peer = new
-
-    def _schedule(self) -> None:
-        """Let what is on its way arrive in a later turn, as a browser does."""
-        if (
-            not self._started
-            or self._scheduled
-            or not (self._transit or (self._mode and self._queue))
-        ):
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # posted outside of any loop: the first who asks schedules it
-        self._scheduled = True
-        loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        self._scheduled = False
-        self._queue.extend(self._transit)
-        self._transit.clear()
-        arrive = self._arrive
-        if not self._mode or not self._queue or arrive is None:
-            return
-        if self._mode != LISTEN:
-            self._mode = 0
-        self._arrive = None
-        arrive(*self._take())
-        if self._run is not None:
-            run, self._run = self._run, None
-            run()
-
-    def _take(self) -> Batch:
-        taken = list(self._queue)
-        self._queue.clear()
-        return [data for data, _ in taken], [event for _, event in taken]
-
-    def want(self, mode: int) -> Batch | None:
-        self._started = True
-        if self._queue:
-            return self._take()
-        self._mode = mode
-        self._schedule()
-        return None
-
-    def listen(self) -> None:
-        self._started = True
-        self._mode = LISTEN
-        self._schedule()
-
-    def rest(self) -> None:
-        self._mode = 0
-        self._arrive = None
-
-    def start(self) -> None:
-        self._started = True
-        self._schedule()
-
-    def queued(self) -> int:
-        return len(self._queue)
-
-    def event(self, native: Any, index: int) -> _MemoryEvent:
-        del index
-        return native if native is not None else _MemoryEvent(())
-
-    def foreign(self) -> int:
-        return 0
-
-    def pair(self) -> tuple[_MemoryEndpoint, _MemoryEndpoint]:
-        return _memory_pair()
-
-    def close(self) -> None:
-        if self.peer is not None:
-            self.peer.peer = None
-        self.release()
-
-    def release(self) -> None:
-        self.peer = None
-        self._transit.clear()
-        self._queue.clear()
-        self.rest()
-        self._run = None
-
-    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
-        self._arrive = arrive
-
-    def step(self, run: Callable[[], bool]) -> None:
-        self._run = run
+    def leave(self) -> None:
+        """Let the page go, as by a reload: its connections end, the others get PeerLostError."""
+        self._page.leave()

@@ -2,6 +2,7 @@
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
 import { decode } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
+import { createWindows } from "./windows.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
@@ -61,7 +62,8 @@ export function createBridge(deliver, step, shared, limit) {
       started: false,
       held: false,
     };
-    Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts, foreign: 0 });
+    Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
+    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null });
     slot.on = (event) => {
       if (!allowed || allowed(event)) arrived(slot, event);
     };
@@ -81,6 +83,8 @@ export function createBridge(deliver, step, shared, limit) {
 
   function arrived(slot, event) {
     slot.queue.push(event);
+    slot.received++;
+    slot.link?.count();
     if (slot.mode === 0) return;
     if (slot.held) return slot.queue.length >= BATCH ? flush(slot) : undefined;
     slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
@@ -143,6 +147,21 @@ export function createBridge(deliver, step, shared, limit) {
     }
   }
 
+  function drop(id, close) {
+    const slot = slots.get(id);
+    slots.delete(id);
+    slot.mode = 0;
+    slot.queue = [];
+    slot.port.removeEventListener("message", slot.on);
+    slot.port.removeEventListener("messageerror", slot.on);
+    slot.port.removeEventListener("close", slot.on);
+    slot.cleanup?.();
+    if (slot.allowed) return;
+    ids.delete(slot.port);
+    if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
+    if (close) slot.port.close();
+  }
+
   const windowOf = (target) =>
     tag(target) === "HTMLIFrameElement" ? target.contentWindow : target;
 
@@ -178,23 +197,24 @@ export function createBridge(deliver, step, shared, limit) {
       if (Object.hasOwn(slot.port, "postMessage")) return;
       slot.port.postMessage = function (...args) {
         post.apply(this, args);
-        slot.foreign++;
+        slot.sent++;
       };
     },
-    foreign: (id) => slots.get(id).foreign,
+    sent: (id) => slots.get(id).sent,
+    received: (id) => slots.get(id).received,
     post(id, value) {
+      const slot = slots.get(id);
       posts++;
-      postMessage.call(slots.get(id).port, value);
+      postMessage.call(slot.port, value);
+      slot.sent++;
     },
     send(id, n, transfer, side, chunks) {
-      const { port } = slots.get(id);
-      return dispatch(
-        (value, list) => postMessage.call(port, value, list),
-        n,
-        transfer,
-        side,
-        chunks,
-      );
+      const slot = slots.get(id);
+      const post = (value, list) => {
+        postMessage.call(slot.port, value, list);
+        slot.sent++;
+      };
+      return dispatch(post, n, transfer, side, chunks);
     },
     sendTo(target, origin, n, transfer, side, chunks) {
       const to = windowOf(target);
@@ -239,18 +259,7 @@ export function createBridge(deliver, step, shared, limit) {
     },
     queued: (id) => slots.get(id).queue.length,
     event: (id, i) => slots.get(id).batch?.at(i),
-    drop(id, close) {
-      const slot = slots.get(id);
-      slots.delete(id);
-      slot.mode = 0;
-      slot.queue = [];
-      slot.port.removeEventListener("message", slot.on);
-      slot.port.removeEventListener("messageerror", slot.on);
-      slot.port.removeEventListener("close", slot.on);
-      if (slot.allowed) return;
-      ids.delete(slot.port);
-      if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
-      if (close) slot.port.close();
-    },
+    drop,
+    windows: createWindows({ attach, arrived, start, slots, ids, windowOf, drop }),
   };
 }

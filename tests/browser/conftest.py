@@ -1,7 +1,45 @@
 """Browsers get what is built, so it is built before the first test is even collected."""
 
+import json
+
+import pytest
 from tools.bundle import build
+from tools.common import ROOT
+from tools.pages import run_async
 
 
 def pytest_configure():
     build()
+
+
+@pytest.fixture
+def host(driver, pages, open_page):
+    """A function that runs JavaScript in a page that has msgchan.mjs.
+
+    The page knows `openPeer(kind, address)`, which runs code in a frame, popup or worker; both
+    are what the code gets as its first two `arguments` (see pages/msgchan-host.html).
+    """
+    assert open_page("pages/msgchan-host.html") == "done"
+
+    def host(body, kind=None, *arguments):
+        name = "msgchan-peer.mjs" if kind == "worker" else "msgchan-peer.html"
+        other = kind in {"cross-site", "popup"}
+        return run_async(driver, body, kind, pages.url(f"pages/{name}", other=other), *arguments)
+
+    return host
+
+
+@pytest.fixture
+def peers(request, pages):
+    """Addresses of peers by kind, for `open_peer` of the module `peers`, which Pyodide then has."""
+    runner = request.getfixturevalue("selenium")
+    source = (ROOT / "tests" / "pages" / "peers.py").read_text()
+    runner.run_js(f"pyodide.FS.writeFile('peers.py', {json.dumps(source)})")
+    return {
+        "same-origin": "/pages/msgchan-peer.html",
+        "cross-site": pages.url("pages/msgchan-peer.html", other=True),
+        "sandboxed": pages.url("pages/msgchan-peer.html"),
+        "popup": pages.url("pages/msgchan-peer.html", other=True),
+        "same-origin popup": "/pages/msgchan-peer.html",
+        "worker": "/pages/msgchan-peer.mjs",
+    }

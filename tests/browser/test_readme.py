@@ -1,7 +1,8 @@
-"""The page in the README can be pasted, and works."""
+"""The pages in the README can be pasted, and work."""
 
 import re
 
+import pytest
 from tools.common import ROOT
 from tools.pages import run_async
 
@@ -18,13 +19,40 @@ return new Promise((resolve) => {
 """
 
 
-def test_the_page_of_the_readme(driver, pages):
+def html_blocks():
     text = (ROOT / "README.md").read_text("utf-8")
-    [block] = re.findall(r"```html\n(.*?)```", text, re.DOTALL)
-    page = SITE / "hello.html"
-    page.write_text(block, encoding="utf-8")
-    try:
-        driver.get(pages.url("hello.html"))
-        assert run_async(driver, WAIT_FOR_TEXT, "The frame says: 6", timeout=60)
-    finally:
+    return re.findall(r"```html\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
+def pasted():
+    """A function that puts pages into the site, as a reader would."""
+    made = []
+
+    def pasted(name, block):
+        made.append(SITE / name)
+        made[-1].write_text(block, encoding="utf-8")
+
+    yield pasted
+    for page in made:
         page.unlink(missing_ok=True)
+
+
+def test_the_first_page_of_the_readme(driver, pages, pasted):
+    pasted("hello.html", html_blocks()[0])
+    driver.get(pages.url("hello.html"))
+    assert run_async(driver, WAIT_FOR_TEXT, "The frame says: 6", timeout=60)
+
+
+def test_host_and_frame_of_the_readme(driver, pages, pasted):
+    pasted("editor-host.html", html_blocks()[1])
+    pasted("editor-frame.html", html_blocks()[2])
+    driver.get(pages.url("editor-host.html"))
+    assert run_async(driver, WAIT_FOR_TEXT, "Hello, pyodide 314", timeout=60)
+    again = """
+        const words = document.getElementById("words");
+        words.textContent = "";
+        document.getElementById("editor").contentWindow.location.reload();
+    """
+    driver.execute_script(again)
+    assert run_async(driver, WAIT_FOR_TEXT, "Hello, pyodide 314", timeout=60)

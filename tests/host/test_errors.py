@@ -51,6 +51,11 @@ def test_messages_are_composed_from_fields():
         "heard from https://evil.example, which is not allowed"
     )
     assert error.heard == ("https://evil.example",)
+    hinted = HandshakeTimeoutError("accept", 1.5, hint="both sides called connect")
+    assert (str(hinted), hinted.hint) == (
+        "no accept within 1.5 s; both sides called connect",
+        "both sides called connect",
+    )
     assert "3 of its messages are lost" in str(PeerLostError(missing=3))
     assert str(DataCloneError("a function can't be cloned", "message['f']")) == (
         "message['f']: a function can't be cloned"

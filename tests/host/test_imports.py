@@ -8,21 +8,22 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
-    {"errors", "_types"},
-    {"_origin", "_comlink"},
+    {"errors", "_version"},
+    {"_origin", "_wire", "_comlink"},
+    {"_types", "_side"},
+    {"_handshake"},
     {"_browser"},
     {"_waiter", "_clone", "_event"},
     {"_stream"},
     {"_endpoint", "_receiver"},
-    {"port"},
-    {"channel", "dom", "_round_trips", "_reach", "_remote_errors", "_call", "_iteration"},
-    {"_remote", "_parcel"},
-    {"_values"},
+    {"port", "_windows"},
+    {"channel", "connection", "_memory", "_round_trips"}
+    | {"_reach", "_remote_errors", "_call", "_iteration"},
+    {"_attempt", "_contract", "_remote", "_parcel"},
+    {"_opening", "_values"},
     {"_exposing"},
     {"_link"},
-    {"rpc"},
-    {"_contract"},
-    {"testing"},
+    {"dom", "introduction", "testing", "rpc"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -115,7 +115,7 @@ def _site() -> None:
         f"pyodide/{_LOCK}": lock,
         f"pyodide/{wheel().name}": wheel(),
         **{path.name: path for path in (PACKAGE / "js").glob("*.mjs")},
-        **{path.name: path for path in (PACKAGE / "js").glob("*.d.ts")},
+        **{path.name: path for path in (PACKAGE / "js").glob("*.d.mts")},
         "vendor/comlink.mjs": comlink / "dist" / "esm" / "comlink.min.mjs",
         "vendor/comlink.LICENSE": comlink / "LICENSE",
     }

@@ -10,8 +10,8 @@ from tools.provision import npm_modules
 
 _PRETTIER_FILES = (
     "web/**/*.{html,css,js,mjs,json}",
-    "tests/**/*.{html,css,js,mjs}",
-    "pyodide_msgchan/js/*.{mjs,ts}",
+    "tests/**/*.{html,css,js,mjs,ts}",
+    "pyodide_msgchan/js/*.{mjs,mts}",
 )
 
 

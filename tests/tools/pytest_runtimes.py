@@ -104,6 +104,7 @@ def chosen(config: pytest.Config, known: Sequence[str], default: Sequence[str]) 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "may_leak(reason): the test may leave proxies behind")
+    config.addinivalue_line("markers", "needs_windows: not for Node, which has none")
     config.stash[_pool] = BrowserPool()
     config.option.dist_dir = TEST_DISTRIBUTION
     # pytest-pyodide reads this in its own pytest_configure, which comes after this one.
@@ -148,11 +149,21 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop the tests for which no browser was chosen."""
-    dropped = [item for item in items if item.name.endswith("[NOTSET]")]
+    """Drop the tests for which no browser was chosen, and those of windows in Node."""
+    dropped = [
+        item
+        for item in items
+        if item.name.endswith("[NOTSET]")
+        or (item.get_closest_marker("needs_windows") and _runtime(item) == "node")
+    ]
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item not in dropped]
+
+
+def _runtime(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("runtime") if callspec else None
 
 
 @pytest.fixture(scope="session")

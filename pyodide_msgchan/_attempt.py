@@ -1,0 +1,302 @@
+"""One connect, accept or listen at work: does in a world what the handshake decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, final
+
+from ._handshake import Caller, Listener
+from ._types import Hearing, Link, World
+from ._version import __version__
+from ._waiter import Waiter
+from ._wire import (
+    Action,
+    Adopt,
+    Close,
+    Connected,
+    Discard,
+    Envelope,
+    Fail,
+    Offer,
+    PeerInfo,
+    PeerReplaced,
+    Post,
+    Send,
+    SetTimer,
+    StopTimer,
+)
+from .connection import Connection, Control, Peer
+from .errors import PortClosedError
+
+__all__ = ["Attempt", "Terms", "describe"]
+
+CAPABILITIES: Final = ("clone",)
+"""What this side can do, as the other is told."""
+
+
+def describe(world: World) -> dict[str, Any]:
+    """Give what the other side is told of this one."""
+    return {
+        "version": __version__,
+        "runtime": world.runtime,
+        "capabilities": list(CAPABILITIES),
+        "loaded": world.loaded(),
+        "lock": world.lock(),
+    }
+
+
+class Terms(NamedTuple):
+    """What was asked for, checked."""
+
+    origins: frozenset[str] | None
+    """Whom to hear, as in ``event.origin``; None for a worker, which has none."""
+    name: str
+    heartbeat: float | None
+    stack_switching: bool
+
+
+@final
+class Attempt:
+    """Carries a state machine's actions out, and brings it what happens.
+
+    Args:
+        world: where.
+        machine: what decides.
+        terms: of the connections that are made.
+        source: the only window to hear; None for all, and for a worker.
+        targets: to whom the machine's announcements go, the worker if it is one.
+        many: whether it goes on after a connection.
+        over: called once nothing is heard any more.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        machine: Caller | Listener,
+        terms: Terms,
+        *,
+        source: Any,
+        targets: Sequence[Any],
+        many: bool,
+        over: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._world = world
+        self._machine = machine
+        self._terms = terms
+        self._targets = targets
+        self._source = source
+        self._many = many
+        self._over = over
+        self._loop = asyncio.get_event_loop()
+        self._links: dict[int, tuple[Link, Any]] = {}
+        self._controls: dict[int, Control] = {}
+        self._results: deque[Connection] = deque()
+        self._failure: BaseException | None = None
+        self._waiters: deque[Waiter] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._inbox: Hearing | Link | None = None
+        place = targets[0] if terms.origins is None else None
+        self._hearing: Hearing | None = world.hear(
+            place, source, terms.origins, terms.name, self._heard
+        )
+        self._perform(machine.start())
+
+    # For whoever waits
+
+    async def next(self, seconds: float | None) -> Connection:
+        """Wait for a connection.
+
+        Raises:
+            HandshakeError: it failed, or the time ran out.
+        """
+        if seconds is not None:
+            self._deadline = self._loop.call_later(seconds, self._time_out, seconds)
+        try:
+            while not self._results:
+                if self._failure is not None:
+                    raise self._failure
+                waiter = Waiter(self._loop)
+                self._waiters.append(waiter)
+                try:
+                    await waiter
+                finally:
+                    self._waiters.remove(waiter)
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+        found = self._results.popleft()
+        if self._results:
+            self._wake()
+        return found
+
+    def close(self) -> None:
+        """Hear no more, give up what nobody took; connections that were given live on."""
+        self._deafen()
+        while self._results:
+            self._results.popleft().close()
+        self._failure = self._failure or PortClosedError()
+        self._wake_soon()
+
+    def _deafen(self) -> None:
+        """Hear no more."""
+        if self._hearing is None:
+            return
+        self._perform(self._machine.cancel())
+        self._hearing.close()
+        self._hearing = None
+        self._stop_timer()
+        self._over()
+
+    # What happens
+
+    def _heard(self, words: Any, origin: str, sender: Any, ports: Any) -> None:
+        self._inbox = self._hearing
+        try:
+            if words is None:
+                self._perform(self._machine.restored())
+            else:
+                envelope = Envelope(*words)
+                if envelope.type == "offer":
+                    envelope = envelope._replace(ports=(ports, sender))
+                self._perform(self._machine.heard(envelope, origin, sender))
+        finally:
+            self._inbox = None
+
+    def _control(self, key: Any, message: Any) -> None:
+        if key in self._controls:
+            self._controls[key].heard(message)
+        elif key in self._links and isinstance(message, dict):
+            self._inbox = self._links[key][0]
+            try:
+                self._perform(self._machine.control(key, message))
+            finally:
+                self._inbox = None
+
+    def _time_out(self, seconds: float) -> None:
+        if self._hearing is not None:
+            for origin in self._hearing.rejected():
+                self._machine.rejected(origin)
+        self._failure = self._machine.timeout(seconds)
+        self._wake()
+
+    def _ended(self, key: Any) -> None:
+        """Forget a connection that is over."""
+        self._controls.pop(key, None)
+        self._links.pop(key, None)
+        self._perform(self._machine.release(key))
+        if not self._many:
+            self._deafen()
+        self._wake_soon()  # whom the closed link was to wake
+
+    # What is to be done
+
+    def _perform(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            _CARRY_OUT[type(action)](self, *action)
+
+    def _post(self, envelope: Envelope, origin: str, sender: Any) -> None:
+        for target in self._targets if sender is None else (sender,):
+            self._world.announce(target, origin, envelope)
+
+    def _offer(self, key: int, envelope: Envelope, origin: str, sender: Any) -> None:
+        target, switching = self._target(sender), self._terms.stack_switching
+        link = self._world.offer(target, origin, envelope, stack_switching=switching)
+        self._take(key, link, target)
+
+    def _adopt(self, key: int, offered: tuple[Any, Any]) -> None:
+        ports, sender = offered
+        link = self._world.adopt(ports, stack_switching=self._terms.stack_switching)
+        if link is not None:
+            self._take(key, link, self._target(sender))
+
+    def _discard(self, offered: tuple[Any, Any], message: dict[str, Any] | None) -> None:
+        self._world.discard(offered[0], message)
+
+    def _send(self, key: int, message: dict[str, Any]) -> None:
+        if key in self._links:
+            self._links[key][0].send(message)
+
+    def _close(self, key: int) -> None:
+        if key in self._links:
+            self._links.pop(key)[0].close(goodbye=False)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._wake()
+
+    def _set_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(seconds, self._ring)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        if isinstance(self._machine, Listener):  # since only that one asks for a timer
+            self._perform(self._machine.expired())
+
+    def _replaced(self, key: int) -> None:
+        if key in self._controls:
+            self._controls[key].doubt()
+
+    def _target(self, sender: Any) -> Any:
+        """Give what stands for the other side: a frame element tells more than its window."""
+        return sender if self._source is None else self._source
+
+    def _take(self, key: int, link: Link, target: Any) -> None:
+        self._links[key] = link, target
+        link.listen(partial(self._control, key))
+
+    def _connected(self, key: int, info: PeerInfo) -> None:
+        link, target = self._links[key]
+        control = Control(link, self._terms.heartbeat, partial(self._ended, key))
+        self._controls[key] = control
+        peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
+        connection = Connection._open(control, peer, target, info.lock or "")
+        link.watch(target, info.origin, info.loaded, info.lock or "")
+        self._results.append(connection)
+        self._wake()
+
+    def _wake_soon(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.wake_soon()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if waiter.done():
+                continue
+            if self._inbox is None:
+                waiter.wake_soon()
+            else:
+                self._inbox.wake(partial(_step, waiter))
+            return
+
+
+def _step(waiter: Waiter) -> bool:
+    if not waiter.done():
+        waiter.wake_now()
+    return True
+
+
+_CARRY_OUT: Final[dict[type, Callable[..., None]]] = {
+    Post: Attempt._post,
+    Offer: Attempt._offer,
+    Adopt: Attempt._adopt,
+    Discard: Attempt._discard,
+    Send: Attempt._send,
+    Close: Attempt._close,
+    Connected: Attempt._connected,
+    Fail: Attempt._fail,
+    SetTimer: Attempt._set_timer,
+    StopTimer: Attempt._stop_timer,
+    PeerReplaced: Attempt._replaced,
+}
+"""How each of the handshake's actions is done."""

@@ -1,0 +1,341 @@
+"""Channels and windows in memory: what lies below the ports that tests without a browser use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, final
+
+from ._clone import Notice, copy
+from ._types import Batch, Moved
+from ._wire import Envelope
+from .port import MessagePort
+
+__all__ = ["MemoryEndpoint", "MemoryWorld", "memory_pair"]
+
+LISTEN = 3
+
+
+def memory_pair() -> tuple[MemoryEndpoint, MemoryEndpoint]:
+    first, second = MemoryEndpoint(), MemoryEndpoint()
+    first.peer, second.peer = second, first
+    return first, second
+
+
+class _MemoryEvent:
+    """The event of a message that came through memory."""
+
+    origin = ""
+    source = None
+    last_event_id = ""
+    js = None
+
+    def __init__(self, ports: tuple[MessagePort, ...]) -> None:
+        self.ports = ports
+
+
+class MemoryEndpoint:
+    """What a native port is in a browser: a queue that starts when asked, and a peer."""
+
+    js = None
+    private = True
+
+    def __init__(self) -> None:
+        self.owner: Any = None
+        self.peer: MemoryEndpoint | None = None
+        self._transit: deque[tuple[Any, _MemoryEvent]] = deque()
+        self._queue: deque[tuple[Any, _MemoryEvent]] = deque()
+        self._started = False
+        self._scheduled = False
+        self._mode = 0
+        self._sent = self._received = 0
+        self._arrive: Callable[[list[Any], Any], None] | None = None
+        self._run: Callable[[], bool] | None = None
+
+    def post(self, message: Any, moved: Moved | None) -> None:
+        wrappers = moved.wrappers if moved else {}
+        arriving = {key: MemoryEndpoint() for key in wrappers}
+        ports = {key: MessagePort._of(endpoint) for key, endpoint in arriving.items()}
+        try:
+            data = copy(message, ports)
+        except BaseException:
+            for port in ports.values():
+                port.close()
+            raise
+        for key, wrapper in wrappers.items():
+            wrapper._endpoint._move_to(arriving[key])
+        self._sent += 1
+        if self.peer is None:
+            for port in ports.values():
+                port.close()
+            return
+        self.peer._transit.append((data, _MemoryEvent(tuple(ports.values()))))
+        self.peer._schedule()
+
+    def _move_to(self, new: MemoryEndpoint) -> None:
+        new.peer, self.peer = self.peer, None
+        new._transit, self._transit = self._transit, deque()
+        if new.peer is not None:
+            new.peer.peer = new
+
+    def _schedule(self) -> None:
+        """Let what is on its way arrive in a later turn, as a browser does."""
+        if (
+            not self._started
+            or self._scheduled
+            or not (self._transit or (self._mode and self._queue))
+        ):
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # posted outside of any loop: the first who asks schedules it
+        self._scheduled = True
+        loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        self._received += len(self._transit)
+        self._queue.extend(self._transit)
+        self._transit.clear()
+        arrive = self._arrive
+        if not self._mode or not self._queue or arrive is None:
+            return
+        if self._mode != LISTEN:
+            self._mode = 0
+        self._arrive = None
+        arrive(*self._take())
+        if self._run is not None:
+            run, self._run = self._run, None
+            run()
+
+    def _take(self) -> Batch:
+        taken = list(self._queue)
+        self._queue.clear()
+        return [data for data, _ in taken], [event for _, event in taken]
+
+    def want(self, mode: int) -> Batch | None:
+        self._started = True
+        if self._queue:
+            return self._take()
+        self._mode = mode
+        self._schedule()
+        return None
+
+    def listen(self) -> None:
+        self._started = True
+        self._mode = LISTEN
+        self._schedule()
+
+    def rest(self) -> None:
+        self._mode = 0
+        self._arrive = None
+
+    def start(self) -> None:
+        self._started = True
+        self._schedule()
+
+    def queued(self) -> int:
+        return len(self._queue)
+
+    def event(self, native: Any, index: int) -> _MemoryEvent:
+        del index
+        return native if native is not None else _MemoryEvent(())
+
+    def sent(self) -> int:
+        return self._sent
+
+    def received(self) -> int:
+        return self._received
+
+    def pair(self) -> tuple[MemoryEndpoint, MemoryEndpoint]:
+        return memory_pair()
+
+    def close(self) -> None:
+        if self.peer is not None:
+            self.peer.peer = None
+        self.release()
+
+    def release(self) -> None:
+        self.peer = None
+        self._transit.clear()
+        self._queue.clear()
+        self.rest()
+        self._run = None
+
+    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
+        self._arrive = arrive
+
+    def step(self, run: Callable[[], bool]) -> None:
+        self._run = run
+
+
+@final
+class _MemoryLink:
+    """A connection's two channels, in memory."""
+
+    def __init__(self, page: MemoryWorld, data: MemoryEndpoint, control: MemoryEndpoint) -> None:
+        self.data = data
+        self._page = page
+        self._control = control
+        self._heard: Callable[[Any], None] | None = None
+        page.links.add(self)
+
+    def listen(self, heard: Callable[[Any], None]) -> None:
+        self._heard = heard
+        self._control.hold(self._arrive)
+        self._control.listen()
+
+    def _arrive(self, messages: list[Any], _events: Any) -> None:
+        self._control.hold(self._arrive)
+        for message in messages:
+            if self._heard is not None:
+                self._heard(message)
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._control.post(message, None)
+
+    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+        """Do nothing: in memory a page never ends without its goodbye."""
+
+    def join(self, data: Any, control: Any) -> _MemoryLink:
+        return _MemoryLink(self._page, data, control)
+
+    def expect(self, sent: int) -> None:
+        del sent
+        self.data.start()
+
+    def close(self, *, goodbye: bool) -> None:
+        if goodbye:
+            self._goodbye("close")
+        self._page.links.discard(self)
+        self._heard = None
+        self._control.close()
+        self.data.close()
+
+    def _goodbye(self, reason: str) -> None:
+        self.send({"type": "goodbye", "sent": self.data.sent(), "reason": reason})
+
+    def leave(self) -> None:
+        """Be the link of a page that goes."""
+        self._goodbye("pagehide")
+        if self._heard is not None:
+            self._heard(Notice("hidden", ""))
+
+    def wake(self, run: Callable[[], bool]) -> None:
+        self._control.step(run)
+
+
+@final
+class _MemoryHearing:
+    """A listener for envelopes on a page in memory."""
+
+    def __init__(
+        self,
+        page: MemoryWorld,
+        source: Any,
+        origins: Collection[str],
+        name: str,
+        heard: Callable[[Any, str, Any, Any], None],
+    ) -> None:
+        self._page = page
+        self._source = source
+        self._origins = origins
+        self._name = name
+        self.heard = heard
+        self._rejected: dict[str, None] = {}
+        page.hearings.append(self)
+
+    def take(self, envelope: Envelope, sender: MemoryWorld, ports: Any) -> None:
+        if self._source is not None and sender is not self._source:
+            return
+        if "*" not in self._origins and sender.origin not in self._origins:
+            self._rejected[sender.origin] = None
+        elif envelope.name == self._name:
+            self.heard(envelope[:8], sender.origin, sender, ports)
+
+    def rejected(self) -> Sequence[str]:
+        return tuple(self._rejected)
+
+    def close(self) -> None:
+        self._page.hearings.remove(self)
+
+    def wake(self, run: Callable[[], bool]) -> None:
+        asyncio.get_running_loop().call_soon(run)
+
+
+@final
+class MemoryWorld:
+    """A page in memory, and the pages around it; as a target it stands for its window."""
+
+    runtime = "memory"
+
+    def __init__(self, origin: str, owner: MemoryWorld | None) -> None:
+        self.origin = origin
+        self._owner = owner
+        self.hearings: list[_MemoryHearing] = []
+        self.links: set[_MemoryLink] = set()
+
+    def kind(self, target: Any) -> str:
+        return "window" if isinstance(target, MemoryWorld) else ""
+
+    def owners(self, *, everybody: bool) -> Sequence[Any]:
+        del everybody
+        return () if self._owner is None else (self._owner,)
+
+    def hear(
+        self,
+        place: Any,
+        source: Any,
+        origins: Collection[str] | None,
+        name: str,
+        heard: Callable[[Any, str, Any, Any], None],
+    ) -> _MemoryHearing:
+        del place
+        return _MemoryHearing(self, source, origins or (), name, heard)
+
+    def announce(self, target: MemoryWorld, origin: str, envelope: Envelope) -> None:
+        self._post(target, origin, envelope, None)
+
+    def _post(self, target: MemoryWorld, origin: str, envelope: Envelope, ports: Any) -> None:
+        """Deliver in a later turn, if the page that stands there then has that origin."""
+
+        def deliver() -> None:
+            if origin in ("*", target.origin):
+                for hearing in tuple(target.hearings):
+                    hearing.take(envelope, self, ports)
+
+        asyncio.get_running_loop().call_soon(deliver)
+
+    def offer(
+        self, target: MemoryWorld, origin: str, envelope: Envelope, *, stack_switching: bool
+    ) -> _MemoryLink:
+        del stack_switching
+        (data, far_data), (control, far_control) = memory_pair(), memory_pair()
+        self._post(target, origin, envelope, (far_data, far_control))
+        return _MemoryLink(self, data, control)
+
+    def adopt(self, ports: Any, *, stack_switching: bool) -> _MemoryLink:
+        del stack_switching
+        return _MemoryLink(self, *ports)
+
+    def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
+        if message is not None:
+            ports[1].post(message, None)
+        for port in ports:
+            port.close()
+
+    def loaded(self) -> float:
+        return -1
+
+    async def prepare(self) -> None:
+        """Do nothing: there are no locks in memory."""
+
+    def lock(self) -> str:
+        return ""
+
+    def leave(self) -> None:
+        """Let this page end: its connections say goodbye, and are over."""
+        for link in tuple(self.links):
+            link.leave()

@@ -1,0 +1,325 @@
+"""Opening connections: connect, accept and listen, in the browser or in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import cache, partial
+from typing import Any, Self, final
+
+from ._attempt import Attempt, Terms, describe
+from ._handshake import Caller, Listener
+from ._origin import Origin, allowed_origins
+from ._types import World
+from ._windows import BrowserWorld
+from .connection import Connection
+from .errors import HandshakeError, PortClosedError
+
+__all__ = ["Connecting", "Listening", "Opener", "Origins", "accept", "connect", "listen"]
+
+LONGEST_NAME = 200
+
+type Origins = Origin | Iterable[Origin]
+
+
+class Opener:
+    """A page from which connections are opened.
+
+    Args:
+        world: gives what that page can reach, when it is needed first.
+    """
+
+    def __init__(self, world: Callable[[], World]) -> None:
+        self._get_world = world
+        self._waiting: list[tuple[str, Any]] = []
+        """Who waits for callers here: under which name, and from which window."""
+
+    def connect(
+        self,
+        target: Any,
+        *,
+        origin: Origins | None = None,
+        name: str = "",
+        timeout: float | None = 30,
+        heartbeat: float | None = None,
+        stack_switching: bool = True,
+    ) -> Connecting:
+        """Connect to a frame, window or worker in which `accept` or `listen` is called.
+
+        Three ways to use it: ``connection = await connect(frame)``; ``async with connect(frame) as
+        connection``; and ``async for connection in connect(frame)``, which gives a fresh one
+        whenever the page there was replaced. In that loop the end of the body closes the
+        connection, and PeerLostError leaves the body: catch it there and ``continue``.
+
+        Either side may be first, by any time. Origins are checked here and never again: a port is
+        posted only to a page that was heard from, and only to its exact origin. A page of an
+        opaque origin (OPAQUE_ORIGIN: sandboxed, ``file:``) has none to post to, so it posts the
+        port itself. Only if both pages are opaque a port goes to ``*``: then a page that takes the
+        other's place in that very moment gets it.
+
+        Cancelling gives up the attempt; nothing stays behind.
+
+        Args:
+            target: an iframe element, a window, or a Worker.
+            origin: whom to expect there: an exact origin or several, ANY_ORIGIN, OPAQUE_ORIGIN;
+                this page's own origin if it is not given. A worker has none.
+            name: the same on both sides, so that several pairs can share a window.
+            timeout: seconds for the other side to answer, None for no limit; in a loop only the
+                first time.
+            heartbeat: seconds between pings, for peers whose end nothing else shows; None for none.
+                A peer that computes longer than that without a pause counts as lost after two.
+            stack_switching: as for `MessagePort`.
+
+        Raises:
+            HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
+            HandshakeError: the other side's `accept` is already taken.
+            VersionMismatchError: the other side speaks another version of the handshake.
+            TypeError: `target` is none of these, or `origin=` was given for a worker.
+            ValueError: an origin is malformed, or needed since this page's own is opaque.
+            NotInBrowserError: there is no JavaScript here.
+        """
+        world = self._get_world()
+        kind = _kind(world, target)
+        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        return Connecting(world, target, terms, _checked_seconds("timeout", timeout))
+
+    async def accept(
+        self,
+        *,
+        origin: Origins | None = None,
+        name: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - the error says who was heard meanwhile
+        source: Any = None,
+        heartbeat: float | None = None,
+        stack_switching: bool = True,
+    ) -> Connection:
+        """Wait for one `connect` from this page's parent, else its opener, or a worker's owner.
+
+        While that connection lives every other caller of the name is told that it is taken.
+        Cancelling gives up the attempt; nothing stays behind.
+
+        Args:
+            origin: as for `connect`: who may call.
+            name: the same on both sides.
+            timeout: seconds to wait, None for no limit.
+            source: the window, iframe element or worker to wait for, instead.
+            heartbeat: as for `connect`.
+            stack_switching: as for `MessagePort`.
+
+        Raises:
+            HandshakeTimeoutError: nobody called in time; it says who spoke and was not allowed.
+            HandshakeError: there is nobody to wait for, or this page waits for that name already.
+            TypeError, ValueError, NotInBrowserError: as `connect`.
+        """
+        world = self._get_world()
+        if source is None:
+            owners = world.owners(everybody=False)
+            if not owners:
+                raise HandshakeError(
+                    "nobody can connect to this page: it has neither a parent nor an opener; "
+                    "source= names the window to wait for"
+                )
+            source = owners[0]
+        kind = _kind(world, source)
+        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        seconds = _checked_seconds("timeout", timeout)
+        await world.prepare()
+        return await _first(self._listening(terms, source, (source,)), seconds)
+
+    def listen(
+        self,
+        *,
+        origin: Origins | None = None,
+        name: str = "",
+        heartbeat: float | None = None,
+        stack_switching: bool = True,
+    ) -> Listening:
+        """Take every `connect` to this page, as an async iterator of connections.
+
+        It hears from this call on, until it is closed, left (``async with``) or dropped.
+        Connections that it gave live on.
+
+        Args:
+            origin: as for `connect`: who may call.
+            name: the same on both sides.
+            heartbeat: as for `connect`.
+            stack_switching: as for `MessagePort`.
+
+        Raises:
+            HandshakeError: this page waits for that name already.
+            TypeError, ValueError, NotInBrowserError: as `connect`.
+        """
+        world = self._get_world()
+        kind = "window" if world.origin else "worker"
+        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        return Listening(self._listening(terms, None, world.owners(everybody=True)))
+
+    def _listening(self, terms: Terms, source: Any, targets: Sequence[Any]) -> Attempt:
+        for name, whom in self._waiting:
+            if name == terms.name and (whom is None or source is None or whom == source):
+                raise HandshakeError(
+                    f"this page has an accept or listen under the name {name!r} already; "
+                    "names keep several apart"
+                )
+        place = (terms.name, source)
+        self._waiting.append(place)
+        world, many = self._get_world(), source is None
+        machine = Listener(many=many, **_facts(world, terms))
+        over = partial(self._waiting.remove, place)
+        only = None if terms.origins is None else source  # what a worker says has no source
+        return Attempt(world, machine, terms, source=only, targets=targets, many=many, over=over)
+
+
+@cache
+def _browser() -> World:
+    return BrowserWorld()
+
+
+_here = Opener(_browser)
+connect, accept, listen = _here.connect, _here.accept, _here.listen
+
+
+@final
+class Connecting:
+    """What `connect` gives: awaited, entered or iterated over."""
+
+    def __init__(self, world: World, target: Any, terms: Terms, timeout: float | None) -> None:
+        self._world = world
+        self._target = target
+        self._terms = terms
+        self._timeout = timeout
+        self._current: Connection | None = None
+
+    async def _open(self, seconds: float | None) -> Connection:
+        await self._world.prepare()
+        machine = Caller(**_facts(self._world, self._terms))
+        source = None if self._terms.origins is None else self._target
+        attempt = Attempt(
+            self._world, machine, self._terms, source=source, targets=(self._target,), many=False
+        )
+        return await _first(attempt, seconds)
+
+    def __await__(self) -> Generator[Any, Any, Connection]:
+        """Wait for the connection."""
+        return self._open(self._timeout).__await__()
+
+    async def __aenter__(self) -> Connection:
+        """Wait for the connection."""
+        self._current = await self._open(self._timeout)
+        return self._current
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        if self._current is not None:
+            self._current.close()
+            self._current = None
+
+    def __aiter__(self) -> Self:
+        """Connect again whenever the body of the loop is done with a connection."""
+        return self
+
+    async def __anext__(self) -> Connection:
+        """Close the connection before, and wait for a fresh one: without limit after the first."""
+        before, self._current = self._current, None
+        if before is not None:
+            before.close()
+        self._current = await self._open(self._timeout if before is None else None)
+        return self._current
+
+
+@final
+class Listening:
+    """What `listen` gives: an async iterator of connections."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def __aiter__(self) -> Self:
+        """Iterate over those who connect, until `close`."""
+        return self
+
+    async def __anext__(self) -> Connection:
+        """Wait for the next one. Cancelling loses none."""
+        try:
+            return await self._attempt.next(None)
+        except PortClosedError:
+            raise StopAsyncIteration from None
+
+    def close(self) -> None:
+        """Hear no more; connections that nobody took are closed, those that were given live on."""
+        self._attempt.close()
+
+    async def __aenter__(self) -> Self:
+        """Enter with the iterator itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Take the listener off the window."""
+        self._attempt.close()
+
+
+async def _first(attempt: Attempt, seconds: float | None) -> Connection:
+    try:
+        return await attempt.next(seconds)
+    except BaseException:
+        attempt.close()
+        raise
+
+
+def _facts(world: World, terms: Terms) -> dict[str, Any]:
+    """Give what the handshake has to know of this page and of what was asked for."""
+    return {
+        "name": terms.name,
+        "opaque": world.origin == "null",
+        "allowed": terms.origins or (),
+        "worker": terms.origins is None,
+        "about": partial(describe, world),
+    }
+
+
+def _kind(world: World, target: Any) -> str:
+    kind = world.kind(target)
+    if not kind:
+        raise TypeError(f"not an iframe element, window or worker: {target!r:.80}")
+    return kind
+
+
+def _terms(
+    world: World,
+    kind: str,
+    origin: Origins | None,
+    name: str,
+    heartbeat: float | None,
+    *,
+    stack_switching: bool,
+) -> Terms:
+    """Check what was asked for."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME:
+        raise TypeError(f"a name is a string of at most {LONGEST_NAME} characters: {name!r:.80}")
+    origins = _origins(world, kind, origin)
+    return Terms(origins, name, _checked_seconds("heartbeat", heartbeat), stack_switching)
+
+
+def _origins(world: World, kind: str, origin: Origins | None) -> frozenset[str] | None:
+    if kind == "worker":
+        if origin is not None:
+            raise TypeError("a worker has no origin to check: leave origin= out")
+        return None
+    if origin is not None:
+        return allowed_origins(origin)
+    if world.origin in {"", "null"}:
+        raise ValueError(
+            "this page's own origin is opaque, so there is no default: origin= says whom to expect"
+        )
+    return frozenset({world.origin})
+
+
+def _checked_seconds(what: str, seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise ValueError(f"{what} is a number of seconds above 0, or None: {seconds!r:.80}")
+    return float(seconds)

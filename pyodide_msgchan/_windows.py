@@ -1,0 +1,175 @@
+"""The browser's windows, frames and workers, as the handshake and a connection need them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Self, final
+
+from ._browser import bridge, is_js_proxy, runtime, to_js_list
+from ._clone import Notice
+from ._endpoint import BrowserEndpoint
+from ._wire import Envelope
+
+__all__ = ["BrowserWorld"]
+
+
+@final
+class _Inbox:
+    """Hands over everything that comes to an endpoint, at once and in order."""
+
+    def __init__(self, endpoint: BrowserEndpoint, handle: Callable[[Any, int], None]) -> None:
+        self._endpoint = endpoint
+        self._handle = handle
+        self._open = True
+        endpoint.hold(self._arrive)
+        endpoint.listen()
+
+    def _arrive(self, messages: list[Any], events: Any) -> None:
+        del events  # the bridge keeps the last ones, and is asked where they are needed
+        self._endpoint.hold(self._arrive)
+        for i, message in enumerate(messages):
+            if not self._open:
+                return  # what came before has ended it
+            try:
+                self._handle(message, i)
+            except Exception as error:  # noqa: BLE001 - no message stops the next one
+                asyncio.get_event_loop().call_exception_handler(
+                    {"message": "a message of the handshake failed", "exception": error}
+                )
+
+    def stop(self) -> None:
+        self._open = False
+
+
+@final
+class _BrowserLink:
+    """The near ends of a connection's two channels."""
+
+    def __init__(self, data: BrowserEndpoint, control: BrowserEndpoint) -> None:
+        self.data = data
+        self._control = control
+        self._number = control.number
+        self._inbox: _Inbox | None = None
+
+    @classmethod
+    def of(cls, numbers: Any, *, stack_switching: bool) -> Self:
+        data, control = numbers
+        return cls(
+            BrowserEndpoint(data, stack_switching=stack_switching, ours=True),
+            BrowserEndpoint(control, stack_switching=False, ours=True),
+        )
+
+    def join(self, data: Any, control: Any) -> _BrowserLink:
+        bridge().windows.join(data.number, control.number)
+        return _BrowserLink(data, control)
+
+    def listen(self, heard: Callable[[Any], None]) -> None:
+        self._inbox = _Inbox(self._control, lambda message, _index: heard(message))
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._control.post(message, None)
+
+    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+        bridge().windows.watch(self._number, target, origin, loaded, lock)
+
+    def expect(self, sent: int) -> None:
+        bridge().windows.expect(self._number, sent)
+
+    def close(self, *, goodbye: bool) -> None:
+        if self._inbox is not None:
+            self._inbox.stop()
+        self.data.forget()
+        self._control.forget()
+        bridge().windows.linger(self._number, goodbye)
+
+    def wake(self, run: Callable[[], bool]) -> None:
+        self._control.step(run)
+
+
+@final
+class _BrowserHearing:
+    """A listener for envelopes, on this window or on a worker."""
+
+    def __init__(self, number: int, heard: Callable[[Any, str, Any, Any], None]) -> None:
+        self._endpoint = BrowserEndpoint(number, stack_switching=False)
+        self._number = number
+        self._heard = heard
+        self._inbox = _Inbox(self._endpoint, self._handle)
+
+    def _handle(self, words: Any, index: int) -> None:
+        if isinstance(words, Notice):
+            self._heard(None, "", None, None)
+            return
+        event = bridge().event(self._number, index)
+        self._heard(words, event.origin, event.source, event.ports)
+
+    def rejected(self) -> Sequence[str]:
+        return tuple(bridge().windows.rejected(self._number))
+
+    def close(self) -> None:
+        self._inbox.stop()
+        self._endpoint.release()
+
+    def wake(self, run: Callable[[], bool]) -> None:
+        self._endpoint.step(run)
+
+
+@final
+class BrowserWorld:
+    """This page or worker, and the windows around it."""
+
+    def __init__(self) -> None:
+        self._windows = bridge().windows
+        self.origin = str(self._windows.selfOrigin())
+        self.runtime = runtime()
+
+    def kind(self, target: Any) -> str:
+        return str(self._windows.kindOf(target)) if is_js_proxy(target) else ""
+
+    def owners(self, *, everybody: bool) -> Sequence[Any]:
+        return tuple(self._windows.owners(everybody))
+
+    def hear(
+        self,
+        place: Any,
+        source: Any,
+        origins: Collection[str] | None,
+        name: str,
+        heard: Callable[[Any, str, Any, Any], None],
+    ) -> _BrowserHearing:
+        allowed = None if origins is None else to_js_list(sorted(origins))
+        return _BrowserHearing(self._windows.hear(place, source, allowed, name), heard)
+
+    def announce(self, target: Any, origin: str, envelope: Envelope) -> None:
+        _version, *words = envelope[:7]
+        self._windows.announce(target, origin, *words)
+
+    def offer(
+        self, target: Any, origin: str, envelope: Envelope, *, stack_switching: bool
+    ) -> _BrowserLink:
+        words = envelope.name, envelope.id, envelope.to
+        numbers = self._windows.offer(target, origin, *words, stack_switching)
+        return _BrowserLink.of(numbers, stack_switching=stack_switching)
+
+    def adopt(self, ports: Any, *, stack_switching: bool) -> _BrowserLink | None:
+        numbers = self._windows.adoptPair(ports, stack_switching)
+        if numbers is None:
+            return None
+        return _BrowserLink.of(numbers, stack_switching=stack_switching)
+
+    def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
+        word = message or {"type": "", "reason": ""}
+        self._windows.discard(ports, word["type"], word["reason"])
+
+    def loaded(self) -> float:
+        return float(self._windows.loadedFor())
+
+    async def prepare(self) -> None:
+        name = self._windows.holdLock()
+        if not isinstance(name, str):
+            await name
+
+    def lock(self) -> str:
+        name = self._windows.holdLock()
+        return name if isinstance(name, str) else ""

@@ -1,0 +1,229 @@
+"""The connection: a port that knows who is at its other end, and when that end is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Self, final
+
+from ._clone import Notice
+from ._types import Link
+from .errors import PeerLostError, PortClosedError, PortStateError
+from .port import MessagePort
+
+__all__ = ["Connection", "Control", "Peer"]
+
+SIGN_GRACE: Final = 0.04
+"""Seconds that a goodbye may still take after another sign of the peer's end."""
+
+DOUBT: Final = 0.5
+"""Seconds to answer for a peer in whose window another one speaks."""
+
+MESSAGE_GRACE: Final = 1.0
+"""Seconds without a message after which the rest of what a goodbye counted is given up."""
+
+UNKNOWN: Final = 2**53
+"""Stands for the number of messages a peer sent, where it can't tell."""
+
+MISSED: Final = 2
+"""Heartbeats without a sign of life after which the peer is lost."""
+
+
+class Peer(NamedTuple):
+    """The other side of a connection, as the browser and it itself say.
+
+    Attributes:
+        origin: of the page, checked by the browser; "null" where that is opaque, None for a worker.
+        runtime: what it runs on: "pyodide 314.0.7", "javascript". Its own word, like the rest.
+        version: of this package over there.
+        capabilities: what it can do beyond the plain lane.
+    """
+
+    origin: str | None
+    runtime: str
+    version: str
+    capabilities: frozenset[str]
+
+
+class Connection(MessagePort):
+    """A `MessagePort` to a page or worker that was checked when it was handed over.
+
+    It comes from `connect`, `accept` or `listen`. All that a port does it does too, except that it
+    can't be transferred: send a port through it.
+
+    When the other side calls `close`, all it sent is delivered before this side ends, and
+    `receive` raises PeerClosedError. When its page is removed, reloaded or navigated away, or its
+    worker is terminated, PeerLostError tells, within 100 ms while this page's thread is free. That
+    comes from the other page's last word, from its frame element and its window here, and for
+    pages of one origin and workers from a Web Lock. Where nothing of that reaches, as with a
+    foreign page that crashed, only ``heartbeat=`` sees it.
+
+    Attributes:
+        peer: who is there.
+        source: its window as a JsProxy, or the worker.
+    """
+
+    peer: Peer
+    source: Any
+    _control: Control
+    _lock: str
+    _missing: int | None = None
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Refuse: there is nothing to make one of."""
+        raise TypeError("a Connection comes from connect(), accept() or listen()")
+
+    @classmethod
+    def _open(cls, control: Control, peer: Peer, source: Any, lock: str) -> Self:
+        self = cls._of(control.link.data)
+        self.peer, self.source, self._lock, self._control = peer, source, lock, control
+        control.start(weakref.ref(self))
+        return self
+
+    def _let_go(self) -> None:
+        self._control.close(goodbye=self._expected is None)
+
+    def _abandon(self) -> None:
+        self._let_go()
+
+    def _gone(self) -> PortStateError:
+        if self._lost:
+            return PeerLostError(missing=self._missing)
+        return super()._gone()
+
+    def _settle(self, arrived: int, missing: int | None) -> None:
+        """Give up what did not come: nothing more is on its way."""
+        if self._end is None:
+            self._missing = missing
+            self._lost = self._lost or bool(missing)
+            self._expected = arrived
+            self._check_end()
+
+    def _hidden(self) -> None:
+        """Be over, since this page was put away: for the other side it is gone."""
+        if self._end is None:
+            self._expected = 0  # the page said goodbye as it went
+            self._conclude(_put_away, drop=False)
+            self._let_go()
+
+    def __repr__(self) -> str:
+        """Say in which state it is, and with whom."""
+        state = super().__repr__().removeprefix("<MessagePort ").removesuffix(">")
+        return f"<Connection {state} with {self.peer.origin or 'a worker'}, {self.peer.runtime}>"
+
+
+def _nobody() -> None:
+    """Stand for a connection that is not there yet."""
+
+
+def _put_away() -> PortClosedError:
+    return PortClosedError("this page went into the back/forward cache, which ended the connection")
+
+
+@final
+class Control:
+    """The control channel of a connection: who says goodbye, who is still there."""
+
+    def __init__(self, link: Link, heartbeat: float | None, ended: Callable[[], None]) -> None:
+        self.link = link
+        self.connection: Callable[[], Connection | None] = _nobody
+        self._ended: Callable[[], None] | None = ended
+        self._loop = asyncio.get_running_loop()
+        self.heartbeat = heartbeat
+        self._heard = self._due = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._doubt: asyncio.TimerHandle | None = None
+        self._said_goodbye = False
+
+    def start(self, connection: Callable[[], Connection | None]) -> None:
+        """Serve a connection, which is asked for weakly."""
+        self.connection = connection
+        if self.heartbeat is not None:
+            self._next_beat(self.heartbeat)
+
+    def heard(self, message: Any) -> None:
+        """Take a control message, or a sign of the other side's end."""
+        connection = self.connection()
+        if connection is None:
+            return
+        self._heard = self._loop.time()
+        if isinstance(message, Notice):
+            if message.kind == "gone" and not self._said_goodbye:
+                self.link.expect(-1)
+                self._wait(SIGN_GRACE, self._lost)
+            elif message.kind == "hidden":
+                connection._hidden()
+            return
+        kind = message.get("type") if isinstance(message, dict) else None
+        if kind == "ping":
+            self.link.send({"type": "pong", "n": message.get("n")})
+        elif kind == "pong" and self._doubt is not None:
+            self._doubt.cancel()
+        elif kind == "goodbye" and not self._said_goodbye:
+            self._goodbye(connection, message.get("sent"), message.get("reason"))
+
+    def doubt(self) -> None:
+        """Somebody else speaks from the other side's window: is it still there?"""
+        if not self._said_goodbye:
+            self.link.send({"type": "ping", "n": 0})
+            self._doubt = self._loop.call_later(DOUBT, self._lost)
+
+    def _goodbye(self, connection: Connection, sent: Any, reason: Any) -> None:
+        self._said_goodbye = True
+        known = type(sent) is int and 0 <= sent < UNKNOWN
+        expected: int = sent if known else UNKNOWN
+        self.link.expect(expected if known else 0)
+        connection._missing = 0
+        connection._peer_ended(expected, lost=reason != "close")
+        if self._ended is not None:  # else that was the end
+            self._await_rest(-1, sent if known else None)
+
+    def _await_rest(self, before: int, sent: int | None) -> None:
+        """Give up what was counted and does not come any more."""
+        connection, arrived = self.connection(), self.link.data.received()
+        if connection is None or (sent is not None and arrived >= sent):
+            return
+        if arrived > before:
+            self._wait(MESSAGE_GRACE, lambda: self._await_rest(arrived, sent))
+        else:
+            connection._settle(arrived, None if sent is None else sent - arrived)
+
+    def _lost(self) -> None:
+        connection = self.connection()
+        if connection is not None:
+            self.link.expect(-1)
+            connection._peer_ended(self.link.data.received(), lost=True)
+
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, then)
+
+    def _next_beat(self, heartbeat: float) -> None:
+        self._due = self._loop.time() + heartbeat
+        self._beat = self._loop.call_later(heartbeat, self._pulse, heartbeat)
+
+    def _pulse(self, heartbeat: float) -> None:
+        """Ask whether the other side is alive; judge it only if this thread was not late itself."""
+        now = self._loop.time()
+        if now - self._due > heartbeat / 2:
+            self._heard = now
+        if now - self._heard > MISSED * heartbeat:
+            self._lost()
+            return
+        self.link.send({"type": "ping", "n": math.floor(now * 1000)})
+        self._next_beat(heartbeat)
+
+    def close(self, *, goodbye: bool) -> None:
+        """Be done with both channels; once."""
+        ended, self._ended = self._ended, None
+        if ended is None:
+            return
+        for timer in (self._timer, self._beat, self._doubt):
+            if timer is not None:
+                timer.cancel()
+        self.link.close(goodbye=goodbye)
+        ended()

@@ -1,0 +1,360 @@
+// Connections between windows for pages and workers without Python: the handshake of
+// pyodide_msgchan. What it does for its callers is told in msgchan.d.mts.
+//
+// Each side announces itself once, so that whoever comes second finds the other: the listener
+// (accept) with a hello, the caller (connect) with a probe. The side that can name the other's
+// origin then posts two ports to exactly that origin, the offer: it is the caller, unless only the
+// listener's origin is opaque. The acceptor answers on the control port with the secret nonce of
+// its announcement. The offer did not carry it, so a page that has taken the place of the one that
+// announced itself can't know it, and both ports close. The other port, data, carries nothing but
+// what the user posts.
+
+export const ANY_ORIGIN = Symbol("*");
+export const OPAQUE_ORIGIN = Symbol("null");
+
+const VERSION = "0.1.0"; // the package's
+const PATIENCE = 5000; // ms a pending caller gets to confirm while others queue
+const GRACE = 500; // ms, twice: what is missing is waited for as long after the last arrival
+
+export class HandshakeError extends Error {
+  constructor(code, message, options) {
+    super(message, options);
+    this.name = "HandshakeError";
+    this.code = code;
+  }
+}
+
+const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+const isText = (value) => typeof value == "string" && value.length <= 200;
+const isKey = (value) => isText(value) && value && value.length <= 64;
+const shut = (ports) => ports.forEach((port) => port.close());
+
+const allow = (origin = self.origin) => {
+  const allowed = [origin].flat().map((one) => {
+    if (one === ANY_ORIGIN || one === OPAQUE_ORIGIN) return one.description;
+    if (one === "null")
+      throw TypeError("an opaque origin has no name: say which origin is allowed");
+    if (new URL(one).origin !== one) throw TypeError(`${one} is no origin`);
+    return one;
+  });
+  if (!allowed[0]) throw TypeError("no origin is allowed");
+  return allowed;
+};
+
+const loaded = () => {
+  const end = performance.getEntriesByType("navigation")[0]?.loadEventEnd;
+  return end ? performance.now() - end : -1;
+};
+
+const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, calling) =>
+  new Promise((resolve, reject) => {
+    const kind = {}.toString.call(target);
+    const worker = /Worker/.test(kind);
+    const framed = /FrameElement/.test(kind);
+    const place = () => (framed ? target.contentWindow : target);
+    if (!target) throw TypeError("no window to listen to: name a source");
+    if (!isText(name)) throw TypeError("a name has at most 200 characters");
+    if (worker && origin) throw TypeError("a worker and its owner have no origin");
+    const allowed = worker ? ["*"] : allow(origin);
+    const anyone = allowed.includes("*");
+    const opaque = !worker && self.origin === "null";
+
+    const life = new AbortController(); // until the connection, or the try for one, is over
+    const on = (who, type, f) => who.addEventListener(type, f, { signal: life.signal });
+    const heard = new Set();
+    let id, nonce, link, last, connected, timer, patience, facing, held;
+    let queue = []; // rivals of the pending caller: [what it posted, its origin, its ports]
+
+    const post = (to, targetOrigin, fields, transfer) =>
+      place()?.postMessage(
+        { msgchan: 1, name, id, to, ...fields },
+        { targetOrigin: targetOrigin === "null" ? "*" : targetOrigin, transfer },
+      );
+    const announce = (to, targetOrigin) =>
+      post(to, targetOrigin, { type: calling ? "probe" : "hello", nonce, loaded: loaded() });
+
+    const start = () => {
+      id = random();
+      nonce = random();
+      link = last = undefined;
+      for (const one of anyone || allowed.includes("null") ? ["*"] : allowed)
+        announce(undefined, one);
+    };
+    const rivals = () => {
+      clearTimeout(patience);
+      patience = undefined;
+      return queue.splice(0);
+    };
+    const leave = () => {
+      for (const [, , ports] of rivals()) shut(ports);
+      link?.close();
+    };
+    const fail = (code, message, options) => {
+      if (connected) return;
+      clearTimeout(timer);
+      life.abort();
+      leave();
+      reject(new HandshakeError(code, message, options));
+    };
+
+    const refuse = ([data, from, ports], reason = "taken") => {
+      const refusal = { type: "refusal", reason };
+      if (ports[1]) ports[1].postMessage(refusal);
+      else post(data.id, from, refusal);
+      shut(ports);
+    };
+    const begin = (entry) => {
+      if (!entry) return;
+      const [data, from, ports] = entry;
+      const channels = ports[1] ? [] : [new MessageChannel(), new MessageChannel()];
+      last = data.id;
+      link = ports[1]
+        ? join(ports, from)
+        : join(
+            channels.map((c) => c.port1),
+            from,
+            data.nonce,
+          );
+      if (channels[0])
+        post(
+          last,
+          from,
+          { type: "offer" },
+          channels.map((c) => c.port2),
+        );
+      hurry();
+    };
+    const next = () => {
+      link = undefined;
+      queue = rivals();
+      begin(queue.shift());
+    };
+    const hurry = () => {
+      if (queue[0]) patience ??= setTimeout(() => (link.close(), next()), PATIENCE);
+    };
+    const meet = (entry) => {
+      if (calling && !connected) link = link?.close(); // its page was replaced
+      if (connected || queue[7]) refuse(entry);
+      else if (!link) begin(entry);
+      else {
+        queue.push(entry);
+        hurry();
+      }
+    };
+
+    // A Web Lock of ours, which comes free when this page ends: the other side waits for it.
+    const hold = () =>
+      (held ??= new Promise((got) => {
+        const lock = random();
+        const keep = () => new Promise((free) => (got(lock), on(life.signal, "abort", free)));
+        const none = () => got();
+        Promise.resolve(navigator.locks?.request(lock, keep)).then(none, none);
+      }));
+
+    // One pair of ports, from its offer until its end. Who offered wants the other's nonce.
+    const join = ([port, control], from, wanted) => {
+      const near = worker || (from === self.origin && !opaque);
+      let sent = 0;
+      let arrived = 0;
+      let misses = 0;
+      let expected; // what the other side says to have sent; null: it did not say
+      let agreed, asked, left, over, why, grace, watch, beat, finish;
+      const closed = new Promise((done) => (finish = done));
+      const send = (type, fields) => control.postMessage({ type, ...fields });
+      const isAll = () => expected !== null && arrived >= expected;
+
+      const end = (reason, missing = null) => {
+        over = true;
+        clearTimeout(grace);
+        clearInterval(watch);
+        clearInterval(beat);
+        if (agreed) life.abort();
+        finish({ reason, missing });
+      };
+      const close = (reason = "close") => {
+        if (left) return;
+        left = true;
+        send("goodbye", { sent, reason });
+        if (expected !== undefined) shut([port, control]);
+        end("local");
+      };
+      const drop = () => {
+        left = over = true;
+        shut([port, control]);
+        if (link !== me) return;
+        if (calling) link = undefined;
+        else next();
+      };
+
+      const settle = () => {
+        end(why, isAll() ? 0 : expected && arrived ? expected - arrived : null);
+        if (!isAll()) return; // they may lie in a port that was not started: it stays open
+        send("farewell");
+        shut([port, control]);
+      };
+      // By timers, so that the listeners of the last message come first; by two, so that a page
+      // that was busy for longer than the first gets its messages before the second.
+      const wait = () => {
+        clearTimeout(grace);
+        grace = isAll()
+          ? setTimeout(settle)
+          : setTimeout(() => (grace = setTimeout(settle, GRACE)), GRACE);
+      };
+      const gone = (reason, count = null) => {
+        if (left || (count === null && expected !== undefined)) return;
+        why = reason;
+        expected = count;
+        wait();
+      };
+      const lost = () => gone("lost");
+      const arrive = (event) => {
+        arrived++;
+        misses = 0;
+        if (left) event.stopImmediatePropagation();
+        else if (expected !== undefined) wait();
+      };
+
+      const introduce = (type, fields) =>
+        Promise.resolve(near && hold()).then((lock) => {
+          const more = { loaded: loaded(), ...(lock && { lock }), ...fields };
+          const capabilities = ["clone"];
+          if (!over) send(type, { runtime: "javascript", version: VERSION, capabilities, ...more });
+        });
+      const agree = ({ runtime, version, capabilities, loaded, lock }) => {
+        if (over || agreed) return;
+        agreed = connected = true;
+        clearTimeout(timer);
+        for (const entry of rivals()) refuse(entry);
+        port.postMessage = (...message) => {
+          MessagePort.prototype.postMessage.apply(port, message);
+          sent++;
+        };
+        port.addEventListener("message", arrive);
+        port.addEventListener("messageerror", arrive);
+
+        const page = place();
+        watch = setInterval(() => (place() !== page || !page || page.closed) && lost(), 500);
+        let own = loaded < 1000; // its own load event may still come
+        if (framed) on(target, "load", () => (own ? (own = false) : lost()));
+        if (near && isText(lock)) {
+          const { locks } = navigator;
+          const { signal } = life;
+          // Free at once: it belongs to another partition of the browser's storage.
+          const taken = (free) => free || locks.request(lock, { signal }, lost);
+          locks?.request(lock, { ifAvailable: true }, taken).catch(() => {});
+        }
+        if (heartbeat) {
+          beat = setInterval(
+            () => (misses++ > 1 ? lost() : send("ping", { n: misses })),
+            heartbeat * 1000,
+          );
+        }
+        const peer = {
+          origin: worker ? null : from,
+          runtime,
+          version,
+          capabilities: [capabilities].flat(),
+        };
+        resolve({ port, peer, closed, close: () => close() });
+      };
+
+      control.onmessage = ({ data }) => {
+        const { type, sent, reason, runtime, version, capabilities } = data ?? {};
+        const isPeer = [runtime, version, ...[capabilities].flat()].every(isText);
+        misses = 0;
+        if (type === "ping") {
+          if (typeof data.n == "number") send("pong", { n: data.n });
+        } else if (type === "farewell") {
+          if (left) shut([port, control]);
+        } else if (type === "goodbye") {
+          if (agreed && !left) {
+            gone(reason === "pagehide" ? "lost" : "closed", sent >= 0 ? sent : null);
+          } else {
+            send("farewell");
+            drop();
+          }
+        } else if (over || agreed || asked) return;
+        else if (type === "refusal") {
+          drop();
+          if (calling && reason === "taken") fail("taken", "already taken");
+        } else if (!isPeer) return;
+        else if (!wanted && type === "confirm") agree(data);
+        else if (wanted && type === "acceptance") {
+          asked = true;
+          if (data.nonce === wanted) introduce("confirm").then(() => agree(data));
+          else {
+            send("refusal", { reason: "nonce" });
+            drop();
+          }
+        }
+      };
+      if (!wanted) introduce("acceptance", { nonce });
+      const me = { close, lost };
+      return me;
+    };
+
+    const hear = (event) => {
+      const { source, origin } = event;
+      if (!worker) {
+        if (!source || source !== place()) return;
+        if (!anyone && !allowed.includes(origin)) return heard.size < 8 && heard.add(origin);
+      }
+      const { data, ports } = event;
+      const { msgchan, type, to } = data ?? {};
+      if (!Number.isInteger(msgchan) || !isText(type) || data.name !== name) return;
+      if ((to ?? id) !== id || !isKey(data.id)) return;
+      const entry = [data, origin, []];
+      if (msgchan !== 1) {
+        if (!calling && type === "probe") refuse(entry, "version");
+        if (calling && /hello|refusal/.test(type))
+          fail("version", `this side speaks version 1, the other ${msgchan}`);
+        return;
+      }
+      const theirs = origin === "null";
+      const turned = calling ? theirs && !opaque : opaque && !theirs;
+      const offering = calling !== turned;
+      const known =
+        ((calling || link) && last === data.id) || queue.some(([rival]) => rival.id === data.id);
+      if (type === "offer") {
+        if (offering || known || to !== id || ports.length !== 2) shut(ports);
+        else meet([data, origin, ports]);
+      } else if (type === "refusal") {
+        if (calling && to === id && data.reason === "taken") fail("taken", "already taken");
+      } else if (!isKey(data.nonce)) return;
+      else if (type === (calling ? "probe" : "hello")) facing = true;
+      else if (known || type !== (calling ? "hello" : "probe")) return;
+      else if (connected) calling ? link.lost() : refuse(entry);
+      else if (offering) meet(entry);
+      else announce(data.id, origin);
+    };
+
+    const late = () => {
+      const [ours, theirs] = calling ? ["connect", "accept"] : ["accept", "connect"];
+      let text = `no ${theirs}${worker ? "" : ` from ${allowed.join(", ")}`} within ${timeout} s`;
+      if (heard.size) {
+        const are = heard.size > 1 ? "are" : "is";
+        text += `; heard from ${[...heard].join(", ")}, which ${are} not allowed`;
+      }
+      if (facing) text += `; the other side called ${ours} too, and one must call ${theirs}`;
+      fail("timeout", text);
+    };
+
+    const abort = () => fail("aborted", "the signal was aborted", { cause: signal.reason });
+    if (signal?.aborted) return abort();
+    if (signal) on(signal, "abort", abort);
+    // Longer than that and a timer of the browser rings at once.
+    if (timeout < 2e6) timer = setTimeout(late, timeout * 1000);
+    on(worker ? target : self, "message", hear);
+    on(self, "pagehide", () => link?.close("pagehide"));
+    on(self, "pageshow", (event) => {
+      if (!event.persisted || connected) return;
+      leave();
+      start();
+    });
+    start();
+  });
+
+export const connect = (target, options) => handshake(target, { timeout: 10, ...options }, true);
+
+export const accept = ({ source, ...options } = {}) =>
+  handshake(source ?? (self.document ? (parent === self ? opener : parent) : self), options, false);

@@ -1,0 +1,260 @@
+// Connections between windows, seen from JavaScript: who may be heard, what goes out before there is a
+// port, and the signs that the other side is gone. It decides nothing; Python's handshake does.
+import { tag } from "./encode.mjs";
+
+const WIRE = 1; // version of the envelope
+const LONGEST = 200; // characters of a field
+const HEARD = 8; // wrong origins that are remembered
+const LATE = 1000; // ms by which an element's load event may come after the page's own
+const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
+const LINGER = 10_000; // ms that a closed connection keeps its ports open for the other side's farewell
+
+/** What a target of connect or accept is: "frame", "window", "worker", or "" for none of them. */
+function kindOf(target) {
+  if (target === null || typeof target !== "object") return "";
+  try {
+    const name = tag(target);
+    if (name === "HTMLIFrameElement") return "frame";
+    if (name === "Worker" || name === "DedicatedWorkerGlobalScope") return "worker";
+    return typeof target.postMessage === "function" && target.window === target ? "window" : "";
+  } catch {
+    return ""; // a window of another origin answers to these questions
+  }
+}
+
+const text = (value) => typeof value === "string" && value.length <= LONGEST;
+
+/** The part of the bridge that knows windows; what it is given is the bridge's own. */
+export function createWindows({ attach, arrived, start, slots, ids, windowOf, drop }) {
+  const inPage = typeof document === "object";
+  const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
+  const hearings = new Set();
+  const watchedFrames = new Set();
+  const watchedWindows = new Map(); // by the control port's id
+  let looking, observer, lock;
+
+  const notice = (slot, type) => {
+    if (slots.get(slot.id) === slot) arrived(slot, { type, origin: "" });
+  };
+
+  function loadedFor() {
+    // ms since this page's load event ended; -1 before that, and in a worker
+    const end = inPage && performance.getEntriesByType("navigation")[0]?.loadEventEnd;
+    return end ? Math.round(performance.now() - end) : -1;
+  }
+
+  function postTo(target, origin, envelope, ports) {
+    if (kindOf(target) === "worker") target.postMessage(envelope, ports);
+    else windowOf(target)?.postMessage(envelope, origin, ports);
+  }
+
+  function link(data, control) {
+    const made = { data, control, stops: [] };
+    data.link = made;
+    links.set(control.id, made);
+    control.cleanup = () => {
+      links.delete(control.id);
+      for (const stop of made.stops) stop();
+    };
+    // All that was posted before a goodbye has come: the other side may close its ports.
+    made.count = () => {
+      if (made.said || !(data.received >= made.expected)) return;
+      made.said = true;
+      control.port.postMessage({ type: "farewell" });
+    };
+    return control.id;
+  }
+
+  function goodbye({ data, control }, reason) {
+    control.port.postMessage({ type: "goodbye", sent: data.sent, reason });
+  }
+
+  if (inPage) {
+    addEventListener("pagehide", () => {
+      for (const one of links.values()) {
+        goodbye(one, "pagehide");
+        one.hidden = true;
+      }
+    });
+    addEventListener("pageshow", ({ persisted }) => {
+      if (!persisted) return; // else the page comes out of the back/forward cache, as a new peer
+      for (const one of [...links.values()]) if (one.hidden) notice(one.control, "hidden");
+      for (const slot of [...hearings]) notice(slot, "restored");
+    });
+  }
+
+  function watchFrame(slot, element, loaded) {
+    // A page may be heard before its own load event has reached the element: that is no navigation.
+    const late = loaded < LATE ? performance.now() + LATE : 0;
+    let own = loaded < 0 ? Infinity : late;
+    const gone = () => notice(slot, "gone");
+    const onload = () => {
+      if (performance.now() > own) gone();
+      own = 0;
+    };
+    const watched = { element, gone };
+    element.addEventListener("load", onload);
+    watchedFrames.add(watched);
+    observer ??= new MutationObserver(() => {
+      for (const { element, gone } of [...watchedFrames]) if (!element.isConnected) gone();
+    });
+    observer.observe(element.getRootNode(), { childList: true, subtree: true });
+    return () => {
+      watchedFrames.delete(watched);
+      element.removeEventListener("load", onload);
+      if (watchedFrames.size === 0) observer = void observer.disconnect();
+    };
+  }
+
+  function watchWindow(slot, other) {
+    watchedWindows.set(slot, other);
+    looking ??= setInterval(() => {
+      for (const [slot, other] of [...watchedWindows]) if (other.closed) notice(slot, "gone");
+    }, CLOSED_CHECK);
+    return () => {
+      watchedWindows.delete(slot);
+      if (watchedWindows.size === 0) looking = void clearInterval(looking);
+    };
+  }
+
+  function awaitLock(slot, name) {
+    const { locks } = navigator;
+    const leave = new AbortController();
+    const { signal } = leave;
+    const wait = () => locks.request(name, { signal }, () => notice(slot, "gone"));
+    // Free at once: it lies in another partition of the browser's storage, and tells nothing.
+    locks.request(name, { ifAvailable: true }, (free) => free ?? wait()).catch(() => {}); // or left
+    return () => leave.abort();
+  }
+
+  const elementOf = (other) =>
+    [...document.getElementsByTagName("iframe")].find((one) => one.contentWindow === other);
+
+  return {
+    kindOf,
+    originOf: (address) => new URL(address, document.baseURI).origin,
+    makeFrame(src, place, sandbox, attributes) {
+      const frame = document.createElement("iframe");
+      // name, value, name, value, …
+      attributes.forEach((name, i) => i % 2 || frame.setAttribute(name, attributes[i + 1]));
+      if (sandbox !== undefined) frame.setAttribute("sandbox", sandbox);
+      frame.src = src;
+      (place ?? document.body).append(frame);
+      return frame;
+    },
+    openWindow: (url, target, features) => globalThis.open(url, target, features) ?? undefined,
+    selfOrigin: () => (inPage ? self.origin : ""),
+    // Whom an `accept` listens to, and to whom a `listen` announces itself.
+    owners(all) {
+      if (!inPage) return [globalThis];
+      const found = [parent === globalThis ? null : parent, globalThis.opener].filter(Boolean);
+      return all ? found.concat(Array.from(globalThis.frames)) : found.slice(0, 1);
+    },
+    hear(target, source, origins, name) {
+      const place = kindOf(target) === "worker" ? target : globalThis;
+      const slot = slots.get(attach(new EventTarget(), false, () => true));
+      slot.rejected = new Set();
+      const on = (event) => {
+        if (source !== undefined && event.source !== windowOf(source)) return;
+        if (origins && !origins.includes("*") && !origins.includes(event.origin)) {
+          if (source !== undefined && slot.rejected.size < HEARD) slot.rejected.add(event.origin);
+          return;
+        }
+        const { data, ports } = event;
+        if (typeof data !== "object" || !Number.isInteger(data?.msgchan)) return;
+        const { msgchan, type, id, nonce = "", to = "", reason = "", loaded } = data;
+        if (data.name !== name || ![type, id, nonce, to, reason].every(text)) return;
+        if (ports.length !== (type === "offer" ? 2 : 0)) return ports.forEach((port) => port.close());
+        const words = [msgchan, type, name, id, nonce, to, reason, Number.isFinite(loaded) ? loaded : -1];
+        const { origin, source: sender } = event;
+        arrived(slot, { type: "message", data: words, origin, source: sender ?? target, ports });
+      };
+      place.addEventListener("message", on);
+      hearings.add(slot);
+      slot.cleanup = () => {
+        hearings.delete(slot);
+        place.removeEventListener("message", on);
+      };
+      return slot.id;
+    },
+    rejected: (id) => [...slots.get(id).rejected],
+    announce(target, origin, type, name, id, nonce, to, reason) {
+      const envelope = { msgchan: WIRE, type, name, id, loaded: loadedFor() };
+      for (const [key, value] of Object.entries({ nonce, to, reason })) if (value) envelope[key] = value;
+      postTo(target, origin, envelope, []);
+    },
+    offer(target, origin, name, id, to, promising) {
+      const [data, control] = [new MessageChannel(), new MessageChannel()];
+      const near = attach(data.port1, promising);
+      const id2 = link(slots.get(near), slots.get(attach(control.port1, false)));
+      const envelope = { msgchan: WIRE, type: "offer", name, id, to };
+      postTo(target, origin, envelope, [data.port2, control.port2]);
+      return [near, id2];
+    },
+    adoptPair([data, control], promising) {
+      if (ids.has(data) || ids.has(control)) return undefined; // somebody in this page has them
+      const id = attach(data, promising);
+      return [id, link(slots.get(id), slots.get(attach(control, false)))];
+    },
+    join(dataId, controlId) {
+      const control = slots.get(controlId);
+      control.promising = false;
+      link(slots.get(dataId), control);
+    },
+    discard(ports, type, reason) {
+      if (type) ports[1].postMessage({ type, reason, sent: 0 });
+      for (const port of ports) port.close();
+    },
+    loadedFor,
+    holdLock() {
+      // One for the life of this page or worker. Its name is told only once it is held: whoever waits
+      // for it would get it else. A string, or a promise for it the first time.
+      if (lock !== undefined || !navigator.locks || self.origin === "null") return (lock ??= "");
+      const name = `pyodide_msgchan ${crypto.randomUUID()}`;
+      return (lock = new Promise((resolve) => {
+        const held = () => (resolve((lock = name)), new Promise(() => {}));
+        navigator.locks.request(name, held).catch(() => resolve((lock = "")));
+      }));
+    },
+    watch(controlId, target, origin, loaded, lockName) {
+      const { control, stops } = links.get(controlId);
+      const kind = kindOf(target);
+      const element = kind === "window" && target.parent === globalThis ? elementOf(target) : undefined;
+      if (kind === "frame" || element) stops.push(watchFrame(control, element ?? target, loaded));
+      else if (kind === "window" && target !== parent) stops.push(watchWindow(control, target));
+      const near = origin === undefined || (origin === self.origin && origin !== "null");
+      if (near && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
+    },
+    // The other side said goodbye after so many messages: bring them in, then say farewell.
+    expect(controlId, sent) {
+      const made = links.get(controlId);
+      made.expected = sent;
+      start(made.data);
+      made.count();
+    },
+    // This side is done. Its ports stay open until the other has all that was posted on them.
+    linger(controlId, say) {
+      const made = links.get(controlId);
+      const { data, control, expected, said } = made;
+      if (say) goodbye(made, "close");
+      if (expected !== undefined && !said) control.port.postMessage({ type: "farewell" });
+      const done = expected !== undefined || !say;
+      const came = control.queue;
+      for (const slot of [data, control]) drop(slot.id, done);
+      if (done) return;
+      const { port } = control;
+      const over = () => {
+        clearTimeout(timer);
+        port.removeEventListener("message", on);
+        for (const slot of [data, control]) slot.port.close();
+      };
+      const on = ({ data: message }) => {
+        if (message?.type === "goodbye") port.postMessage({ type: "farewell" });
+        if (message?.type === "farewell") over();
+      };
+      const timer = setTimeout(over, LINGER);
+      port.addEventListener("message", on);
+      came.forEach(on);
+    },
+  };
+}

@@ -1,0 +1,226 @@
+"""The end of a connection: who sees it, how soon, with which error, and that nothing is lost."""
+
+import pytest
+from pytest_pyodide import run_in_pyodide
+
+pytestmark = pytest.mark.needs_windows
+
+FRAMES = ["same-origin", "cross-site", "sandboxed"]
+KINDS = [*FRAMES, "popup", "worker"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@run_in_pyodide
+async def test_the_other_side_closes(selenium, peers, kind):
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import PeerClosedError, connect
+
+    peer = await open_peer(kind, peers[kind])
+    await peer.take()
+    async with connect(peer.target, **peer.options) as connection:
+        await peer.run("""
+            await taking;
+            for (let i = 0; i < 1000; i++) connection.port.postMessage(i);
+            connection.close();
+        """)
+        await connection.wait_closed()
+        assert [message async for message in connection] == list(range(1000))
+        with pytest.raises(PeerClosedError) as caught:
+            await connection.receive()
+        assert caught.type is PeerClosedError
+        with pytest.raises(PeerClosedError):
+            connection.post_message(1)
+    peer.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@run_in_pyodide
+async def test_this_side_closes(selenium, peers, kind):
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import PortClosedError, connect
+
+    peer = await open_peer(kind, peers[kind])
+    await peer.take()
+    async with connect(peer.target, **peer.options) as connection:
+        for i in range(1000):
+            connection.post_message(i)
+    with pytest.raises(PortClosedError):
+        await connection.receive()
+    assert await peer.run("return [await ended, got.length, got.every((n, i) => n === i)]") == [
+        {"reason": "closed", "missing": 0},
+        1000,
+        True,
+    ]
+    peer.close()
+
+
+@pytest.mark.parametrize("way", ["remove", "reload", "navigate", "close", "terminate"])
+@pytest.mark.parametrize("kind", KINDS)
+@run_in_pyodide
+async def test_the_other_page_goes(selenium, peers, kind, way):
+    from time import perf_counter
+
+    import js
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import PeerLostError, connect
+
+    fitting = {"popup": {"reload", "navigate", "close"}, "worker": {"terminate"}}
+    if way not in fitting.get(kind, {"remove", "reload", "navigate"}):
+        pytest.skip(f"a {kind} has no {way}")
+    peer = await open_peer(kind, peers[kind])
+    await peer.take()
+    async with connect(peer.target, **peer.options) as connection:
+        await peer.run("await taking; for (let i = 0; i < 20; i++) connection.port.postMessage(i)")
+        assert [await connection.receive() for _ in range(10)] == list(range(10))
+        start = perf_counter()
+        if way == "reload":
+            await peer.run("setTimeout(() => location.reload())")
+        elif way == "navigate":
+            await peer.run("setTimeout(() => { location.href = 'about:blank' })")
+        else:
+            peer.close()
+        await connection.wait_closed()
+        took = perf_counter() - start
+        assert [await connection.receive() for _ in range(10)] == list(range(10, 20))
+        with pytest.raises(PeerLostError) as caught:
+            await connection.receive()
+        assert caught.value.missing == (None if kind == "worker" else 0)
+        with pytest.raises(PeerLostError):
+            async for _ in connection:
+                pass
+        with pytest.raises(PeerLostError):
+            connection.post_message(1)
+        js.console.log(f"seen: {kind} {way} {took * 1000:.0f} ms")
+    peer.close()
+
+
+@pytest.mark.driver_timeout(60)
+@pytest.mark.parametrize("way", ["remove", "navigate"])
+@pytest.mark.parametrize("kind", FRAMES)
+@run_in_pyodide
+async def test_a_frame_goes_that_computes(selenium, peers, kind, way):
+
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import PeerLostError, connect
+
+    peer = await open_peer(kind, peers[kind])
+    await peer.take()
+    async with connect(peer.target, **peer.options) as connection:
+        await peer.run("""
+            await taking;
+            connection.port.onmessage = () => {
+                connection.port.postMessage("computing");
+                const until = performance.now() + 3000;
+                while (performance.now() < until);
+            };
+        """)
+        connection.post_message("compute")
+        assert await connection.receive() == "computing"
+        if way == "remove":
+            peer.close()
+        else:
+            peer.target.src = "about:blank"
+        with pytest.raises(PeerLostError):
+            await connection.receive()
+    peer.close()
+
+
+@run_in_pyodide
+async def test_only_a_heartbeat_sees_a_page_that_hangs(selenium, peers):
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import PeerLostError, connect
+
+    peer = await open_peer("cross-site", peers["cross-site"])
+    await peer.take()
+    async with connect(peer.target, heartbeat=0.1, **peer.options) as connection:
+        # In a frame of another site, which some browsers run in a process of its own.
+        await peer.run("""
+            await taking;
+            MessagePort.prototype.postMessage = () => {};  // as a page that crashed: it is silent
+        """)
+        with pytest.raises(PeerLostError):
+            await connection.receive()
+    peer.close()
+
+
+@pytest.mark.driver_timeout(120)
+@run_in_pyodide
+async def test_a_hundred_reloads_leave_nothing(selenium, peers):
+    import gc
+
+    from peers import open_peer
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import PeerLostError, connect
+
+    count = run_js("""
+        (() => {
+            const counts = { listeners: 0, timers: 0, channels: 0 };
+            const undo = [];
+            const wrap = (owner, name, make) => {
+                const plain = owner[name];
+                owner[name] = make(plain);
+                undo.push(() => (owner[name] = plain));
+            };
+            wrap(window, "addEventListener", (plain) => function (...args) {
+                if (args[0] === "message") counts.listeners++;
+                return plain.apply(this, args);
+            });
+            wrap(window, "removeEventListener", (plain) => function (...args) {
+                if (args[0] === "message") counts.listeners--;
+                return plain.apply(this, args);
+            });
+            const running = new Set();
+            wrap(window, "setTimeout", (plain) => (f, ms, ...args) => {
+                const id = plain(() => (running.delete(id), f(...args)), ms);
+                running.add(id);
+                return id;
+            });
+            wrap(window, "clearTimeout", (plain) => (id) => (running.delete(id), plain(id)));
+            wrap(window, "setInterval", (plain) => (...args) => {
+                const id = plain(...args);
+                running.add(id);
+                return id;
+            });
+            wrap(window, "clearInterval", (plain) => (id) => (running.delete(id), plain(id)));
+            return {
+                read: () => [counts.listeners, running.size],
+                undo: () => undo.forEach((f) => f()),
+            };
+        })()
+    """)
+    peer = await open_peer("same-origin", peers["same-origin"])
+    turns = 0
+    before = None
+    connecting = connect(peer.target, **peer.options)
+    await peer.take()
+    async for connection in connecting:
+        turns += 1
+        try:
+            connection.post_message({"echo": turns})
+            assert await connection.receive() == {"echo": turns}
+            if turns == 3:
+                gc.collect()
+                before = count.read().to_py()
+            if turns == 103:
+                break
+            peer.expect_reload()
+            peer.target.contentWindow.location.reload()
+            await connection.receive()
+        except PeerLostError:
+            await peer.take()
+    gc.collect()
+    assert count.read().to_py() == before
+    connection.close()
+    peer.close()
+    count.undo()

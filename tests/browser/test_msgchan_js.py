@@ -1,0 +1,477 @@
+"""Pages and workers without Python: connections from msgchan.mjs to msgchan.mjs."""
+
+import pytest
+from tools.pages import run_async, wait_state
+
+KINDS = ["same-origin", "cross-site", "sandboxed", "popup", "worker"]
+FRAMES = ["same-origin", "cross-site", "sandboxed"]
+
+#: In the peer: takes a connection and keeps it; what comes and how it ends can be asked for.
+TAKE = """
+globalThis.taking = accept(args[0]).then((connection) => {
+    globalThis.connection = connection;
+    globalThis.got = [];
+    globalThis.ended = connection.closed;
+    connection.port.onmessage = ({ data }) => {
+        got.push(data);
+        if (data.echo) connection.port.postMessage(data);
+    };
+    return connection;
+});
+"""
+#: In the host: a connection to a peer that takes one.
+CONNECT = f"""
+const [kind, address] = arguments;
+const peer = openPeer(kind, address);
+const allowed = kind === "worker" ? {{}} : {{ origin: self.origin }};
+await peer.run({TAKE!r}, allowed);
+const connection = await connect(peer.target, peer.options());
+const {{ port, closed, close }} = connection;
+await peer.run("await taking");
+"""
+
+
+@pytest.mark.parametrize("first", ["listener", "caller", "loading"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_either_side_may_start_first(host, kind, first, pages):
+    result = host(
+        f"""
+        const [kind, address, first] = arguments;
+        const peer = openPeer(kind, address);
+        const allowed = kind === "worker" ? {{}} : {{ origin: self.origin }};
+        if (first !== "loading") await peer.ready();
+        if (first === "listener") await peer.run({TAKE!r}, allowed);
+        const connecting = connect(peer.target, peer.options());
+        if (first !== "listener") await peer.run({TAKE!r}, allowed);
+        const connection = await connecting;
+        await peer.run("await taking");
+        const got = collect(connection.port, 2);
+        connection.port.postMessage({{ echo: 1 }});
+        connection.port.postMessage({{ echo: 2 }});
+        const caller = await peer.run("return connection.peer");
+        return [await got, connection.peer, caller, connection.port instanceof MessagePort];
+        """,
+        kind,
+        first,
+    )
+    echoes, listener, caller, native = result
+    assert echoes == [{"echo": 1}, {"echo": 2}]
+    there = {"popup": pages.other_origin, "cross-site": pages.other_origin, "sandboxed": "null"}
+    both = {"runtime": "javascript", "version": listener["version"], "capabilities": ["clone"]}
+    worker = kind == "worker"
+    assert listener == {**both, "origin": None if worker else there.get(kind, pages.origin)}
+    assert caller == {**both, "origin": None if worker else pages.origin}
+    assert native
+
+
+@pytest.mark.parametrize("first", ["listener", "caller"])
+@pytest.mark.parametrize("kind", ["same-origin", "cross-site", "sandboxed"])
+def test_frame_calls_its_parent(host, kind, first):
+    got = host(
+        """
+        const [kind, address, first] = arguments;
+        const peer = openPeer(kind, address);
+        await peer.ready();
+        const listen = () => accept({ source: peer.target, origin: peer.origin });
+        const early = first === "listener" && listen();
+        const connecting = peer.run(`
+            const { port, peer } = await connect(parent, { origin: args[0] });
+            port.onmessage = ({ data }) => port.postMessage(data + 1);
+            return peer.origin;
+        `, self.origin);
+        if (!early) await peer.run("");
+        const { port } = await (early || listen());
+        const got = collect(port, 1);
+        port.postMessage(41);
+        return [...await got, await connecting === self.origin];
+        """,
+        kind,
+        first,
+    )
+    assert got == [42, True]
+
+
+def test_names_do_not_mix(host):
+    got = host(
+        """
+        const peer = openPeer(...arguments);
+        await peer.run(`
+            for (const name of ["a", "b"]) {
+                accept({ name, origin: args[0] }).then(({ port }) => port.postMessage(name));
+            }
+        `, self.origin);
+        const names = ["b", "", "a"].map(async (name) => {
+            const timeout = name ? 10 : 0.3;
+            const { port } = await connect(peer.target, { name, origin: peer.origin, timeout });
+            return (await collect(port, 1))[0];
+        });
+        return (await Promise.allSettled(names)).map(({ value, reason }) => value ?? reason.code);
+        """,
+        "cross-site",
+    )
+    assert got == ["b", "timeout", "a"]
+
+
+def test_wrong_origin_is_named(host, pages):
+    wrong, refused = "https://app.example", "which is not allowed"
+    caller, listener, facing = host(
+        """
+        const peer = openPeer(...arguments);
+        await peer.ready();
+        const origin = "https://app.example";
+        const plain = ({ name, code, message }) => [name, code, message];
+        const connecting = failure(connect(peer.target, { origin, timeout: 0.5 }));
+        await peer.run("accept({ origin: args[0], name: '' })", self.origin);
+        await peer.run(`
+            globalThis.late = accept({ origin: ["https://app.example", "https://app.examples"],
+                name: "late", timeout: 0.5 }).catch((error) => error);
+        `);
+        await failure(connect(peer.target, { name: "late", origin: peer.origin, timeout: 0.1 }));
+        const there = peer.run(`
+            const { name, code, message } = await late;
+            return [name, code, message];
+        `);
+        const options = { name: "both", origin: peer.origin, timeout: 0.5 };
+        const both = failure(connect(peer.target, options));
+        await peer.run(`
+            connect(parent, { name: "both", origin: args[0], timeout: 0.1 }).catch(() => {});
+        `, self.origin);
+        return [plain(await connecting), await there, (await both).message];
+        """,
+        "cross-site",
+    )
+    assert caller == [
+        "HandshakeError",
+        "timeout",
+        f"no accept from {wrong} within 0.5 s; heard from {pages.other_origin}, {refused}",
+    ]
+    assert listener == [
+        "HandshakeError",
+        "timeout",
+        f"no connect from {wrong}, {wrong}s within 0.5 s; heard from {pages.origin}, {refused}",
+    ]
+    assert facing == (
+        f"no accept from {pages.other_origin} within 0.5 s; "
+        "the other side called connect too, and one must call accept"
+    )
+
+
+@pytest.mark.parametrize("kind", ["cross-site", "sandboxed", "worker"])
+def test_second_caller_is_refused_until_the_end(host, kind):
+    got = host(
+        f"""
+        {CONNECT}
+        const again = () => connect(peer.target, peer.options({{ timeout: 60 }}));
+        const refused = await failure(again());
+        port.postMessage("first");
+        close();
+        await peer.run("await ended");
+        await peer.run({TAKE!r}, allowed);
+        const second = await again();
+        second.port.postMessage("second");
+        second.close();
+        const how = await peer.run("return [await ended, got]");
+        return [refused.code, refused.message, how];
+        """,
+        kind,
+    )
+    assert got == ["taken", "already taken", [{"reason": "closed", "missing": 0}, ["second"]]]
+
+
+def test_rivals_of_one_accept(host):
+    """One of many callers at once gets the connection, and all others hear of it."""
+    got = host(
+        """
+        const peer = openPeer(...arguments);
+        await peer.ready();
+        const options = { origin: peer.origin, timeout: 60 };
+        const callers = Array.from({ length: 20 }, () => connect(peer.target, options));
+        await peer.run("globalThis.taking = accept({ origin: args[0] })", self.origin);
+        const results = await Promise.allSettled(callers);
+        const { port } = results.find(({ value }) => value).value;
+        await peer.run("const { port } = await taking; port.onmessage = () => port.postMessage(7)");
+        port.postMessage("ask");
+        const codes = results.map(({ value, reason }) => (value ? "connected" : reason.code));
+        return [codes.sort(), await collect(port, 1)];
+        """,
+        "cross-site",
+    )
+    assert got == [["connected", *["taken"] * 19], [7]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("by", ["host", "peer"])
+def test_close_delivers_what_was_posted(host, kind, by):
+    here, there, got = host(
+        f"""
+        const [, , by] = arguments;
+        {CONNECT}
+        const fill = "for (let i = 0; i < 1000; i++) port.postMessage(i); close();";
+        if (by === "host") {{
+            for (let i = 0; i < 1000; i++) port.postMessage(i);
+            close();
+            close(); // once more is harmless
+            const got = await peer.run("await ended; return got");
+            return [await closed, await peer.run("return ended"), got];
+        }}
+        const got = collect(port, 1000);
+        await peer.run("const {{ port, close }} = connection;" + fill);
+        const how = await closed;
+        return [how, await peer.run("return ended"), await got];
+        """,
+        kind,
+        by,
+    )
+    local, remote = {"reason": "local", "missing": None}, {"reason": "closed", "missing": 0}
+    assert (here, there) == ((local, remote) if by == "host" else (remote, local))
+    assert got == list(range(1000))
+
+
+def test_port_that_is_read_late_loses_nothing(host):
+    got = host(
+        f"""
+        {CONNECT}
+        await peer.run("for (let i = 0; i < 5; i++) connection.port.postMessage(i);");
+        await peer.run("connection.close()");
+        const how = await closed;
+        return [how, await collect(port, 5)];
+        """,
+        "cross-site",
+    )
+    assert got == [{"reason": "closed", "missing": None}, [0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("end", ["removed", "navigated", "reloaded"])
+@pytest.mark.parametrize("kind", FRAMES)
+def test_end_of_a_frame_is_seen(host, kind, end):
+    got = host(
+        f"""
+        const [, , end] = arguments;
+        {CONNECT}
+        const first = collect(port, 3);
+        await peer.run("for (let i = 0; i < 3; i++) connection.port.postMessage(i)");
+        const {{ target }} = peer;
+        if (end === "removed") target.remove();
+        else if (end === "navigated") target.src = "/pages/echo-origin.html";
+        else {{
+            const again = peer.reloaded();
+            await peer.run("setTimeout(() => location.reload())");
+            await again;
+        }}
+        const how = await closed;
+        port.postMessage("nobody is there");
+        if (end !== "reloaded") return [how, await first, 42];
+        await peer.run({TAKE!r}, allowed);
+        const second = await connect(target, peer.options());
+        await peer.run("await taking");
+        const echo = collect(second.port, 1);
+        second.port.postMessage({{ echo: 42 }});
+        return [how, await first, (await echo)[0].echo];
+        """,
+        kind,
+        end,
+    )
+    assert got == [{"reason": "lost", "missing": 0}, [0, 1, 2], 42]
+
+
+def test_frame_that_computes_is_seen_to_go(host):
+    """Such a page never says goodbye: the side that holds the frame sees it by itself."""
+    got = host(
+        f"""
+        {CONNECT}
+        const busy = collect(port, 1);
+        peer.run(`
+            connection.port.postMessage("busy");
+            const until = performance.now() + 3000;
+            while (performance.now() < until);
+        `);
+        await busy;
+        peer.target.remove();
+        return (await closed).reason;
+        """,
+        "cross-site",
+    )
+    assert got == "lost"
+
+
+@pytest.mark.parametrize("kind", ["popup", "worker"])
+def test_end_of_a_popup_or_worker_is_seen(host, kind):
+    reason = host(
+        f"""
+        {CONNECT}
+        const echo = collect(port, 1);
+        port.postMessage({{ echo: 1 }});
+        await echo;
+        if (kind === "popup") peer.target.close();
+        else peer.target.terminate();
+        return (await closed).reason;
+        """,
+        kind,
+    )
+    assert reason == "lost"
+
+
+def test_frames_connect_with_each_other(host):
+    """By their windows, without the page that holds both, and each sees the other go."""
+    got = host(
+        """
+        const [kind, address] = arguments;
+        const [caller, listener] = [openPeer(kind, address), openPeer(kind, address)];
+        await Promise.all([caller.ready(), listener.ready()]);
+        const connecting = caller.run(`
+            const { port } = await connect(parent.frames[1]);
+            port.onmessage = ({ data }) => port.postMessage(data + 1);
+        `);
+        await listener.run(`
+            globalThis.connection = await accept({ source: parent.frames[0] });
+        `);
+        await connecting;
+        const got = await listener.run(`
+            const { port } = connection;
+            port.postMessage(41);
+            return (await new Promise((done) => (port.onmessage = done))).data;
+        `);
+        caller.target.remove();
+        return [got, await listener.run("return connection.closed")];
+        """,
+        "cross-site",
+    )
+    assert got == [42, {"reason": "lost", "missing": 0}]
+
+
+def test_silent_peer_is_lost_by_heartbeat(host):
+    got = host(
+        """
+        const peer = openPeer(...arguments);
+        await peer.run(`
+            globalThis.pings = [];
+            addEventListener("message", ({ data, ports }) => {
+                if (data.type !== "offer") return;
+                globalThis.control = ports[1];
+                control.onmessage = ({ data }) => pings.push(data.type);
+                const about = { runtime: "mute", version: "0", capabilities: [], loaded: -1 };
+                control.postMessage({ type: "acceptance", nonce: "n", ...about });
+            });
+            const hello = { msgchan: 1, type: "hello", name: "", id: "i", nonce: "n", loaded: -1 };
+            globalThis.hello = hello;
+        `);
+        const connecting = connect(peer.target, { origin: peer.origin, heartbeat: 0.05 });
+        await peer.run("parent.postMessage(hello, { targetOrigin: '*' })");
+        const { closed, peer: { runtime } } = await connecting;
+        return [runtime, await closed, await peer.run("return pings")];
+        """,
+        "cross-site",
+    )
+    assert got == ["mute", {"reason": "lost", "missing": None}, ["confirm", "ping", "ping"]]
+
+
+def test_heartbeat_of_a_living_peer_goes_on(host):
+    """As long as that takes, a peer that answers is not lost."""
+    got = host(
+        f"""
+        const peer = openPeer(...arguments);
+        await peer.run({TAKE!r}, {{ origin: self.origin }});
+        const options = {{ origin: peer.origin, heartbeat: 0.02 }};
+        const {{ port, closed, close }} = await connect(peer.target, options);
+        await peer.run("await new Promise((done) => setTimeout(done, 500))");
+        const echo = collect(port, 1);
+        port.postMessage({{ echo: 1 }});
+        await echo;
+        close();
+        return closed;
+        """,
+        "same-origin",
+    )
+    assert got == {"reason": "local", "missing": None}
+
+
+def test_signal_gives_up(host):
+    got = host(
+        """
+        const peer = openPeer(...arguments);
+        const control = new AbortController();
+        const { origin } = peer;
+        const waiting = failure(connect(peer.target, { origin, signal: control.signal }));
+        control.abort("enough");
+        const first = await waiting;
+        const second = await failure(accept({ source: window, signal: control.signal }));
+        // Nothing of the call that was given up is left: the next one gets the connection.
+        const connecting = connect(peer.target, { origin });
+        await peer.run("globalThis.taking = accept({ origin: args[0] })", self.origin);
+        await connecting;
+        await peer.run("await taking");
+        return [first.code, first.cause, second.code];
+        """,
+        "cross-site",
+    )
+    assert got == ["aborted", "enough", "aborted"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'connect(frame, { origin: "*" })',
+        'connect(frame, { origin: "null" })',
+        'connect(frame, { origin: "https://app.example/" })',
+        'connect(frame, { origin: "app.example" })',
+        'connect(frame, { origin: Symbol("*") })',
+        "connect(frame, { origin: [] })",
+        'connect(frame, { name: "x".repeat(201) })',
+        "connect(frame, { name: 1 })",
+        "connect(null)",
+        "accept()",
+        'connect(new Worker("data:,"), { origin: self.origin })',
+    ],
+)
+def test_what_makes_no_sense_is_a_type_error(host, call):
+    assert host(f"""
+        const frame = document.body.appendChild(document.createElement("iframe"));
+        const error = await failure((async () => {call})());
+        return error instanceof TypeError && error.message.length > 5;
+    """)
+
+
+@pytest.mark.parametrize("kind", ["sandboxed", "worker"])
+def test_opaque_page_and_worker_have_no_default_origin(host, kind):
+    code = "accept()" if kind == "sandboxed" else "accept({ origin: 'https://app.example' })"
+    run = f"openPeer(...arguments).run({f'await {code}'!r})"
+    error = host(f"return (await failure({run})).message", kind)
+    assert error.startswith("TypeError: ")
+    assert "origin" in error
+
+
+def test_page_from_the_back_forward_cache_announces_itself_again(host, driver, pages):
+    host(
+        """
+        globalThis.peer = openPeer(...arguments);
+        await peer.ready();
+        globalThis.restored = false;
+        addEventListener("pageshow", ({ persisted }) => (restored = persisted));
+        globalThis.heard = peer.run(`
+            globalThis.ids = [];
+            addEventListener("message", ({ data }) => data.type === "probe" && ids.push(data.id));
+        `);
+        await heard;
+        globalThis.connecting = connect(peer.target, { origin: peer.origin, timeout: 60 });
+        await peer.run("");
+        """,
+        "same-origin",
+    )
+    driver.get(pages.url("pages/echo-origin.html"))
+    driver.back()
+    assert wait_state(driver) == "done"
+    restored, ids, got = run_async(
+        driver,
+        """
+        if (!globalThis.restored) return [false, [], []];
+        await peer.run("globalThis.taking = accept()");
+        const { port } = await connecting;
+        const got = collect(port, 1);
+        await peer.run("(await taking).port.postMessage('back')");
+        const ids = await peer.run("return ids");
+        return [restored, ids, await got];
+        """,
+    )
+    assert restored
+    assert len(ids) == len(set(ids)) == 2
+    assert got == ["back"]

@@ -1,0 +1,358 @@
+"""Connections between windows in memory: what the shell around the handshake promises."""
+
+import asyncio
+import gc
+
+import pytest
+
+from pyodide_msgchan import (
+    OPAQUE_ORIGIN,
+    Connection,
+    DataCloneError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    MessageChannel,
+    NotInBrowserError,
+    PeerClosedError,
+    PeerLostError,
+    PortClosedError,
+    accept,
+    connect,
+    introduce,
+    introduced,
+)
+from pyodide_msgchan.testing import CONTRACT, Window
+from pyodide_msgchan.testing import MessageChannel as MemoryChannel
+
+HOST, APP = "https://host.example", "https://app.example"
+
+
+@pytest.fixture
+def windows():
+    host = Window(HOST)
+    return host, Window(APP, parent=host)
+
+
+async def joined(host, app, **options):
+    accepting = asyncio.create_task(app.accept(origin=HOST, **options))
+    connection = await host.connect(app, origin=APP, timeout=5, **options)
+    return connection, await accepting
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+async def test_contract(windows, name):
+    pairs = [await joined(*windows)]
+
+    async def make_pair():
+        # What a check makes second it transfers, and a connection can't be.
+        return pairs.pop() if pairs else tuple(MemoryChannel())
+
+    await CONTRACT[name](make_pair)
+
+
+async def test_either_side_may_start_first(windows):
+    host, app = windows
+    accepting = asyncio.create_task(app.accept(origin=HOST))
+    await asyncio.sleep(0)
+    first = await host.connect(app, origin=APP)
+    first.close()
+    await (await accepting).wait_closed()
+    connecting = asyncio.ensure_future(host.connect(app, origin=APP))
+    await asyncio.sleep(0)
+    second = await app.accept(origin=HOST)
+    async with second, await connecting as other:
+        second.post_message("hello")
+        assert await other.receive() == "hello"
+        assert (second.peer.origin, other.peer.origin) == (HOST, APP)
+        assert second.peer.version == other.peer.version
+        assert other.peer.capabilities >= {"clone"}
+
+
+async def test_names_do_not_mix(windows):
+    host, app = windows
+    pairs = await asyncio.gather(*(joined(host, app, name=name) for name in "abc"))
+    for i, (near, far) in enumerate(pairs):
+        near.post_message(i)
+        assert await far.receive() == i
+    for pair in pairs:
+        for connection in pair:
+            connection.close()
+
+
+@pytest.mark.parametrize("kinds", [("null", APP), (HOST, "null"), ("null", "null")])
+async def test_opaque_origins_must_be_named(kinds):
+    host = Window(kinds[0])
+    app = Window(kinds[1], parent=host)
+    names = [OPAQUE_ORIGIN if kind == "null" else kind for kind in kinds]
+    with pytest.raises((ValueError, HandshakeTimeoutError)):
+        await host.connect(app, timeout=0.01)
+    accepting = asyncio.create_task(app.accept(origin=names[0]))
+    async with host.connect(app, origin=names[1], timeout=5) as near, await accepting as far:
+        near.post_message(1)
+        assert await far.receive() == 1
+
+
+async def test_timeout_tells_who_spoke(windows):
+    host, app = windows
+    accepting = asyncio.create_task(app.accept(origin="https://else.example"))
+    with pytest.raises(HandshakeTimeoutError) as caught:
+        await host.connect(app, origin="https://else.example", timeout=0.02)
+    assert caught.value.heard == ()  # what is posted to another origin arrives nowhere
+    accepting.cancel()
+    await asyncio.gather(accepting, return_exceptions=True)
+    evil = Window("https://evil.example", parent=host)
+    speaking = asyncio.create_task(evil.accept(origin=HOST))
+    with pytest.raises(
+        HandshakeTimeoutError,
+        match=(
+            r"^no accept from https://app\.example within 0\.02 s; "
+            r"heard from https://evil\.example, which is not allowed$"
+        ),
+    ):
+        await host.connect(evil, origin=APP, timeout=0.02)
+    speaking.cancel()
+
+
+async def test_two_that_call_each_other_are_told(windows):
+    host, app = windows
+    with pytest.raises(HandshakeTimeoutError, match="both sides called connect"):
+        await asyncio.gather(
+            host.connect(app, origin=APP, timeout=0.02), app.connect(host, origin=HOST, timeout=5)
+        )
+
+
+async def test_the_second_caller_fails_at_once(windows):
+    host, app = windows
+    near, far = await joined(host, app)
+    with pytest.raises(HandshakeError, match="already taken"):
+        await host.connect(app, origin=APP, timeout=5)
+    near.post_message("still there")
+    assert await far.receive() == "still there"
+    near.close()
+    await far.wait_closed()
+    again, other = await joined(host, app)
+    again.close()
+    other.close()
+
+
+async def test_a_name_is_waited_for_once(windows):
+    _, app = windows
+    waiting = asyncio.create_task(app.accept(origin=HOST))
+    await asyncio.sleep(0)
+    with pytest.raises(HandshakeError, match="already"):
+        await app.accept(origin=HOST)
+    with pytest.raises(HandshakeError, match="already"):
+        app.listen(origin=HOST)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    app.listen(origin=HOST).close()
+
+
+async def test_listen_takes_everybody(windows):
+    host, app = windows
+    other = Window(HOST, parent=app)
+    async with app.listen(origin=HOST) as callers:
+        ends = [await w.connect(app, origin=APP) for w in (host, other, host)]
+        for i, end in enumerate(ends):
+            end.post_message(i)
+        assert [await (await anext(callers)).receive() for _ in ends] == [0, 1, 2]
+        waiting = asyncio.create_task(anext(callers))
+        await asyncio.sleep(0)
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    for end in ends:
+        end.close()
+
+
+async def test_close_delivers_everything_first(windows):
+    near, far = await joined(*windows)
+    for i in range(1000):
+        near.post_message(i)
+    near.close()
+    with pytest.raises(PortClosedError):
+        near.post_message("late")
+    assert [message async for message in far] == list(range(1000))
+    with pytest.raises(PeerClosedError):
+        await far.receive()
+    with pytest.raises(PeerClosedError):
+        far.post_message("late")
+
+
+async def test_a_page_that_goes_is_lost(windows):
+    host, app = windows
+    near, far = await joined(host, app)
+    far.post_message("last words")
+    app.leave()
+    assert await near.receive() == "last words"
+    with pytest.raises(PeerLostError) as caught:
+        await anext(near)
+    assert caught.value.missing == 0
+    with pytest.raises(PortClosedError, match="back/forward cache"):
+        await far.receive()
+
+
+async def test_connect_goes_on_when_the_page_is_replaced(windows):
+    host, app = windows
+    served = []
+
+    async def serve():
+        for turn in range(3):
+            connection = await app.accept(origin=HOST)
+            connection.post_message(turn)
+            await connection.receive()
+            app.leave()
+
+    serving = asyncio.create_task(serve())
+    async for connection in host.connect(app, origin=APP, timeout=5):
+        try:
+            served.append(await connection.receive())
+            connection.post_message("go")
+            await connection.receive()
+        except PeerLostError:
+            if len(served) == 3:
+                break
+    assert served == [0, 1, 2]
+    await serving
+
+
+async def test_the_end_of_the_body_closes(windows):
+    host, app = windows
+    seen = []
+    async with app.listen(origin=HOST) as callers:
+        async for connection in host.connect(app, origin=APP):
+            seen.append(await anext(callers))
+            assert not connection.closed
+            if len(seen) == 2:
+                break
+        await seen[0].wait_closed()
+        assert not seen[1].closed
+        connection.close()
+        await seen[1].wait_closed()
+
+
+async def test_cancelling_leaves_nothing(windows):
+    host, app = windows
+    for task in (
+        asyncio.ensure_future(host.connect(app, origin=APP)),
+        asyncio.create_task(app.accept(origin=HOST)),
+    ):
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert host._page.hearings == app._page.hearings == []
+    assert host._page.links == app._page.links == set()
+    near, far = await joined(host, app)
+    near.close()
+    far.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert host._page.hearings == app._page.hearings == []
+    assert host._page.links == app._page.links == set()
+
+
+async def test_a_dropped_connection_says_goodbye(windows):
+    ends = list(await joined(*windows))
+    far = ends.pop()
+    with pytest.warns(ResourceWarning, match="unclosed <Connection open"):
+        ends.clear()
+    gc.collect()
+    await far.wait_closed()
+    with pytest.raises(PeerClosedError):
+        await far.receive()
+
+
+async def test_heartbeat_sees_silence(windows):
+    host, app = windows
+    near, far = await joined(host, app, heartbeat=0.02)
+    far._control.link._heard = None  # a page that hangs: it answers nothing any more
+    with pytest.raises(PeerLostError):
+        await near.receive()
+    far.close()
+
+
+async def test_a_connection_stays_where_it_is(windows):
+    near, far = await joined(*windows)
+    carrier, other = await joined(*windows, name="carrier")
+    with pytest.raises(DataCloneError, match="a Connection can't be transferred"):
+        carrier.post_message(near, transfer=[near])
+    with pytest.raises(TypeError, match="comes from connect"):
+        Connection()
+    for port in (near, far, carrier, other):
+        port.close()
+
+
+async def test_introduced_peers_talk_directly():
+    host = Window(HOST)
+    apps = [Window(f"https://{name}.example", parent=host) for name in "ab"]
+
+    async def meet(app):
+        to_host = await app.accept(origin=HOST)
+        event = await to_host.receive_event()
+        assert event.data["message"] == "meet"
+        return to_host, introduced(event, to_host)
+
+    meetings = [asyncio.create_task(meet(app)) for app in apps]
+    origins = "https://a.example", "https://b.example"
+    ends = [
+        await host.connect(*pair[:1], origin=pair[1]) for pair in zip(apps, origins, strict=True)
+    ]
+    introduce(*ends, "meet")
+    (a_host, a), (b_host, b) = await asyncio.gather(*meetings)
+    assert (a.peer.origin, b.peer.origin) == ("https://b.example", "https://a.example")
+    for end in (*ends, a_host, b_host):
+        end.close()
+    a.post_message("direct")
+    assert await b.receive() == "direct"
+    apps[0].leave()
+    with pytest.raises(PeerLostError):
+        await b.receive()
+
+
+async def test_what_is_no_introduction(windows):
+    near, far = await joined(*windows)
+    for message in (1, {"msgchan introduction": 1}, {"msgchan introduction": [1, 2]}):
+        near.post_message(message)
+        assert introduced(await far.receive_event(), far) is None
+    near.close()
+    with pytest.raises(PortClosedError):
+        introduce(near, far)
+    far.close()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"origin": "app.example"},
+        {"origin": "*"},
+        {"origin": []},
+        {"name": 7},
+        {"name": "n" * 201},
+        {"timeout": 0},
+        {"timeout": "soon"},
+        {"heartbeat": -1},
+    ],
+    ids=str,
+)
+async def test_bad_arguments(windows, bad):
+    host, app = windows
+    with pytest.raises((ValueError, TypeError)):
+        await host.connect(app, **bad)
+    with pytest.raises((ValueError, TypeError)):
+        await app.accept(**bad)
+
+
+async def test_targets_that_are_none(windows):
+    host, _ = windows
+    with pytest.raises(TypeError, match="not an iframe element, window or worker"):
+        host.connect("https://app.example")
+    with pytest.raises(HandshakeError, match="neither a parent nor an opener"):
+        await host.accept(origin=APP)
+
+
+async def test_off_the_browser():
+    with pytest.raises(NotInBrowserError):
+        connect(None)
+    with pytest.raises(NotInBrowserError):
+        await accept()
+    with pytest.raises(NotInBrowserError):
+        MessageChannel()
