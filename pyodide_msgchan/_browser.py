@@ -10,6 +10,7 @@ from importlib.resources import files
 from pickle import loads
 from typing import Any, Final
 
+from ._types import Caller
 from .errors import NotInBrowserError
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "SHARED_BYTES",
     "Bridge",
     "bridge",
+    "calling",
     "enter",
     "holding",
     "is_js_proxy",
@@ -42,7 +44,10 @@ type Arrival = Callable[[list[Any], Any], None]
 holding: Final[dict[int, Arrival]] = {}
 """Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
 
-stepping: Final[dict[int, Callable[[], bool]]] = {}
+calling: Final[dict[int, Caller]] = {}
+"""Who takes the calls and answers that come apart from other messages."""
+
+stepping: Final[dict[int, Callable[[], Any]]] = {}
 """What is to run once the arrival for an id is stored: a task's step, or listeners."""
 
 
@@ -60,7 +65,12 @@ class Bridge:
         self.memory = bytearray(SHARED_BYTES)
         self.window = memoryview(self.memory)
         native = _load()(
-            create_proxy(_deliver), create_proxy(_step), create_proxy(self.memory), MAX_DEPTH
+            create_proxy(_deliver),
+            create_proxy(_step),
+            create_proxy(self.memory),
+            MAX_DEPTH,
+            create_proxy(_asked),
+            create_proxy(_answered),
         )
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
@@ -82,6 +92,9 @@ class Bridge:
         self.event: Callable[[int, int], Any] = native.event
         self.drop: Callable[[int, bool], None] = native.drop
         self.windows: Any = native.windows
+        self.open_calls: Callable[[int], None] = native.calls.open
+        self.call: Callable[..., None] = native.calls.call
+        self.answer: Callable[[int, str, Any], None] = native.calls.answer
 
 
 @cache
@@ -111,7 +124,7 @@ def _load() -> Any:
     folder = files(__package__) / "js"
     lines = [
         line.removeprefix("export ")
-        for name in ("decode.mjs", "encode.mjs", "windows.mjs", "bridge.mjs")
+        for name in ("decode.mjs", "encode.mjs", "windows.mjs", "calls.mjs", "bridge.mjs")
         for line in (folder / name).read_text("utf-8").splitlines()
         if not line.startswith("import ")
     ]
@@ -153,11 +166,43 @@ def _deliver(port: int, size: int, now: bool, extra: Any = None) -> int:  # noqa
     return 2 * _step(port) if now else 1
 
 
+def _asked(port: int, now: bool, call: str, name: str, *values: Any) -> int:  # noqa: FBT001 - as above
+    """Take a call of plain values; gives what `_deliver` gives."""
+    try:
+        run = calling[port].asked(call, name, values)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _go_on(port, run, now=now)
+
+
+def _answered(port: int, now: bool, call: str, value: Any = None) -> int:  # noqa: FBT001 - as above
+    """Take an answer that is a plain value; gives what `_deliver` gives."""
+    try:
+        run = calling[port].answered(call, value)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _go_on(port, run, now=now)
+
+
+def _go_on(port: int, run: Callable[[], Any] | None, *, now: bool) -> int:
+    if run is None:
+        return 0
+    stepping[port] = run
+    return 2 * _step(port) if now else 1
+
+
+def _report(error: Exception) -> int:
+    asyncio.get_event_loop().call_exception_handler(
+        {"message": "a message could not be handed over", "exception": error}
+    )
+    return 0
+
+
 def _step(port: int) -> bool:
     """Wake who waits for what was stored, as the last act of this call; says if all was taken."""
     loop = enter()
     try:
-        return stepping.pop(port, bool)()
+        return bool(stepping.pop(port, bool)())
     except (SystemExit, KeyboardInterrupt) as error:
         leave(loop, error)
     except Exception as error:  # noqa: BLE001 - as above

@@ -158,10 +158,18 @@ class Machine:
 
     def request(self, kind: str, path: tuple[str, ...], token: Any, **more: Any) -> Wire:
         """Give the message of a request; its reply comes back with `token`."""
+        return {"id": self.expect(token), "type": kind, "path": list(path), **more}
+
+    def expect(self, token: Any) -> str:
+        """Give the id of a request that is made elsewhere."""
         self._count = count = self._count + 1
         id_ = f"{self._prefix}-{count}"
         self._pending[id_] = token
-        return {"id": id_, "type": kind, "path": list(path), **more}
+        return id_
+
+    def answered(self, id_: str) -> Any:
+        """Give the token of a request whose reply was read elsewhere; None if nobody waits."""
+        return self._pending.pop(id_, None)
 
     def cancel(self, id_: Id) -> Wire | None:
         """Wait no longer for a reply; gives the message that says so, if it did not come before."""
@@ -203,11 +211,17 @@ class Machine:
 
     def reply(self, id_: Id, wire: Wire) -> Wire | None:
         """Give the message that answers a request; None if nobody waits for it any more."""
-        if id_ not in self.running:
+        if not self.finish(id_):
             return None
-        self.running.discard(id_)
         wire["id"] = id_
         return wire
+
+    def finish(self, id_: Id) -> bool:
+        """Note that a request is answered; False if nobody waits for it any more."""
+        if id_ in self.running:
+            self.running.discard(id_)
+            return True
+        return False
 
     # What arrives
 

@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._browser import bridge, holding, is_js_proxy, is_null, stepping, to_js_list, unpack
+from ._browser import bridge, calling, holding, is_js_proxy, is_null, stepping, to_js_list, unpack
 from ._stream import encode, find_unclonable
-from ._types import Batch, Moved
+from ._types import Batch, Caller, Moved
 from .errors import DataCloneError
 
 __all__ = [
@@ -135,6 +135,11 @@ class BrowserEndpoint:
     def pair(self) -> tuple[BrowserEndpoint, BrowserEndpoint]:
         return browser_pair(stack_switching=self._switching)
 
+    def calls(self, caller: Caller) -> BrowserCalls:
+        calling[self._number] = caller
+        bridge().open_calls(self._number)
+        return BrowserCalls(self._number)
+
     def close(self) -> None:
         self._drop(close=True)
 
@@ -148,6 +153,7 @@ class BrowserEndpoint:
     def forget(self) -> None:
         """Be nothing but a number: JavaScript ends the native port."""
         holding.pop(self._number, None)
+        calling.pop(self._number, None)
         stepping.pop(self._number, None)
         _known.pop(self._number, None)
 
@@ -159,6 +165,22 @@ class BrowserEndpoint:
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+class BrowserCalls:
+    """The short way for remote calls of plain values, whose objects JavaScript makes."""
+
+    __slots__ = ("_answer", "_call", "_number")
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._call, self._answer = bridge().call, bridge().answer
+
+    def call(self, call: str, name: str, values: tuple[Any, ...]) -> None:
+        self._call(self._number, call, name, *values)
+
+    def answer(self, call: str, value: Any) -> None:
+        self._answer(self._number, call, value)
 
 
 class BrowserEvent:

@@ -12,7 +12,8 @@ from ._parcel import Parcel, Proxied, readable
 from ._reach import Reach
 from ._remote import Remote
 from ._remote_errors import wire_of_error, without_details
-from ._values import PLAIN
+from ._types import Calls
+from ._values import PLAIN, SCALARS
 from .errors import DataCloneError, PortStateError
 from .port import MessagePort
 
@@ -24,6 +25,7 @@ class Answering(Protocol):
 
     port: MessagePort
     machine: Machine
+    calls: Calls | None
 
     def value(self, wire: Any) -> Any:
         """Give what a Wire stands for, or raise it."""
@@ -96,6 +98,10 @@ class Exposer:
     def reply(self, run: Run, result: Any) -> None:
         """Answer a request with a value."""
         link, parcel, message = self._link, Parcel.NONE, None
+        if link.calls is not None and type(result) in SCALARS and type(run.id) is str:
+            if link.machine.finish(run.id) and not link.port.closed:
+                link.calls.answer(run.id, result)
+            return
         try:
             if type(result) in PLAIN:
                 message = link.machine.reply(run.id, {"type": "RAW", "value": result})

@@ -16,7 +16,7 @@ from ._exposing import Exposer
 from ._parcel import Parcel, readable
 from ._reach import Reach
 from ._remote import Hold
-from ._values import PLAIN, Values
+from ._values import PLAIN, SCALARS, Values
 from ._waiter import Waiter
 from .errors import DataCloneError, PortClosedError, PortDetachedError, PortStateError
 from .port import MessagePort
@@ -52,6 +52,7 @@ class Link(Values):
         self._draining = False
         self._held: list[tuple[Call, Wire, Parcel, bool]] | None = None
         port._feed(self)
+        self.calls = port._endpoint.calls(self)
         if self._root is not self:
             self._root._children.add(self)
 
@@ -79,6 +80,19 @@ class Link(Values):
         if keywords and self.python is False:
             raise _no_keywords(keywords)
         call, parcel = Call(hold, self._cancel), Parcel.NONE
+        if (
+            kind == "APPLY"
+            and len(path) == 1
+            and self.calls is not None
+            and not keywords
+            and self._held is None
+            and SCALARS.issuperset(map(type, arguments))
+        ):
+            if self.port.closed:
+                raise self.port._ending()
+            call.id = self.machine.expect(call)
+            self.calls.call(call.id, path[0], arguments)
+            return call
         more: dict[str, Any] = {}
         if not keywords and PLAIN.issuperset(map(type, arguments)):
             wires: list[Wire] = [{"type": "RAW", "value": value} for value in arguments]
@@ -207,6 +221,31 @@ class Link(Values):
             if not waiter.done():
                 waiter.wake_soon()
         return self._drain if self._queue else None
+
+    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], Any] | None:
+        """Store a call of plain values; gives what is to be called for it as the last act."""
+        wires = [{"type": "RAW", "value": value} for value in values]
+        message = {"id": call, "type": "APPLY", "path": [name], "argumentList": wires}
+        run = self.take([message])
+        self.port._count_taken()
+        return run
+
+    def answered(self, call: str, value: Any) -> Callable[[], Any] | None:
+        """Store an answer that is a plain value; gives what is to be called for it."""
+        token = self.machine.answered(call)
+        if type(token) is Call:
+            waiters = token.settle(value)
+        else:
+            waiters = [] if token is None else token({"type": "RAW", "value": value})
+        self.port._count_taken()
+        if not waiters:
+            return None
+        if len(waiters) == 1 and not waiters[0].done():
+            return waiters[0].wake_now
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.wake_soon()
+        return None
 
     def _settle(self, token: Any, wire: Wire) -> list[Waiter]:
         if type(token) is not Call:

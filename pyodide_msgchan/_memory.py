@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, final
 
 from ._clone import Notice, copy
-from ._types import Batch, Moved
+from ._types import Batch, Caller, Moved
 from ._wire import Envelope
 from .port import MessagePort
 
@@ -151,6 +151,9 @@ class MemoryEndpoint:
 
     def pair(self) -> tuple[MemoryEndpoint, MemoryEndpoint]:
         return memory_pair()
+
+    def calls(self, caller: Caller) -> None:
+        del caller
 
     def close(self) -> None:
         if self.peer is not None:

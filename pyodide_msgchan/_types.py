@@ -11,6 +11,8 @@ __all__ = [
     "DATA",
     "EVENT",
     "Batch",
+    "Caller",
+    "Calls",
     "Endpoint",
     "Hearing",
     "Link",
@@ -76,6 +78,26 @@ class Reader(Protocol):
         """The port is over, and all that came was handed over."""
 
 
+class Caller(Protocol):
+    """Takes remote calls and their answers where they come apart from other messages."""
+
+    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], Any] | None:
+        """Store a call; gives what is to run for it as the last act."""
+
+    def answered(self, call: str, value: Any) -> Callable[[], Any] | None:
+        """Store an answer; gives what is to run for it as the last act."""
+
+
+class Calls(Protocol):
+    """A short way for remote calls of plain values."""
+
+    def call(self, call: str, name: str, values: tuple[Any, ...]) -> None:
+        """Send a call of one name."""
+
+    def answer(self, call: str, value: Any) -> None:
+        """Send the answer to one."""
+
+
 class Endpoint(Protocol):
     """The end of a channel below a port. Synchronous: it decides nothing and waits for nothing."""
 
@@ -119,6 +141,9 @@ class Endpoint(Protocol):
 
     def pair(self) -> tuple[Endpoint, Endpoint]:
         """Make a channel of the same kind."""
+
+    def calls(self, caller: Caller) -> Calls | None:
+        """Give the short way for remote calls, where there is one."""
 
     def close(self) -> None:
         """Close the native port and let go of it."""

@@ -17,10 +17,13 @@ from ._remote_errors import error_from, wire_of_error, without_details
 from .errors import DataCloneError, MessageError
 from .port import MessagePort
 
-__all__ = ["PLAIN", "Values"]
+__all__ = ["PLAIN", "SCALARS", "Values"]
 
 PLAIN: Final = ATOMS | CONTAINERS
 """Types of values that need no second look: structured clone takes them, or says what is wrong."""
+
+SCALARS: Final = frozenset({type(None), bool, int, float, str})
+"""Types of values that cross into JavaScript by themselves."""
 
 
 class Values:

@@ -2,6 +2,7 @@
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
 import { decode } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
+import { createCalls } from "./calls.mjs";
 import { createWindows } from "./windows.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
@@ -22,7 +23,7 @@ const TRANSFERABLE = new Set(
  * streams: n bytes are in it, or extra is [side, events, large, n] where more than that is to be
  * handed over. Unless `now`, step(id) wakes who waits, in a call that may suspend.
  */
-export function createBridge(deliver, step, shared, limit) {
+export function createBridge(deliver, step, shared, limit, asked, answered) {
   const { postMessage } = MessagePort.prototype;
   const slots = new Map(),
     ids = new WeakMap();
@@ -63,7 +64,7 @@ export function createBridge(deliver, step, shared, limit) {
       held: false,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
-    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null });
+    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.on = (event) => {
       if (!allowed || allowed(event)) arrived(slot, event);
     };
@@ -86,6 +87,14 @@ export function createBridge(deliver, step, shared, limit) {
     slot.received++;
     slot.link?.count();
     if (slot.mode === 0) return;
+    if (slot.calls && slot.queue.length === 1 && !slot.held && !webkit) {
+      const left = calls.take(slot, event.data);
+      if (left !== undefined) {
+        slot.queue.length = 0;
+        if (left === STEP) step.callPromising(slot.id).catch(reportError);
+        return;
+      }
+    }
     if (slot.held) return slot.queue.length >= BATCH ? flush(slot) : undefined;
     slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
     slot.posts = posts;
@@ -162,6 +171,14 @@ export function createBridge(deliver, step, shared, limit) {
     if (close) slot.port.close();
   }
 
+  const post = (id, value) => {
+    const slot = slots.get(id);
+    posts++;
+    postMessage.call(slot.port, value);
+    slot.sent++;
+  };
+  const calls = createCalls({ slots, post, asked, answered });
+
   const windowOf = (target) =>
     tag(target) === "HTMLIFrameElement" ? target.contentWindow : target;
 
@@ -202,12 +219,7 @@ export function createBridge(deliver, step, shared, limit) {
     },
     sent: (id) => slots.get(id).sent,
     received: (id) => slots.get(id).received,
-    post(id, value) {
-      const slot = slots.get(id);
-      posts++;
-      postMessage.call(slot.port, value);
-      slot.sent++;
-    },
+    post,
     send(id, n, transfer, side, chunks) {
       const slot = slots.get(id);
       const post = (value, list) => {
@@ -260,6 +272,7 @@ export function createBridge(deliver, step, shared, limit) {
     queued: (id) => slots.get(id).queue.length,
     event: (id, i) => slots.get(id).batch?.at(i),
     drop,
+    calls,
     windows: createWindows({ attach, arrived, start, slots, ids, windowOf, drop }),
   };
 }
