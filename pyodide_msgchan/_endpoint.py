@@ -160,7 +160,7 @@ class BrowserEndpoint:
     def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
         holding[self._number] = arrive
 
-    def step(self, run: Callable[[], bool]) -> None:
+    def step(self, run: Callable[[], Any]) -> None:
         stepping[self._number] = run
 
 

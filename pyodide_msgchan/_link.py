@@ -13,7 +13,7 @@ from typing import Any
 from ._call import Call
 from ._comlink import Answer, Demand, Detach, Discard, Machine, Run, Settle, Stop, Supply, Wire, raw
 from ._exposing import Exposer
-from ._parcel import Parcel, readable
+from ._parcel import Parcel, no_keywords, readable
 from ._reach import Reach
 from ._remote import Hold
 from ._values import PLAIN, SCALARS, Values
@@ -78,20 +78,9 @@ class Link(Values):
         if keywords and self.python is not True and self.spread:
             arguments, keywords = (*arguments, keywords), None
         if keywords and self.python is False:
-            raise _no_keywords(keywords)
+            raise no_keywords(keywords)
         call, parcel = Call(hold, self._cancel), Parcel.NONE
-        if (
-            kind == "APPLY"
-            and len(path) == 1
-            and self.calls is not None
-            and not keywords
-            and self._held is None
-            and SCALARS.issuperset(map(type, arguments))
-        ):
-            if self.port.closed:
-                raise self.port._ending()
-            call.id = self.machine.expect(call)
-            self.calls.call(call.id, path[0], arguments)
+        if kind == "APPLY" and not keywords and self._call_plainly(call, path, arguments):
             return call
         more: dict[str, Any] = {}
         if not keywords and PLAIN.issuperset(map(type, arguments)):
@@ -118,6 +107,18 @@ class Link(Values):
         else:
             self._send(call, message, parcel)
         return call
+
+    def _call_plainly(self, call: Call, path: tuple[str, ...], arguments: tuple[Any, ...]) -> bool:
+        """Send a call the short way, if that can take it."""
+        if self.calls is None or self._held is not None or len(path) != 1:
+            return False
+        if not SCALARS.issuperset(map(type, arguments)):
+            return False
+        if self.port.closed:
+            raise self.port._ending()
+        call.id = self.machine.expect(call)
+        self.calls.call(call.id, path[0], arguments)
+        return True
 
     def _send(self, call: Call, message: Wire, parcel: Parcel) -> None:
         try:
@@ -162,7 +163,7 @@ class Link(Values):
             else:
                 self.machine.forget(call.id)
                 parcel.undo()
-                woken += call.fail(_no_keywords(message["keywords"]))
+                woken += call.fail(no_keywords(message["keywords"]))
         return woken
 
     def _cancel(self, call: Call) -> None:
@@ -394,10 +395,3 @@ def _page() -> str:
 
 def _ignored(_wire: Wire) -> list[Waiter]:
     return []
-
-
-def _no_keywords(keywords: Iterable[str]) -> TypeError:
-    return TypeError(
-        f"keyword arguments ({', '.join(keywords)}) can't be sent to JavaScript: give them by "
-        'position, or wrap(port, kwargs="object") makes one last object of them'
-    )

@@ -51,7 +51,7 @@ class MemoryEndpoint:
         self._mode = 0
         self._sent = self._received = 0
         self._arrive: Callable[[list[Any], Any], None] | None = None
-        self._run: Callable[[], bool] | None = None
+        self._run: Callable[[], Any] | None = None
 
     def post(self, message: Any, moved: Moved | None) -> None:
         wrappers = moved.wrappers if moved else {}
@@ -170,7 +170,7 @@ class MemoryEndpoint:
     def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
         self._arrive = arrive
 
-    def step(self, run: Callable[[], bool]) -> None:
+    def step(self, run: Callable[[], Any]) -> None:
         self._run = run
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 from ._reach import Reach
 from .errors import DataCloneError
 from .port import MessagePort
 
-__all__ = ["Parcel", "Proxied", "Transferred", "readable"]
+__all__ = ["Parcel", "Proxied", "Transferred", "no_keywords", "readable"]
 
 
 class Proxied:
@@ -81,3 +82,11 @@ def readable(error: DataCloneError, result: str = "") -> DataCloneError:
         if path.startswith(prefix):
             return DataCloneError(error.reason, word + path[len(prefix) :])
     return error
+
+
+def no_keywords(keywords: Iterable[str]) -> TypeError:
+    """Give the error of keyword arguments for a JavaScript end."""
+    return TypeError(
+        f"keyword arguments ({', '.join(keywords)}) can't be sent to JavaScript: give them by "
+        'position, or wrap(port, kwargs="object") makes one last object of them'
+    )

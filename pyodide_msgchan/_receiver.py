@@ -194,7 +194,7 @@ class Receiver:
         run = reader.take(messages)
         if run is not None:
             if first:
-                self._endpoint.step(partial(_run, run))
+                self._endpoint.step(run)
             else:
                 run()
         if self._end is not None:
@@ -393,8 +393,3 @@ class Receiver:
                 waiter.served = False
             if not waiter.done():
                 waiter.wake_soon()
-
-
-def _run(run: Callable[[], Any]) -> bool:
-    run()
-    return True

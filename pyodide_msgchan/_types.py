@@ -154,7 +154,7 @@ class Endpoint(Protocol):
     def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
         """Say who is told of what arrives; keeps that alive."""
 
-    def step(self, run: Callable[[], bool]) -> None:
+    def step(self, run: Callable[[], Any]) -> None:
         """Say what is to run once an arrival is stored; it tells whether all was taken."""
 
 

@@ -27,7 +27,8 @@ export function createCalls({ slots, post, asked, answered }) {
       const { id, type, path, argumentList, value } = data;
       if (typeof id !== "string" || id.length > LONG_ID) return undefined;
       const now = !slot.promising;
-      if (type === "RAW") return plain(value) ? answered(slot.id, now, id, value ?? undefined) : undefined;
+      if (type === "RAW")
+        return plain(value) ? answered(slot.id, now, id, value ?? undefined) : undefined;
       if (type !== "APPLY" || path?.length !== 1 || typeof path[0] !== "string") return undefined;
       if (!Array.isArray(argumentList) || data.keywords) return undefined;
       const values = [];

@@ -164,8 +164,18 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         if (typeof data !== "object" || !Number.isInteger(data?.msgchan)) return;
         const { msgchan, type, id, nonce = "", to = "", reason = "", loaded } = data;
         if (data.name !== name || ![type, id, nonce, to, reason].every(text)) return;
-        if (ports.length !== (type === "offer" ? 2 : 0)) return ports.forEach((port) => port.close());
-        const words = [msgchan, type, name, id, nonce, to, reason, Number.isFinite(loaded) ? loaded : -1];
+        if (ports.length !== (type === "offer" ? 2 : 0))
+          return ports.forEach((port) => port.close());
+        const words = [
+          msgchan,
+          type,
+          name,
+          id,
+          nonce,
+          to,
+          reason,
+          Number.isFinite(loaded) ? loaded : -1,
+        ];
         const { origin, source: sender } = event;
         arrived(slot, { type: "message", data: words, origin, source: sender ?? target, ports });
       };
@@ -180,7 +190,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     rejected: (id) => [...slots.get(id).rejected],
     announce(target, origin, type, name, id, nonce, to, reason) {
       const envelope = { msgchan: WIRE, type, name, id, loaded: loadedFor() };
-      for (const [key, value] of Object.entries({ nonce, to, reason })) if (value) envelope[key] = value;
+      for (const [key, value] of Object.entries({ nonce, to, reason }))
+        if (value) envelope[key] = value;
       postTo(target, origin, envelope, []);
     },
     offer(target, origin, name, id, to, promising) {
@@ -219,7 +230,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     watch(controlId, target, origin, loaded, lockName) {
       const { control, stops } = links.get(controlId);
       const kind = kindOf(target);
-      const element = kind === "window" && target.parent === globalThis ? elementOf(target) : undefined;
+      const element =
+        kind === "window" && target.parent === globalThis ? elementOf(target) : undefined;
       if (kind === "frame" || element) stops.push(watchFrame(control, element ?? target, loaded));
       else if (kind === "window" && target !== parent) stops.push(watchWindow(control, target));
       const near = origin === undefined || (origin === self.origin && origin !== "null");
