@@ -15,6 +15,7 @@ __all__ = [
     "BrowserEndpoint",
     "BrowserEvent",
     "adopt",
+    "adopt_any",
     "browser_pair",
     "port_of",
     "post_stream",
@@ -43,10 +44,27 @@ def adopt(native: Any, *, stack_switching: bool) -> BrowserEndpoint:
         TypeError: it is no MessagePort.
         NotInBrowserError: there is no JavaScript here.
     """
-    adopt_native = bridge().adopt
-    number = adopt_native(native, stack_switching) if is_js_proxy(native) else 0
+    number = bridge().adopt(native, stack_switching) if is_js_proxy(native) else 0
     if number == 0:
         raise TypeError(f"not a JavaScript MessagePort: {native!r:.80}")
+    return _numbered(number, stack_switching=stack_switching)
+
+
+def adopt_any(native: Any) -> BrowserEndpoint:
+    """Give the one endpoint of a worker, or of what else in JavaScript has messages.
+
+    Raises:
+        TypeError: it has none, or it is a window.
+    """
+    number = bridge().endpoint(native, True) if is_js_proxy(native) else 0  # noqa: FBT003 - JavaScript
+    if number == 0:
+        raise TypeError(
+            f"neither a port nor a worker: {native!r:.80}; for windows there is connect()"
+        )
+    return _numbered(number, stack_switching=True)
+
+
+def _numbered(number: int, *, stack_switching: bool) -> BrowserEndpoint:
     known = _known.get(number)
     return BrowserEndpoint(number, stack_switching=stack_switching) if known is None else known
 

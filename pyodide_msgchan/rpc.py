@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from ._browser import own_origin
+from ._browser import is_js_proxy, own_origin
 from ._call import Call
+from ._endpoint import adopt_any
 from ._iteration import RemoteIterator
 from ._link import Link
 from ._parcel import Proxied, Transferred
@@ -34,7 +35,7 @@ __all__ = [
 
 def expose(
     obj: object,
-    port: MessagePort,
+    port: Any,
     *,
     nested: Iterable[str] = (),
     writable: Iterable[str] = (),
@@ -53,7 +54,8 @@ def expose(
 
     Args:
         obj: an object, a module, a dict of functions, a function, or a class to construct.
-        port: an open port, or a connection.
+        port: an open port or a connection; or a JavaScript object that has messages: a port, a
+            worker or, inside of one, ``js.self``. No window: those have `connect` and `accept`.
         nested: dotted paths (``"camera"``, ``"camera.lens"``) of objects whose own public methods
             and fields are reachable too.
         writable: dotted paths that may be assigned to.
@@ -61,7 +63,7 @@ def expose(
             come, on a connection, from this page's own origin.
 
     Raises:
-        TypeError: `obj` lives in JavaScript, or `port` is no port.
+        TypeError: `obj` lives in JavaScript, or `port` has no messages.
         ValueError: something is exposed there already; or a private name is declared.
         PortStateError: the port ended, or somebody else reads it.
     """
@@ -76,7 +78,7 @@ def expose(
 
 
 def wrap(
-    port: MessagePort, *, kwargs: Literal["python", "object"] = "python", prefetch: int = 16
+    port: Any, *, kwargs: Literal["python", "object"] = "python", prefetch: int = 16
 ) -> Remote:
     """Give what stands for the object that is exposed at a port's other end.
 
@@ -85,13 +87,13 @@ def wrap(
     (a bare port whose other end left this page) put `asyncio.timeout` around what you await.
 
     Args:
-        port: an open port, or a connection. `expose` may use the same one.
+        port: as for `expose`, which may use the same one.
         kwargs: what becomes of keyword arguments where JavaScript is at the other end: "python"
             refuses them (TypeError), "object" sends them as one last object.
         prefetch: items that an asynchronous generator over there may send ahead.
 
     Raises:
-        TypeError: `port` is no port.
+        TypeError: `port` has no messages, or is a window.
         ValueError: `prefetch` is less than 1.
         PortStateError: the port ended, or somebody else reads it.
     """
@@ -159,7 +161,9 @@ def release(remote: Remote) -> Call:
     return remote._hold.link.release(remote._hold)
 
 
-def _link_of(port: MessagePort) -> Link:
+def _link_of(port: Any) -> Link:
+    if is_js_proxy(port):
+        port = MessagePort._of(adopt_any(port))
     if not isinstance(port, MessagePort):
         raise TypeError(f"not a port: {port!r:.80}")
     if isinstance(port._reader, Link):

@@ -65,6 +65,8 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
     Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
+    slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
+    slot.post = slot.native ? postMessage : port.postMessage;
     slot.on = (event) => {
       if (!allowed || allowed(event)) arrived(slot, event);
     };
@@ -79,7 +81,7 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     slot.port.addEventListener("message", slot.on);
     slot.port.addEventListener("messageerror", slot.on);
     if (!slot.allowed) slot.port.addEventListener("close", slot.on); // no browser fires it yet
-    if (!slot.allowed) slot.port.start(); // after the listener: a started port without one loses its messages
+    if (slot.native) slot.port.start(); // after the listener: a started port without one loses its messages
   }
 
   function arrived(slot, event) {
@@ -168,13 +170,13 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     if (slot.allowed) return;
     ids.delete(slot.port);
     if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
-    if (close) slot.port.close();
+    if (close && slot.native) slot.port.close();
   }
 
   const post = (id, value) => {
     const slot = slots.get(id);
     posts++;
-    postMessage.call(slot.port, value);
+    slot.post.call(slot.port, value);
     slot.sent++;
   };
   const calls = createCalls({ slots, post, asked, answered });
@@ -193,6 +195,13 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
       // 0: not a port
       if (port === null || typeof port !== "object" || tag(port) !== "MessagePort") return 0;
       return ids.get(port) ?? attach(port, promising);
+    },
+    endpoint(target, promising) {
+      // a worker, or whatever else has messages; 0: not that, or a window, whose senders are unknown
+      const able = ["postMessage", "addEventListener", "removeEventListener"];
+      if (target === null || typeof target !== "object" || target.window === target) return 0;
+      if (!able.every((name) => typeof target[name] === "function")) return 0;
+      return ids.get(target) ?? attach(target, promising);
     },
     window(source, origins) {
       const from = (event) => source === undefined || event.source === windowOf(source);
@@ -223,7 +232,7 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     send(id, n, transfer, side, chunks) {
       const slot = slots.get(id);
       const post = (value, list) => {
-        postMessage.call(slot.port, value, list);
+        slot.post.call(slot.port, value, list);
         slot.sent++;
       };
       return dispatch(post, n, transfer, side, chunks);

@@ -83,7 +83,6 @@ def wrong(port: MessagePort) -> None:
     post_to_window(port, 1)  # type: ignore[call-arg]
     register_converter(str, 3)  # type: ignore[arg-type]
     wrap(port, kwargs="dict")  # type: ignore[arg-type]
-    wrap("port")  # type: ignore[arg-type]
     expose(port)  # type: ignore[call-arg]
     assign("name", 3)  # type: ignore[arg-type]
     register_error(KeyboardInterrupt)  # type: ignore[type-var]
