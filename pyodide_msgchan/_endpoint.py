@@ -44,7 +44,8 @@ def adopt(native: Any, *, stack_switching: bool) -> BrowserEndpoint:
         TypeError: it is no MessagePort.
         NotInBrowserError: there is no JavaScript here.
     """
-    number = bridge().adopt(native, stack_switching) if is_js_proxy(native) else 0
+    here = bridge()
+    number = here.adopt(native, stack_switching) if is_js_proxy(native) else 0
     if number == 0:
         raise TypeError(f"not a JavaScript MessagePort: {native!r:.80}")
     return _numbered(number, stack_switching=stack_switching)

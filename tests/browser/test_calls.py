@@ -18,7 +18,12 @@ async def test_values_go_the_short_way_and_the_general_one(selenium):
     here, there = MessageChannel()
     async with here, there:
         expose(
-            {"echo": echo, "two words": echo, "none": lambda: None, "fail": lambda text: int(text, 10)},
+            {
+                "echo": echo,
+                "two words": echo,
+                "none": lambda: None,
+                "fail": lambda text: int(text, 10),
+            },
             there,
         )
         remote = wrap(here)
