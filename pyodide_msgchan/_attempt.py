@@ -210,9 +210,10 @@ class Attempt:
 
     def _adopt(self, key: int, offered: tuple[Any, Any]) -> None:
         ports, sender = offered
-        link = self._world.adopt(ports, stack_switching=self._terms.stack_switching)
+        target, switching = self._target(sender), self._terms.stack_switching
+        link = self._world.adopt(ports, target, stack_switching=switching)
         if link is not None:
-            self._take(key, link, self._target(sender))
+            self._take(key, link, target)
 
     def _discard(self, offered: tuple[Any, Any], message: dict[str, Any] | None) -> None:
         self._world.discard(offered[0], message)
@@ -260,7 +261,7 @@ class Attempt:
         self._controls[key] = control
         peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
         connection = Connection._open(control, peer, target, info.lock or "")
-        link.watch(target, info.origin, info.loaded, info.lock or "")
+        link.watch(info.origin, info.lock or "")
         self._results.append(connection)
         self._wake()
 
@@ -280,10 +281,9 @@ class Attempt:
             return
 
 
-def _step(waiter: Waiter) -> bool:
+def _step(waiter: Waiter) -> None:
     if not waiter.done():
         waiter.wake_now()
-    return True
 
 
 _CARRY_OUT: Final[dict[type, Callable[..., None]]] = {

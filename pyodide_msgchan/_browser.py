@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from _pickle import loads  # pickle's C half: the module itself takes long to load
+from asyncio import _get_running_loop, _set_running_loop, current_task
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
-from pickle import loads
+from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Final
 
-from ._types import Caller
+from ._types import Notice, Taker
 from .errors import NotInBrowserError
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "SHARED_BYTES",
     "Bridge",
     "bridge",
-    "calling",
     "enter",
     "holding",
     "is_js_proxy",
@@ -37,18 +37,20 @@ MAX_DEPTH: Final = 500
 """Containers within containers, at most: the least that structured clone takes in any browser."""
 
 SHARED_BYTES: Final = 1 << 16
-"""Size of the memory through which streams cross; larger ones are copied in a call of their own."""
+"""Size of the memory through which streams cross, in each direction; larger ones are copied in a
+call of their own. Two halves, since a finalizer may post at any point of reading a stream."""
 
-type Arrival = Callable[[list[Any], Any], None]
+SPARE: Final = 1 << 18
+"""Bytes; for larger buffers js/spare.mjs may have memory that was used before."""
 
-holding: Final[dict[int, Arrival]] = {}
+FLAGS: Final = 4096
+"""Ports that have a flag behind that memory; more of them say by a call that they wait."""
+
+holding: Final[dict[int, Taker]] = {}
 """Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
 
-calling: Final[dict[int, Caller]] = {}
-"""Who takes the calls and answers that come apart from other messages."""
-
-stepping: Final[dict[int, Callable[[], Any]]] = {}
-"""What is to run once the arrival for an id is stored: a task's step, or listeners."""
+stepping: Final[dict[int, tuple[Taker, Callable[[], None]]]] = {}
+"""Who goes on for an id, in a call of its own, once what arrived is stored."""
 
 
 def in_browser() -> bool:
@@ -60,15 +62,19 @@ class Bridge:
     """The functions of js/bridge.mjs, bound once, and the memory that both sides see."""
 
     def __init__(self) -> None:
+        import pyodide_js
         from pyodide.ffi import create_proxy
 
-        self.memory = bytearray(SHARED_BYTES)
-        self.window = memoryview(self.memory)
+        self.memory = bytearray(2 * SHARED_BYTES + FLAGS)
+        self.outgoing = memoryview(self.memory)[SHARED_BYTES : 2 * SHARED_BYTES]
         native = _load()(
+            create_proxy(_one),
             create_proxy(_deliver),
             create_proxy(_step),
             create_proxy(self.memory),
+            SHARED_BYTES,
             MAX_DEPTH,
+            getattr(pyodide_js, "_module", None),
             create_proxy(_asked),
             create_proxy(_answered),
         )
@@ -77,6 +83,7 @@ class Bridge:
         self.endpoint: Callable[[Any, bool], int] = native.endpoint
         self.listen_window: Callable[[Any, Any], int] = native.window
         self.native: Callable[[int], Any] = native.native
+        self.flag: Callable[[int], int] = native.flag
         self.tag: Callable[[Any], str] = native.tag
         self.count: Callable[[int], None] = native.count
         self.sent: Callable[[int], int] = native.sent
@@ -85,12 +92,14 @@ class Bridge:
         self.send: Callable[..., str | None] = native.send
         self.send_to: Callable[..., str | None] = native.sendTo
         self.clonable: Callable[[Any], str] = native.clonable
-        self.want: Callable[[int, int], Any] = native.want
+        self.want: Callable[[int, int, int], Any] = native.want
         self.listen: Callable[[int], None] = native.listen
         self.rest: Callable[[int], None] = native.rest
         self.start: Callable[[int], None] = native.start
         self.queued: Callable[[int], int] = native.queued
+        self.size: Callable[[int], int] = native.size
         self.event: Callable[[int, int], Any] = native.event
+        self.spare: Callable[[int], Any] = native.spare
         self.drop: Callable[[int, bool], None] = native.drop
         self.windows: Any = native.windows
         self.open_calls: Callable[[int], None] = native.calls.open
@@ -122,11 +131,12 @@ def _load() -> Any:
         pass
     else:
         return createBridge
-    folder = files(__package__) / "js"
+    loader: Any = globals()["__loader__"]  # which finds it in a folder as in an archive
+    folder = __file__.rpartition("/")[0]
     lines = [
         line.removeprefix("export ")
-        for name in ("decode.mjs", "encode.mjs", "windows.mjs", "calls.mjs", "bridge.mjs")
-        for line in (folder / name).read_text("utf-8").splitlines()
+        for name in ("decode", "encode", "enter", "spare", "windows", "calls", "bridge")
+        for line in loader.get_data(f"{folder}/js/{name}.mjs").decode().splitlines()
         if not line.startswith("import ")
     ]
     try:
@@ -142,54 +152,89 @@ def _load() -> Any:
         ) from None
 
 
-def unpack(packed: Any) -> tuple[list[Any], Any]:
-    """Give the messages of a batch, and their native events where those were asked for."""
+def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
+    """Give the messages of a batch, and their native events where those were asked for.
+
+    Should one of them be more than Python can make, then all are told of as unreadable: whoever
+    reads the port goes on.
+    """
+    try:
+        return _unpack(packed)
+    except Exception as error:  # noqa: BLE001 - handed on with the notices
+        return [Notice("messageerror", error=error)] * bridge().size(port), None
+
+
+def _unpack(packed: Any) -> tuple[list[Any], Any]:
     if type(packed) is int:
-        return loads(bridge().window[:packed]), None  # noqa: S301 - encode.mjs of this page wrote it
+        return loads(bridge().memory[:packed]), None
     side, events, large, size = packed
-    data = bridge().window[:size] if large is None else large.to_bytes()
-    return loads(data, buffers=() if side is None else tuple(side)), events  # noqa: S301 - as above
+    data = bridge().memory[:size] if large is None else large.to_bytes()
+    return loads(data, buffers=() if side is None else tuple(side)), events
 
 
-def _deliver(port: int, size: int, now: bool, extra: Any = None) -> int:  # noqa: FBT001 - JavaScript has no keywords
+def _one(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - JavaScript has no keywords
+    """Store a message that is a string, number or bool; else as `_deliver`."""
+    taker = holding.pop(port)
+    try:
+        run = taker._take_one(message)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _go_on(port, taker, run, now=now)
+
+
+def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) -> int:  # noqa: FBT001
     """Store what arrived; called by JavaScript, at the top of the browser's loop.
 
     Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
     """
+    taker = holding[port] if stays else holding.pop(port)
     try:
-        holding.pop(port)(*unpack(size if extra is None else extra))
+        run = taker._take(*unpack(port, size if extra is None else extra))
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
-        asyncio.get_event_loop().call_exception_handler(
-            {"message": "a message could not be handed over", "exception": error}
-        )
-    if port not in stepping:
-        return 0
-    return 2 * _step(port) if now else 1
+        return _report(error)
+    return _go_on(port, taker, run, now=now)
 
 
 def _asked(port: int, now: bool, call: str, name: str, *values: Any) -> int:  # noqa: FBT001 - as above
-    """Take a call of plain values; gives what `_deliver` gives."""
+    """Store a call of plain values; answers as `_deliver`."""
+    feed: Any = holding[port]  # which stays: only who reads for good is asked
     try:
-        run = calling[port].asked(call, name, values)
+        run = feed.reader.asked(call, name, values)
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
-    return _go_on(port, run, now=now)
+    return _go_on(port, feed, run, now=now)
 
 
 def _answered(port: int, now: bool, call: str, value: Any = None) -> int:  # noqa: FBT001 - as above
-    """Take an answer that is a plain value; gives what `_deliver` gives."""
+    """Store an answer that is a plain value; answers as `_deliver`."""
+    feed: Any = holding[port]
     try:
-        run = calling[port].answered(call, value)
+        run = feed.reader.answered(call, value)
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
-    return _go_on(port, run, now=now)
+    return _go_on(port, feed, run, now=now)
 
 
-def _go_on(port: int, run: Callable[[], Any] | None, *, now: bool) -> int:
+def _go_on(port: int, taker: Taker, run: Callable[[], None] | None, *, now: bool) -> int:
     if run is None:
         return 0
-    stepping[port] = run
-    return 2 * _step(port) if now else 1
+    if not now:
+        stepping[port] = taker, run
+        return 1
+    try:
+        run()
+    except (SystemExit, KeyboardInterrupt) as error:
+        leave(asyncio.get_event_loop(), error)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return 0 if taker._left() else 2
+
+
+def _step(port: int) -> int:
+    """Wake who waits for what was stored, as the last act of this call; answers as `_deliver`."""
+    if port not in stepping:  # closed meanwhile
+        return 0
+    return _go_on(port, *stepping.pop(port), now=True)
 
 
 def _report(error: Exception) -> int:
@@ -199,33 +244,30 @@ def _report(error: Exception) -> int:
     return 0
 
 
-def _step(port: int) -> bool:
-    """Wake who waits for what was stored, as the last act of this call; says if all was taken."""
-    loop = enter()
-    try:
-        return bool(stepping.pop(port, bool)())
-    except (SystemExit, KeyboardInterrupt) as error:
-        leave(loop, error)
-    except Exception as error:  # noqa: BLE001 - as above
-        loop.call_exception_handler(
-            {"message": "a message could not be handed over", "exception": error}
-        )
-    return False
+_hooks: Any = None
+_prepared: asyncio.AbstractEventLoop | None = None
 
 
-def enter() -> asyncio.AbstractEventLoop:
+def enter(loop: asyncio.AbstractEventLoop) -> bool:
     """Make this call into Python one in which the loop's tasks can run, as the loop itself does.
 
     Pyodide 314 gives every call that may suspend a thread state of its own, with no running loop
-    and no async-generator hooks in it.
+    and no async-generator hooks in it. False if tasks can't run here: one of them does already.
     """
-    loop = asyncio.get_event_loop()
-    if asyncio._get_running_loop() is not loop:
-        asyncio._set_running_loop(loop)
-    install = getattr(loop, "_install_asyncgen_hooks", None)
-    if install is not None:
-        install()
-    return loop
+    global _hooks, _prepared
+    running = _get_running_loop()
+    if running is None:
+        _set_running_loop(loop)
+    elif running is not loop or current_task(loop) is not None:
+        return False
+    if loop is not _prepared:
+        install = getattr(loop, "_install_asyncgen_hooks", None)
+        if install is not None:
+            install()
+        _hooks, _prepared = None if install is None else get_asyncgen_hooks(), loop
+    elif _hooks is not None and get_asyncgen_hooks() != _hooks:
+        set_asyncgen_hooks(*_hooks)
+    return True
 
 
 def leave(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardInterrupt) -> None:
@@ -276,9 +318,12 @@ def js_error_of(error: BaseException) -> Any:
 
 
 def to_js_bytes(data: Any) -> Any:
-    """Copy a buffer out of Wasm memory, once, into a typed array of its element type."""
+    """Copy bytes out of Wasm memory, once."""
     from pyodide.ffi import to_js
 
+    if len(data) >= SPARE and (spare := bridge().spare(len(data))) is not None:
+        spare.assign(data)
+        return spare
     return to_js(data)
 
 

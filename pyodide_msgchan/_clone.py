@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from traceback import format_exception
-from typing import Any, Final, final
+from typing import Any, Final
 
 from ._browser import MAX_DEPTH
+from ._types import Notice
 from .errors import DataCloneError, RemoteError
 
 __all__ = [
@@ -116,18 +118,21 @@ class _Walker:
         if isinstance(value, dict):
             mapping: dict[Any, Any] = {}
             self.note(value, mapping)
-            for key, item in dict.items(value):
+            base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
+            for key, item in base.items(value):
                 step = f"[{key!r}]"
                 mapping[self.key(key, where, depth)] = self.value(item, (where, step), depth)
             return mapping
         if isinstance(value, (set, frozenset)):
             members: set[Any] = set()
             self.note(value, members)
-            members.update(self.key(member, where, depth) for member in value)
+            held = _held(set if isinstance(value, set) else frozenset, value)
+            members.update(self.key(member, where, depth) for member in held)
             return members
         items: list[Any] = []
         self.note(value, items)
-        for i, item in enumerate(list(value)):
+        held = _held(list if isinstance(value, list) else tuple, value)
+        for i, item in enumerate(list(held)):
             items.append(self.value(item, (where, f"[{i}]"), depth))
         return items
 
@@ -198,7 +203,13 @@ def _exact(kind: type, value: Any) -> Any:
         return int.__add__(value, 0)
     if kind is float:
         return float.__add__(value, 0.0)
-    return kind(memoryview(value))
+    every = slice(None)
+    return bytes.__getitem__(value, every) if kind is bytes else bytearray.__getitem__(value, every)
+
+
+def _held(kind: Any, value: Any) -> Iterator[Any]:
+    """Iterate over what a container holds, whatever its class shows instead."""
+    return kind.__iter__(value)  # type: ignore[no-any-return]
 
 
 def _refusal(value: object) -> str:
@@ -220,9 +231,9 @@ def common_leaf(value: Any, where: Where) -> Any:
                 "a naive datetime has no place in time; give it a tzinfo", place(where)
             )
         return value
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a NumPy scalar
-        return value.item()
     try:
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a NumPy scalar
+            return value.item()
         if typed_view(value) is None:
             raise DataCloneError(_refusal(value), place(where))
     except (BufferError, ValueError, NotImplementedError) as error:
@@ -283,15 +294,6 @@ def error_parts(error: BaseException) -> tuple[str, str, str]:
 
 
 # What comes back: js/encode.mjs writes these names into its streams ------------------------------
-
-
-@final
-class Notice:
-    """Stands among messages where an event brought none: "messageerror" or "close"."""
-
-    def __init__(self, kind: str, origin: str) -> None:
-        self.kind = kind
-        self.origin = origin
 
 
 def bytes_of(large: Any) -> bytes:

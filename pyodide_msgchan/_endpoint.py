@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._browser import bridge, calling, holding, is_js_proxy, is_null, stepping, to_js_list, unpack
+from ._browser import bridge, holding, is_js_proxy, is_null, stepping, to_js_list, unpack
 from ._stream import encode, find_unclonable
-from ._types import Batch, Caller, Moved
+from ._types import DATA, Batch, Moved, Taker
 from .errors import DataCloneError
 
 __all__ = [
@@ -86,13 +86,14 @@ def browser_pair(*, stack_switching: bool = True) -> tuple[BrowserEndpoint, Brow
 class BrowserEndpoint:
     """A native port, or a filtered view of a window's messages, known to the bridge by a number."""
 
-    __slots__ = ("__weakref__", "_exposed", "_number", "_ours", "_switching", "owner")
+    __slots__ = ("__weakref__", "_exposed", "_flag", "_number", "_ours", "_switching", "owner")
 
     def __init__(self, number: int, *, stack_switching: bool, ours: bool = False) -> None:
         self._number = number
         self._switching = stack_switching
         self._ours = ours
         self._exposed = False
+        self._flag = 0  # where in the shared memory, once it is known
         self.owner: Any = None
         _known[number] = self
 
@@ -125,11 +126,24 @@ class BrowserEndpoint:
             return
         post_stream(bridge().send, (self._number,), message, moved)
 
-    def want(self, mode: int) -> Batch | None:
-        packed = bridge().want(self._number, mode)
-        return unpack(packed) if packed else None
+    def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
+        here, flag = bridge(), self._flag
+        if (
+            mode == DATA and flag and not held and here.memory[flag] <= DATA
+        ):  # as js/bridge.mjs says
+            here.memory[flag] = DATA
+            holding[self._number] = taker
+            return None
+        packed = here.want(self._number, mode, held)
+        if packed:
+            return unpack(self._number, packed)
+        holding[self._number] = taker
+        if not flag and (flag := here.flag(self._number)) < len(here.memory):
+            self._flag = flag
+        return None
 
-    def listen(self) -> None:
+    def listen(self, taker: Taker) -> None:
+        holding[self._number] = taker
         bridge().listen(self._number)
 
     def rest(self) -> None:
@@ -154,9 +168,7 @@ class BrowserEndpoint:
     def pair(self) -> tuple[BrowserEndpoint, BrowserEndpoint]:
         return browser_pair(stack_switching=self._switching)
 
-    def calls(self, caller: Caller) -> BrowserCalls:
-        calling[self._number] = caller
-        bridge().open_calls(self._number)
+    def calls(self) -> BrowserCalls:
         return BrowserCalls(self._number)
 
     def close(self) -> None:
@@ -172,15 +184,8 @@ class BrowserEndpoint:
     def forget(self) -> None:
         """Be nothing but a number: JavaScript ends the native port."""
         holding.pop(self._number, None)
-        calling.pop(self._number, None)
         stepping.pop(self._number, None)
         _known.pop(self._number, None)
-
-    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
-        holding[self._number] = arrive
-
-    def step(self, run: Callable[[], Any]) -> None:
-        stepping[self._number] = run
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -192,8 +197,10 @@ class BrowserCalls:
     __slots__ = ("_answer", "_call", "_number")
 
     def __init__(self, number: int) -> None:
+        here = bridge()
+        here.open_calls(number)
         self._number = number
-        self._call, self._answer = bridge().call, bridge().answer
+        self._call, self._answer = here.call, here.answer
 
     def call(self, call: str, name: str, values: tuple[Any, ...]) -> None:
         self._call(self._number, call, name, *values)
@@ -239,13 +246,16 @@ def post_stream(
     ports = {key: port._endpoint.native for key, port in moved.wrappers.items()} if moved else {}
     items = [ports.get(id(item), item) for item in moved.items] if moved else []
     stream = encode(message, ports)
-    complaint = send(
-        *target,
-        stream.size,
-        to_js_list(items) if items else None,
-        to_js_list(stream.side) if stream.side else None,
-        to_js_list(stream.chunks) if stream.chunks else None,
-    )
+    short = stream.short
+    size = len(short)
+    transfer = to_js_list(items) if items else None
+    side = to_js_list(stream.side) if stream.side else None
+    chunks = to_js_list(stream.chunks) if stream.chunks else None
+    outgoing = bridge().outgoing
+    # Nothing is called between these two: a call may bring a collection, and that a finalizer
+    # which posts a message of its own.
+    outgoing[:size] = short
+    complaint = send(*target, size, transfer, side, chunks)
     if not complaint:
         return
     name, _, text = complaint.partition(" ")

@@ -10,9 +10,11 @@ from functools import cache
 from itertools import count
 from typing import Any
 
+from ._browser import enter
 from ._call import Call
 from ._comlink import Answer, Demand, Detach, Discard, Machine, Run, Settle, Stop, Supply, Wire, raw
 from ._exposing import Exposer
+from ._feed import feed
 from ._parcel import Parcel, no_keywords, readable
 from ._reach import Reach
 from ._remote import Hold
@@ -51,8 +53,7 @@ class Link(Values):
         self._queue: deque[Any] = deque()
         self._draining = False
         self._held: list[tuple[Call, Wire, Parcel, bool]] | None = None
-        port._feed(self)
-        self.calls = port._endpoint.calls(self)
+        self.calls = feed(port, self)
         if self._root is not self:
             self._root._children.add(self)
 
@@ -203,7 +204,7 @@ class Link(Values):
 
     # What arrives
 
-    def take(self, messages: list[Any]) -> Callable[[], Any] | None:
+    def take(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store what came; gives what is to be called for it as the last act."""
         woken: list[Waiter] = []
         for message in messages:
@@ -215,6 +216,9 @@ class Link(Values):
                 woken += self._supplied(action.message)  # type: ignore[union-attr]
             elif action is not None:
                 self._queue.append(action)
+        return self._wake(woken)
+
+    def _wake(self, woken: list[Waiter]) -> Callable[[], None] | None:
         waiting = [waiter for waiter in woken if not waiter.done()]
         if len(waiting) == 1 and not self._queue:
             return waiting[0].wake_now
@@ -223,7 +227,7 @@ class Link(Values):
                 waiter.wake_soon()
         return self._drain if self._queue else None
 
-    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], Any] | None:
+    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], None] | None:
         """Store a call of plain values; gives what is to be called for it as the last act."""
         wires = [{"type": "RAW", "value": value} for value in values]
         message = {"id": call, "type": "APPLY", "path": [name], "argumentList": wires}
@@ -231,7 +235,7 @@ class Link(Values):
         self.port._count_taken()
         return run
 
-    def answered(self, call: str, value: Any) -> Callable[[], Any] | None:
+    def answered(self, call: str, value: Any) -> Callable[[], None] | None:
         """Store an answer that is a plain value; gives what is to be called for it."""
         token = self.machine.answered(call)
         if type(token) is Call:
@@ -239,14 +243,7 @@ class Link(Values):
         else:
             waiters = [] if token is None else token({"type": "RAW", "value": value})
         self.port._count_taken()
-        if not waiters:
-            return None
-        if len(waiters) == 1 and not waiters[0].done():
-            return waiters[0].wake_now
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.wake_soon()
-        return None
+        return self._wake(waiters)
 
     def _settle(self, token: Any, wire: Wire) -> list[Waiter]:
         if type(token) is not Call:
@@ -265,13 +262,17 @@ class Link(Values):
         return [waiter] if waiter else []
 
     def _drain(self) -> None:
+        loop = asyncio.get_event_loop()
+        if not enter(loop):
+            loop.call_soon(self._drain)
+            return
         self._draining = False
         queue = self._queue
         while queue:
             action = queue.popleft()
             if queue and not self._draining:  # this one may block, in run_sync, on the next
                 self._draining = True
-                asyncio.get_event_loop().call_soon(self._drain)
+                loop.call_soon(self._drain)
             self._act(action)
         if self._end is not None:
             self._conceal()

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, final
 
-from ._clone import Notice, copy
-from ._types import Batch, Caller, Moved
+from ._clone import copy
+from ._inbox import Inbox
+from ._types import Batch, Moved, Notice, Taker
 from ._wire import Envelope
 from .port import MessagePort
 
@@ -46,12 +47,12 @@ class MemoryEndpoint:
         self.peer: MemoryEndpoint | None = None
         self._transit: deque[tuple[Any, _MemoryEvent]] = deque()
         self._queue: deque[tuple[Any, _MemoryEvent]] = deque()
+        self._batch: list[_MemoryEvent] = []
         self._started = False
         self._scheduled = False
         self._mode = 0
         self._sent = self._received = 0
-        self._arrive: Callable[[list[Any], Any], None] | None = None
-        self._run: Callable[[], Any] | None = None
+        self._taker: Taker | None = None
 
     def post(self, message: Any, moved: Moved | None) -> None:
         wrappers = moved.wrappers if moved else {}
@@ -99,38 +100,44 @@ class MemoryEndpoint:
         self._received += len(self._transit)
         self._queue.extend(self._transit)
         self._transit.clear()
-        arrive = self._arrive
-        if not self._mode or not self._queue or arrive is None:
+        taker = self._taker
+        if not self._mode or not self._queue or taker is None:
             return
         if self._mode != LISTEN:
             self._mode = 0
-        self._arrive = None
-        arrive(*self._take())
-        if self._run is not None:
-            run, self._run = self._run, None
+            self._taker = None
+        else:
+            self._batch = []
+        run = taker._take(*self._take_queued())
+        if run is not None:
             run()
 
-    def _take(self) -> Batch:
+    def _take_queued(self) -> Batch:
         taken = list(self._queue)
         self._queue.clear()
-        return [data for data, _ in taken], [event for _, event in taken]
+        events = [event for _, event in taken]
+        self._batch += events
+        return [data for data, _ in taken], events
 
-    def want(self, mode: int) -> Batch | None:
+    def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
         self._started = True
+        self._batch = self._batch[-held:] if held else []
         if self._queue:
-            return self._take()
+            return self._take_queued()
         self._mode = mode
+        self._taker = taker
         self._schedule()
         return None
 
-    def listen(self) -> None:
+    def listen(self, taker: Taker) -> None:
         self._started = True
         self._mode = LISTEN
+        self._taker = taker
         self._schedule()
 
     def rest(self) -> None:
         self._mode = 0
-        self._arrive = None
+        self._taker = None
 
     def start(self) -> None:
         self._started = True
@@ -140,8 +147,7 @@ class MemoryEndpoint:
         return len(self._queue)
 
     def event(self, native: Any, index: int) -> _MemoryEvent:
-        del index
-        return native if native is not None else _MemoryEvent(())
+        return self._batch[index] if native is None else native
 
     def sent(self) -> int:
         return self._sent
@@ -152,8 +158,8 @@ class MemoryEndpoint:
     def pair(self) -> tuple[MemoryEndpoint, MemoryEndpoint]:
         return memory_pair()
 
-    def calls(self, caller: Caller) -> None:
-        del caller
+    def calls(self) -> None:
+        """Give nothing: no JavaScript would save anything here."""
 
     def close(self) -> None:
         if self.peer is not None:
@@ -165,13 +171,6 @@ class MemoryEndpoint:
         self._transit.clear()
         self._queue.clear()
         self.rest()
-        self._run = None
-
-    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
-        self._arrive = arrive
-
-    def step(self, run: Callable[[], Any]) -> None:
-        self._run = run
 
 
 @final
@@ -182,24 +181,16 @@ class _MemoryLink:
         self.data = data
         self._page = page
         self._control = control
-        self._heard: Callable[[Any], None] | None = None
+        self._inbox: Inbox | None = None
         page.links.add(self)
 
     def listen(self, heard: Callable[[Any], None]) -> None:
-        self._heard = heard
-        self._control.hold(self._arrive)
-        self._control.listen()
-
-    def _arrive(self, messages: list[Any], _events: Any) -> None:
-        self._control.hold(self._arrive)
-        for message in messages:
-            if self._heard is not None:
-                self._heard(message)
+        self._inbox = Inbox(self._control, lambda message, _event: heard(message))
 
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)
 
-    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+    def watch(self, origin: str | None, lock: str) -> None:
         """Do nothing: in memory a page never ends without its goodbye."""
 
     def join(self, data: Any, control: Any) -> _MemoryLink:
@@ -213,7 +204,8 @@ class _MemoryLink:
         if goodbye:
             self._goodbye("close")
         self._page.links.discard(self)
-        self._heard = None
+        if self._inbox is not None:
+            self._inbox.stop()
         self._control.close()
         self.data.close()
 
@@ -223,11 +215,12 @@ class _MemoryLink:
     def leave(self) -> None:
         """Be the link of a page that goes."""
         self._goodbye("pagehide")
-        if self._heard is not None:
-            self._heard(Notice("hidden", ""))
+        if self._inbox is not None:
+            self._inbox._take([Notice("hidden")], None)
 
-    def wake(self, run: Callable[[], bool]) -> None:
-        self._control.step(run)
+    def wake(self, run: Callable[[], None]) -> None:
+        if self._inbox is not None:
+            self._inbox.run = run
 
 
 @final
@@ -264,7 +257,7 @@ class _MemoryHearing:
     def close(self) -> None:
         self._page.hearings.remove(self)
 
-    def wake(self, run: Callable[[], bool]) -> None:
+    def wake(self, run: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(run)
 
 
@@ -319,8 +312,8 @@ class MemoryWorld:
         self._post(target, origin, envelope, (far_data, far_control))
         return _MemoryLink(self, data, control)
 
-    def adopt(self, ports: Any, *, stack_switching: bool) -> _MemoryLink:
-        del stack_switching
+    def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> _MemoryLink:
+        del target, stack_switching
         return _MemoryLink(self, *ports)
 
     def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
@@ -332,7 +325,7 @@ class MemoryWorld:
     def loaded(self) -> float:
         return -1
 
-    async def prepare(self) -> None:
+    def hold_lock(self) -> None:
         """Do nothing: there are no locks in memory."""
 
     def lock(self) -> str:

@@ -122,7 +122,7 @@ class Opener:
         kind = _kind(world, source)
         terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
         seconds = _checked_seconds("timeout", timeout)
-        await world.prepare()
+        await _hold_lock(world, terms)
         return await _first(self._listening(terms, source, (source,)), seconds)
 
     def listen(
@@ -151,6 +151,8 @@ class Opener:
         world = self._get_world()
         kind = "window" if world.origin else "worker"
         terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        if _may_be_near(world, terms):
+            world.hold_lock()
         return Listening(self._listening(terms, None, world.owners(everybody=True)))
 
     def _listening(self, terms: Terms, source: Any, targets: Sequence[Any]) -> Attempt:
@@ -190,7 +192,7 @@ class Connecting:
         self._current: Connection | None = None
 
     async def _open(self, seconds: float | None) -> Connection:
-        await self._world.prepare()
+        await _hold_lock(self._world, self._terms)
         machine = Caller(**_facts(self._world, self._terms))
         source = None if self._terms.origins is None else self._target
         attempt = Attempt(
@@ -267,6 +269,16 @@ async def _first(attempt: Attempt, seconds: float | None) -> Connection:
     except BaseException:
         attempt.close()
         raise
+
+
+def _may_be_near(world: World, terms: Terms) -> bool:
+    """Say whether peers may be of this page's origin, and so see its lock come free."""
+    return terms.origins is None or not terms.origins.isdisjoint({world.origin, "*"})
+
+
+async def _hold_lock(world: World, terms: Terms) -> None:
+    if _may_be_near(world, terms) and (held := world.hold_lock()) is not None:
+        await held
 
 
 def _facts(world: World, terms: Terms) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Final, final
@@ -49,6 +48,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 
 _SHAPE: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s\\]+)(?::(\d{1,5}))?(/?)"
 )
+_IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}")
 _HOST_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 
 
@@ -87,6 +87,8 @@ def _complaint(origin: str) -> str:
 
 def _host(host: str, origin: str) -> str:
     if host.startswith("["):
+        import ipaddress  # noqa: PLC0415 - it takes as long to load as all of this package
+
         try:
             return f"[{ipaddress.IPv6Address(host[1:-1]).compressed}]"
         except ValueError as error:
@@ -101,11 +103,8 @@ def _host(host: str, origin: str) -> str:
     labels = host.removesuffix(".").split(".")
     if not all(_HOST_LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"{origin!r} is not an origin: {host!r} is not a host name")
-    if labels[-1].isdigit():
-        try:
-            ipaddress.IPv4Address(host)
-        except ValueError:
-            raise ValueError(f"{origin!r} is not an origin: {host!r} is not an address") from None
+    if labels[-1].isdigit() and not _IPV4.fullmatch(host):
+        raise ValueError(f"{origin!r} is not an origin: {host!r} is not an address")
     return host
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
 from time import monotonic
 from typing import Any, Self, cast
 
+from ._browser import enter
 from ._clone import Notice
 from ._event import Listener, MessageEvent, call
-from ._types import DATA, EVENT, Endpoint, NativeEvent, Reader
+from ._types import DATA, EVENT, Batch, Endpoint, NativeEvent, Reader
 from ._waiter import Waiter
 from .errors import MessageError, PortClosedError, PortStateError
 
@@ -29,7 +29,6 @@ class Receiver:
         self._end: Callable[[], PortStateError] | None = None
         self._buffer: deque[Any] = deque()
         self._natives: deque[NativeEvent] | None = None
-        self._batch = 0
         self._taken = 0
         self._waiters: deque[Waiter] = deque()
         self._reserved = 0
@@ -38,6 +37,7 @@ class Receiver:
         self._reader: Reader | None = None
         self._dispatching = 0
         self._turn = 0.0
+        self._expected: int | None = None
 
     # For tasks
 
@@ -54,20 +54,28 @@ class Receiver:
             PortDetachedError: it was transferred.
             PeerLostError: the other side vanished.
         """
-        if not self._buffer or self._waiters:
-            await self._wait()
-        elif monotonic() - self._turn > TURN:
+        buffer = self._buffer
+        if not buffer or self._waiters:
+            while (waiter := self._line_up()) is not None:  # as in `_wait`, a call dearer
+                try:
+                    await waiter
+                except BaseException:
+                    self._give_up(waiter)
+                    raise
+                if self._step_out(waiter):
+                    break
+        elif self._overdue():
             await self._pause()
         if self._natives:
             self._natives.popleft()
-        return self._buffer.popleft()
+        return buffer.popleft()
 
     async def receive_event(self) -> MessageEvent:
         """Wait for the next message and take it with its event, as `receive` does."""
         self._use_events()
         if not self._buffer or self._waiters:
             await self._wait()
-        elif monotonic() - self._turn > TURN:
+        elif self._overdue():
             await self._pause()
         return self._pop_event()
 
@@ -97,10 +105,10 @@ class Receiver:
         These stand in the way of a transfer. Messages still in the browser's own queue stay there.
         """
         if self._end is None:
-            while self._endpoint.queued() and (
-                batch := self._endpoint.want(DATA if self._natives is None else EVENT)
-            ):
+            while self._endpoint.queued() and (batch := self._want()):
                 self._store(*batch)
+        if self._reserved:  # these stay, and the others no longer stand behind them
+            self._use_events()
         taken = [self._buffer.pop() for _ in range(len(self._buffer) - self._reserved)]
         if self._natives is not None:
             for _ in taken:
@@ -128,19 +136,15 @@ class Receiver:
         self._check_callback(callback)
         if self._end is not None and not self._buffer:
             raise self._end()
-        if self._waiters:
-            raise PortStateError(
-                "a task waits for this port's messages; a listener would take them away"
-            )
-        if self._reader is not None:
-            raise PortStateError("remote calls read this port")
+        if self._waiters or self._reader is not None:
+            who = "a task waits for" if self._reader is None else "remote calls read"
+            raise PortStateError(f"{who} this port's messages; a listener would take them away")
         listener = Listener(self._listeners, callback, self._listener_gone)
         self._use_events()
         self._listeners.append(listener)
         if len(self._listeners) == 1:
             if self._end is None:
-                self._endpoint.hold(self._arrive)
-                self._endpoint.listen()
+                self._endpoint.listen(self)
             if self._buffer:
                 asyncio.get_event_loop().call_soon(self._dispatch)
         return listener
@@ -166,62 +170,41 @@ class Receiver:
         if not self._listeners and self._end is None:
             self._endpoint.rest()
 
-    # For the modules above
-
-    def _feed(self, reader: Reader) -> None:
-        """Hand every message to a reader from now on; nobody else can read this port any more.
-
-        Raises:
-            PortStateError: the port ended, or somebody reads it already.
-        """
-        if self._end is not None and not self._buffer:
-            raise self._end()
-        if self._waiters or self._listeners or self._reader is not None:
-            raise PortStateError("this port is read already, by a task, a listener or remote calls")
-        self._reader, self._natives = reader, None
-        if self._end is None:
-            self._endpoint.hold(self._arrive)
-            self._endpoint.listen()
-        if self._buffer:
-            asyncio.get_event_loop().call_soon(self._hand_over)
-
-    def _hand_over(self, *, first: bool = False) -> None:
-        reader, messages = self._reader, list(self._buffer)
-        if reader is None:
-            return
-        self._buffer.clear()
-        self._natives = None
-        run = reader.take(messages)
-        if run is not None:
-            if first:
-                self._endpoint.step(run)
-            else:
-                run()
-        if self._end is not None:
-            self._reader = None
-            reader.ended(self._end)
-
     # Arrival
 
-    def _arrive(self, messages: list[Any], events: Sequence[Any] | None) -> None:
-        """Store what the browser brings, and say what is to run for it."""
+    def _take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
+        """Store what the endpoint brings; gives what is to be called for it as the last act."""
         self._store(messages, events)
-        if self._reader is not None:
-            if self._end is None:
-                self._endpoint.hold(self._arrive)
-            self._hand_over(first=True)
-        elif self._listeners:
-            if self._end is None:
-                self._endpoint.hold(self._arrive)
-            self._endpoint.step(self._dispatch)
-        else:
-            self._serve(first=True)
+        return self._hear if self._listeners else self._serve(first=True)
+
+    def _take_one(self, message: Any) -> Callable[[], None] | None:
+        """Do the same for one message without its event, for which mostly one task waits."""
+        waiters, buffer = self._waiters, self._buffer
+        if len(waiters) != 1 or buffer or self._natives is not None or self._expected is not None:
+            return self._take([message], None)
+        waiter = waiters[0]
+        if waiter.done():
+            return self._take([message], None)
+        buffer.append(message)
+        self._reserved = 1
+        self._taken += 1
+        waiter.served = True
+        return waiter.wake_now
+
+    def _left(self) -> bool:
+        """Say whether there are messages that nobody took."""
+        return bool(self._buffer)
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
+        notices: list[Notice] = []
         if self._natives is not None or Notice in map(type, messages):
+            count = len(messages)
+            if self._natives is None:
+                held = range(-count - len(self._buffer), -count)
+                self._natives = deque(self._endpoint.event(None, i) for i in held)
             natives = [
-                self._endpoint.event(events[i] if events is not None else None, i)
-                for i in range(len(messages))
+                self._endpoint.event(None if events is None else events[i], i - count)
+                for i in range(count)
             ]
             notices = [message for message in messages if type(message) is Notice]
             if notices:
@@ -231,26 +214,25 @@ class Receiver:
                     if type(message) is not Notice
                 ]
                 messages = [message for message in messages if type(message) is not Notice]
-                self._heed(notices)
-            if self._natives is not None:
-                self._natives.extend(natives)
-        self._batch = len(self._buffer) + len(messages)
+            self._natives.extend(natives)
         self._buffer.extend(messages)
-        self._taken += len(messages)
+        self._taken += len(messages) + sum(notice.kind == "messageerror" for notice in notices)
+        if notices:
+            self._heed(notices)
 
     def _use_events(self) -> None:
         """Keep the events of messages from now on, and fetch those of what is buffered."""
         if self._natives is None:
-            missing = self._batch - len(self._buffer)
-            self._natives = deque(
-                self._endpoint.event(None, i) for i in range(missing, self._batch)
-            )
+            held = range(-len(self._buffer), 0)
+            self._natives = deque(self._endpoint.event(None, i) for i in held)
 
     def _heed(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
             if notice.kind == "messageerror":
-                self._taken += 1  # it was posted, so the other side has counted it
                 error = MessageError("the browser could not read a message (messageerror)")
+                if notice.error is not None:
+                    error = MessageError(f"a message could not be read: {notice.error}")
+                    error.__cause__ = notice.error
                 if self._error_listeners:
                     call(self._error_listeners, error)
                 else:
@@ -264,7 +246,15 @@ class Receiver:
         )  # since whoever comes here called _use_events
         return MessageEvent(self._buffer.popleft(), natives.popleft())
 
-    def _dispatch(self) -> bool:
+    def _hear(self) -> None:
+        """Call the listeners, at the top of the browser's loop."""
+        loop = asyncio.get_event_loop()
+        if enter(loop):
+            self._dispatch()
+        else:
+            loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
         self._dispatching += 1
         try:
             while self._buffer and self._listeners:
@@ -273,15 +263,17 @@ class Receiver:
             self._dispatching -= 1
         if self._end is not None:
             self._listeners.clear()
-        return not self._buffer
 
-    def _serve(self, *, first: bool = False) -> None:
+    def _serve(self, *, first: bool = False) -> Callable[[], None] | None:
         """Reserve what is buffered for those who wait, in their order, and wake them.
 
         Args:
             first: a native message brought it, so that the first of them can be stepped directly.
+
+        Returns:
+            What steps the first, where that is possible.
         """
-        unserved = False
+        unserved, step = False, None
         for waiter in self._waiters:
             if waiter.done() or waiter.served:
                 continue
@@ -290,54 +282,54 @@ class Receiver:
                 break
             waiter.served = True
             if first and self._reserved == 0:
-                self._endpoint.step(partial(self._wake, waiter))
+                step = waiter.wake_now
             else:
                 waiter.wake_soon()
             self._reserved += 1
         if unserved and self._end is None:
             self._ask()
+        return step
 
-    def _wake(self, waiter: Waiter) -> bool:
-        if not waiter.done():
-            waiter.wake_now()
-        return not self._buffer
+    def _want(self) -> Batch | None:
+        mode = DATA if self._natives is None else EVENT
+        return self._endpoint.want(mode, len(self._buffer), self)
 
     def _ask(self) -> None:
         """Ask the endpoint for more, since somebody waits."""
-        batch = self._endpoint.want(DATA if self._natives is None else EVENT)
-        if batch is None:
-            self._endpoint.hold(self._arrive)
-        else:
+        batch = self._want()
+        if batch is not None:
             self._store(*batch)
             self._serve()
 
     async def _wait(self) -> None:
         """Return when the head of the buffer belongs to this task."""
+        while (waiter := self._line_up()) is not None:
+            if await self._woken(waiter):
+                return
+
+    def _line_up(self) -> Waiter | None:
+        """Give what to await, in the line; None if the head of the buffer is there to be taken."""
         if self._listeners:
             raise PortStateError("a listener reads this port; cancel it before receiving")
         if self._reader is not None:
-            raise PortStateError("remote calls read this port")
-        while True:
-            if not self._waiters:
-                if self._buffer:
-                    return
-                if self._end is None and (
-                    batch := self._endpoint.want(DATA if self._natives is None else EVENT)
-                ):
-                    self._store(*batch)
-                    if self._buffer:
-                        return
-                    continue
-            if self._end is not None and len(self._buffer) <= self._reserved:
-                raise self._end()
-            waiter = Waiter(asyncio.get_running_loop())
-            self._waiters.append(waiter)
-            if self._end is None and len(self._waiters) == 1:
-                self._endpoint.hold(self._arrive)
-            else:
-                self._serve()
-            if await self._woken(waiter):
-                return
+            raise PortStateError("remote calls read this port's messages")
+        alone = not self._waiters
+        if alone:
+            while not self._buffer and self._end is None:
+                batch = self._want()
+                if batch is None:
+                    break
+                self._store(*batch)
+            if self._buffer:
+                self._turn = self._turn or monotonic()
+                return None
+        if self._end is not None and len(self._buffer) <= self._reserved:
+            raise self._end()
+        waiter = Waiter(asyncio.get_running_loop())
+        self._waiters.append(waiter)
+        if self._end is not None or not alone:
+            self._serve()
+        return waiter
 
     async def _woken(self, waiter: Waiter) -> bool:
         """Wait in the line; say whether the head of the buffer belongs to this task now."""
@@ -346,10 +338,15 @@ class Receiver:
         except BaseException:
             self._give_up(waiter)
             raise
+        return self._step_out(waiter)
+
+    def _step_out(self, waiter: Waiter) -> bool:
+        """Leave the line; say whether the head of the buffer belongs to this task now."""
         self._waiters.remove(waiter)
         if waiter.served:
             self._reserved -= 1
-            self._turn = monotonic()
+            # Asking for the time is dear; mostly there is nothing that could take a while.
+            self._turn = monotonic() if len(self._buffer) > 1 else 0.0
         return waiter.served
 
     def _give_up(self, waiter: Waiter) -> None:
@@ -364,6 +361,13 @@ class Receiver:
             and all(other.done() for other in self._waiters)
         ):
             self._endpoint.rest()
+
+    def _overdue(self) -> bool:
+        """Say whether what is buffered has been taken for long, without a turn for others."""
+        now = monotonic()
+        if self._turn == 0.0:
+            self._turn = now
+        return now - self._turn > TURN
 
     async def _pause(self) -> None:
         """Let the page breathe; the message stays where it is meanwhile."""
@@ -385,9 +389,6 @@ class Receiver:
             self._reserved = 0
         if not self._buffer:  # else once they have it
             self._listeners.clear()
-            if self._reader is not None:
-                reader, self._reader = self._reader, None
-                reader.ended(end)
         for waiter in self._waiters:
             if drop:
                 waiter.served = False

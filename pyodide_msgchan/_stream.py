@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import pickle
+from _pickle import Pickler  # pickle's C half: the module itself takes long to load
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Final, final
@@ -37,12 +37,15 @@ MANY: Final = 1_000_000
 
 @final
 class Stream:
-    """A message on its way to JavaScript: the stream, and what goes beside it."""
+    """A message on its way to JavaScript: the stream, and what goes beside it.
 
-    __slots__ = ("chunks", "side", "size")
+    A short stream is `short`, to be put into the shared memory by who sends it, right before that.
+    """
 
-    def __init__(self, size: int, side: list[Any], chunks: list[Any]) -> None:
-        self.size = size
+    __slots__ = ("chunks", "short", "side")
+
+    def __init__(self, short: bytes, side: list[Any], chunks: list[Any]) -> None:
+        self.short = short
         self.side = side
         self.chunks = chunks
 
@@ -59,7 +62,7 @@ class _Sink:
         self.write = self.chunks.append
 
 
-class _Pickler(pickle.Pickler):
+class _Pickler(Pickler):
     def __init__(self, sink: _Sink) -> None:
         super().__init__(sink, 5)
         self.side: list[Any] = []
@@ -138,10 +141,8 @@ def _pickle(message: Any, ports: Mapping[int, Any]) -> Stream:
         pickler.side = []
     _pickler = pickler
     if len(chunks) == 1 and len(chunks[0]) <= SHARED_BYTES:
-        size = len(chunks[0])
-        bridge().window[:size] = chunks[0]
-        return Stream(size, side, [])
-    return Stream(0, side, [to_js_bytes(chunk) for chunk in chunks])
+        return Stream(chunks[0], side, [])
+    return Stream(b"", side, [to_js_bytes(chunk) for chunk in chunks])
 
 
 def _is_plain(message: Any) -> bool:
@@ -186,7 +187,7 @@ def _checked(ports: Mapping[int, Any]) -> Leaf:
         ):
             return value
         if is_js_proxy(value):
-            if bridge().tag(value) == "MessagePort":
+            if bridge().tag(value) == "MessagePort" and value not in ports.values():
                 raise DataCloneError("a port must be in the transfer list too", place(where))
             return value
         return common_leaf(value, where)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Protocol, final
 
 from ._wire import Envelope
 
@@ -11,14 +11,15 @@ __all__ = [
     "DATA",
     "EVENT",
     "Batch",
-    "Caller",
     "Calls",
     "Endpoint",
     "Hearing",
     "Link",
     "Moved",
     "NativeEvent",
+    "Notice",
     "Reader",
+    "Taker",
     "World",
 ]
 
@@ -30,6 +31,16 @@ EVENT = 2
 
 type Batch = tuple[list[Any], Sequence[Any] | None]
 """Messages that arrived, and their events where those were asked for."""
+
+
+@final
+class Notice:
+    """Stands among messages where an event brought none: "messageerror" or "close"."""
+
+    def __init__(self, kind: str, origin: str = "", error: Exception | None = None) -> None:
+        self.kind = kind
+        self.origin = origin
+        self.error = error
 
 
 class NativeEvent(Protocol):
@@ -68,24 +79,33 @@ class Moved(Protocol):
         """Everything in it, in order: wrappers of ports and JavaScript objects."""
 
 
+class Taker(Protocol):
+    """Who is told of what arrives at an endpoint."""
+
+    def _take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
+        """Store messages; gives what is to be called, as the last act, if somebody goes on."""
+
+    def _take_one(self, message: Any) -> Callable[[], None] | None:
+        """Do the same for one message whose event nobody asked for."""
+
+    def _left(self) -> bool:
+        """Say whether messages are stored that nobody took."""
+
+
 class Reader(Protocol):
     """Owns the reading of a port: gets every message, without its event, and learns of the end."""
 
-    def take(self, messages: list[Any]) -> Callable[[], Any] | None:
+    def take(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store messages; gives what is to be called for them as the last act."""
+
+    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], None] | None:
+        """Store a remote call that came apart from other messages, as `take` does."""
+
+    def answered(self, call: str, value: Any) -> Callable[[], None] | None:
+        """Store an answer that came apart from other messages, as `take` does."""
 
     def ended(self, end: Callable[[], Exception]) -> None:
         """The port is over, and all that came was handed over."""
-
-
-class Caller(Protocol):
-    """Takes remote calls and their answers where they come apart from other messages."""
-
-    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], Any] | None:
-        """Store a call; gives what is to run for it as the last act."""
-
-    def answered(self, call: str, value: Any) -> Callable[[], Any] | None:
-        """Store an answer; gives what is to run for it as the last act."""
 
 
 class Calls(Protocol):
@@ -115,10 +135,13 @@ class Endpoint(Protocol):
     def post(self, message: Any, moved: Moved | None) -> None:
         """Convert and send; raises DataCloneError with nothing moved."""
 
-    def want(self, mode: int) -> Batch | None:
-        """Give what is queued; or note that somebody waits, and give None."""
+    def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
+        """Give what is queued; or note who is to be told of the next arrival, and give None.
 
-    def listen(self) -> None:
+        So many messages are `held` untaken by whoever asks: their events are kept.
+        """
+
+    def listen(self, taker: Taker) -> None:
         """Note that everything that comes is to be handed over, in later turns."""
 
     def rest(self) -> None:
@@ -131,7 +154,10 @@ class Endpoint(Protocol):
         """Give how many messages it holds that were not handed over."""
 
     def event(self, native: Any, index: int) -> NativeEvent:
-        """Give the event behind a message: `native`, or the one at `index` of the last batch."""
+        """Give the event behind a message.
+
+        It is `native`, or that of the message at `index`, -1 being the last one handed over.
+        """
 
     def sent(self) -> int:
         """Give how many messages were posted, those of JavaScript past the wrapper included."""
@@ -142,20 +168,14 @@ class Endpoint(Protocol):
     def pair(self) -> tuple[Endpoint, Endpoint]:
         """Make a channel of the same kind."""
 
-    def calls(self, caller: Caller) -> Calls | None:
-        """Give the short way for remote calls, where there is one."""
+    def calls(self) -> Calls | None:
+        """Give the short way for remote calls, where there is one; they come by it from now on."""
 
     def close(self) -> None:
         """Close the native port and let go of it."""
 
     def release(self) -> None:
         """Let go of the native port, which lives on elsewhere."""
-
-    def hold(self, arrive: Callable[[list[Any], Any], None]) -> None:
-        """Say who is told of what arrives; keeps that alive."""
-
-    def step(self, run: Callable[[], Any]) -> None:
-        """Say what is to run once an arrival is stored; it tells whether all was taken."""
 
 
 class Link(Protocol):
@@ -171,7 +191,7 @@ class Link(Protocol):
     def send(self, message: dict[str, Any]) -> None:
         """Post a control message."""
 
-    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
+    def watch(self, origin: str | None, lock: str) -> None:
         """Look out for the other page's end: a `Notice` of kind "gone" is handed over then."""
 
     def join(self, data: Endpoint, control: Endpoint) -> Link:
@@ -183,7 +203,7 @@ class Link(Protocol):
     def close(self, *, goodbye: bool) -> None:
         """Be done: say goodbye if asked to, and close both channels once that is safe."""
 
-    def wake(self, run: Callable[[], bool]) -> None:
+    def wake(self, run: Callable[[], None]) -> None:
         """Run this as the last act of the arrival that is being handed over."""
 
 
@@ -196,7 +216,7 @@ class Hearing(Protocol):
     def close(self) -> None:
         """Hear no more."""
 
-    def wake(self, run: Callable[[], bool]) -> None:
+    def wake(self, run: Callable[[], None]) -> None:
         """Run this as the last act of the arrival that is being handed over."""
 
 
@@ -236,7 +256,7 @@ class World(Protocol):
     def offer(self, target: Any, origin: str, envelope: Envelope, *, stack_switching: bool) -> Link:
         """Make both channels, post their far ends and keep the near ones."""
 
-    def adopt(self, ports: Any, *, stack_switching: bool) -> Link | None:
+    def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> Link | None:
         """Take the ports of an offer; None if somebody else in this page has them."""
 
     def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
@@ -245,8 +265,8 @@ class World(Protocol):
     def loaded(self) -> float:
         """Give the milliseconds since this page's load event ended, -1 before that."""
 
-    async def prepare(self) -> None:
-        """Get hold of the lock, once."""
+    def hold_lock(self) -> Awaitable[Any] | None:
+        """Take a lock for as long as this page lives; None where there is nothing to wait for."""
 
     def lock(self) -> str:
-        """Give the name of the lock that this page holds as long as it lives; empty for none."""
+        """Give the name of the lock, once it is held; else an empty string."""

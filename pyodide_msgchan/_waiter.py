@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any, final
 
-from ._browser import leave
+from ._browser import enter, leave
 
 __all__ = ["Waiter"]
 
@@ -99,8 +99,10 @@ class Waiter:
         Only for the entry of a native message, and as its last act: the task may run long, or
         suspend this very call, and the next message comes in meanwhile.
         """
+        if self._done:
+            return
         loop = self._loop
-        if asyncio._get_running_loop() is not loop or asyncio.current_task(loop) is not None:
+        if not enter(loop):
             self.wake_soon()
             return
         self._done = True

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Self, final
 
 from ._browser import bridge, is_js_proxy, runtime, to_js_list
-from ._clone import Notice
 from ._endpoint import BrowserEndpoint
+from ._inbox import Inbox
+from ._types import Notice
 from ._wire import Envelope
 
 __all__ = ["BrowserWorld"]
-
-
-@final
-class _Inbox:
-    """Hands over everything that comes to an endpoint, at once and in order."""
-
-    def __init__(self, endpoint: BrowserEndpoint, handle: Callable[[Any, int], None]) -> None:
-        self._endpoint = endpoint
-        self._handle = handle
-        self._open = True
-        endpoint.hold(self._arrive)
-        endpoint.listen()
-
-    def _arrive(self, messages: list[Any], events: Any) -> None:
-        del events  # the bridge keeps the last ones, and is asked where they are needed
-        self._endpoint.hold(self._arrive)
-        for i, message in enumerate(messages):
-            if not self._open:
-                return  # what came before has ended it
-            try:
-                self._handle(message, i)
-            except Exception as error:  # noqa: BLE001 - no message stops the next one
-                asyncio.get_event_loop().call_exception_handler(
-                    {"message": "a message of the handshake failed", "exception": error}
-                )
-
-    def stop(self) -> None:
-        self._open = False
 
 
 @final
@@ -50,7 +22,7 @@ class _BrowserLink:
         self.data = data
         self._control = control
         self._number = control.number
-        self._inbox: _Inbox | None = None
+        self._inbox: Inbox | None = None
 
     @classmethod
     def of(cls, numbers: Any, *, stack_switching: bool) -> Self:
@@ -65,13 +37,13 @@ class _BrowserLink:
         return _BrowserLink(data, control)
 
     def listen(self, heard: Callable[[Any], None]) -> None:
-        self._inbox = _Inbox(self._control, lambda message, _index: heard(message))
+        self._inbox = Inbox(self._control, lambda message, _event: heard(message))
 
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)
 
-    def watch(self, target: Any, origin: str | None, loaded: float, lock: str) -> None:
-        bridge().windows.watch(self._number, target, origin, loaded, lock)
+    def watch(self, origin: str | None, lock: str) -> None:
+        bridge().windows.watch(self._number, origin, lock)
 
     def expect(self, sent: int) -> None:
         bridge().windows.expect(self._number, sent)
@@ -83,8 +55,9 @@ class _BrowserLink:
         self._control.forget()
         bridge().windows.linger(self._number, goodbye)
 
-    def wake(self, run: Callable[[], bool]) -> None:
-        self._control.step(run)
+    def wake(self, run: Callable[[], None]) -> None:
+        if self._inbox is not None:
+            self._inbox.run = run
 
 
 @final
@@ -95,14 +68,13 @@ class _BrowserHearing:
         self._endpoint = BrowserEndpoint(number, stack_switching=False)
         self._number = number
         self._heard = heard
-        self._inbox = _Inbox(self._endpoint, self._handle)
+        self._inbox = Inbox(self._endpoint, self._handle)
 
-    def _handle(self, words: Any, index: int) -> None:
+    def _handle(self, words: Any, event: Any) -> None:
         if isinstance(words, Notice):
             self._heard(None, "", None, None)
-            return
-        event = bridge().event(self._number, index)
-        self._heard(words, event.origin, event.source, event.ports)
+        else:
+            self._heard(words, event.origin, event.source, event.ports)
 
     def rejected(self) -> Sequence[str]:
         return tuple(bridge().windows.rejected(self._number))
@@ -111,8 +83,8 @@ class _BrowserHearing:
         self._inbox.stop()
         self._endpoint.release()
 
-    def wake(self, run: Callable[[], bool]) -> None:
-        self._endpoint.step(run)
+    def wake(self, run: Callable[[], None]) -> None:
+        self._inbox.run = run
 
 
 @final
@@ -152,8 +124,8 @@ class BrowserWorld:
         numbers = self._windows.offer(target, origin, *words, stack_switching)
         return _BrowserLink.of(numbers, stack_switching=stack_switching)
 
-    def adopt(self, ports: Any, *, stack_switching: bool) -> _BrowserLink | None:
-        numbers = self._windows.adoptPair(ports, stack_switching)
+    def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> _BrowserLink | None:
+        numbers = self._windows.adoptPair(ports, stack_switching, target)
         if numbers is None:
             return None
         return _BrowserLink.of(numbers, stack_switching=stack_switching)
@@ -165,11 +137,9 @@ class BrowserWorld:
     def loaded(self) -> float:
         return float(self._windows.loadedFor())
 
-    async def prepare(self) -> None:
+    def hold_lock(self) -> Any:
         name = self._windows.holdLock()
-        if not isinstance(name, str):
-            await name
+        return None if isinstance(name, str) else name
 
     def lock(self) -> str:
-        name = self._windows.holdLock()
-        return name if isinstance(name, str) else ""
+        return str(self._windows.heldLock())

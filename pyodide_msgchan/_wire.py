@@ -8,7 +8,7 @@ characters; ``id``: the sender's, 1 to 64 characters. Unknown fields are ignored
 |---|---|---|---|
 | hello | listener, at its start; answering a probe, unless turned | nonce, to?, loaded | (1); (2) |
 | probe | caller, at its start; answering a hello if turned | nonce, to?, loaded | (1); (2) |
-| offer | caller, after a hello; listener, after a probe if turned | to, two ports | (2) |
+| offer | caller, after a hello; listener, after a probe if turned | to, loaded, two ports | (2) |
 | refusal | listener, to a probe: "taken", "version" | to, reason | (2) |
 
 (1) each allowed origin, or ``*`` if any or an opaque one is allowed. (2) the very origin that was

@@ -8,8 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Self, final
 
-from ._clone import Notice
-from ._types import Link
+from ._types import Link, Notice
 from .errors import PeerLostError, PortClosedError, PortStateError
 from .port import MessagePort
 
@@ -18,8 +17,8 @@ __all__ = ["Connection", "Control", "Peer"]
 SIGN_GRACE: Final = 0.04
 """Seconds that a goodbye may still take after another sign of the peer's end."""
 
-DOUBT: Final = 0.5
-"""Seconds to answer for a peer in whose window another one speaks."""
+DOUBT: Final = 2.0
+"""Seconds to answer for a peer in whose window another page may be."""
 
 MESSAGE_GRACE: Final = 1.0
 """Seconds without a message after which the rest of what a goodbye counted is given up."""
@@ -154,6 +153,8 @@ class Control:
             if message.kind == "gone" and not self._said_goodbye:
                 self.link.expect(-1)
                 self._wait(SIGN_GRACE, self._lost)
+            elif message.kind == "doubt":
+                self.doubt()
             elif message.kind == "hidden":
                 connection._hidden()
             return
@@ -166,7 +167,7 @@ class Control:
             self._goodbye(connection, message.get("sent"), message.get("reason"))
 
     def doubt(self) -> None:
-        """Somebody else speaks from the other side's window: is it still there?"""
+        """Ask whether the other side is still there: its window may show another page."""
         if not self._said_goodbye:
             self.link.send({"type": "ping", "n": 0})
             self._doubt = self._loop.call_later(DOUBT, self._lost)

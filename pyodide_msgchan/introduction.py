@@ -74,5 +74,5 @@ def introduced(event: MessageEvent, connection: Connection, /) -> Connection | N
     control = Control(link, connection._control.heartbeat, lambda: None)
     made = Connection._open(control, peer, None, lock)
     link.listen(control.heard)
-    link.watch(None, origin, -1, lock)
+    link.watch(origin, lock)
     return made

@@ -55,7 +55,6 @@ class MessagePort(Receiver):
         NotInBrowserError: there is no JavaScript here.
     """
 
-    _expected: int | None = None
     _lost = False
     _partner: weakref.ref[MessagePort] | None = None
     _requests: set[MessagePort]
@@ -235,6 +234,9 @@ class MessagePort(Receiver):
     def _conclude(self, end: Callable[[], PortStateError], *, drop: bool) -> None:
         """Be over on this side: everybody who waits for anything learns of it."""
         self._finish(end, drop=drop)
+        if self._reader is not None and not self._buffer:  # else once they have it
+            reader, self._reader = self._reader, None
+            reader.ended(end)
         for waiter in self._closers:
             if not waiter.done():
                 waiter.wake_soon()

@@ -6,7 +6,7 @@ const BYTES = 12.1e6; // what Pyodide fetches, about: only the bar's pace hangs 
 const LOADED = 0.85; // share of the bar for what is fetched, the rest is for Python's start
 
 /**
- * Start Python and run the `main` of its first module, which ends when the page does.
+ * Start Python and run the `main` of its first module.
  *
  * panel: shows progress and failure.
  * modules: names of the files in py/, the one with `main` first.

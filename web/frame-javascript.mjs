@@ -1,60 +1,113 @@
 // A frame without Python: the same conversation as py/frame.py and py/mesh.py, in the browser's own
 // terms. To a message port it makes no difference who sits at the other end.
-import { frameSetup } from "./parent.mjs";
+import { accept } from "./msgchan.mjs";
+import { CHANNEL, frameSetup } from "./parent.mjs";
 
 const PATIENCE = 10_000; // ms to wait for an answer
+const PINGS = 10; // round trips in a measurement
+const PAUSE = 1000; // ms between measurements
 const [WIDTH, HEIGHT] = [160, 120];
 
 const setup = frameSetup();
-if (setup) join(setup);
+if (setup) void join(setup);
 
-function join({ name, hostOrigin, panel }) {
-  const ports = new Map();
-  const hello = { type: "hello", name, page: Math.random().toString(36) };
-  const sayHello = () => parent.postMessage(hello, hostOrigin);
-
-  addEventListener("message", (event) => {
-    if (event.source !== parent || event.origin !== hostOrigin) return;
-    if (event.data?.type === "call") sayHello();
-    if (event.data?.type === "welcome") take("host", event.data.port);
+async function join({ name, hostOrigin, panel }) {
+  const links = new Map(); // by the peer's name
+  panel.ready("no Python here");
+  const host = await accept({ origin: hostOrigin, name: CHANNEL });
+  document.body.dataset.state = "ready";
+  const hostLink = talk({ peer: "host", port: host.port, number: 0 });
+  void host.closed.then(() => leave(hostLink));
+  addEventListener("pagehide", () => {
+    for (const { control, sent } of links.values()) {
+      control?.postMessage({ type: "goodbye", sent, reason: "pagehide" });
+    }
   });
 
-  function take(peer, port) {
-    ports.get(peer)?.close();
-    ports.set(peer, port);
-    port.onmessage = (event) => heard(peer, event); // this also starts the port
-    panel.peers([...ports.keys()]);
+  function talk(link) {
+    link.count = 0;
+    links.set(link.peer, link);
+    panel.peers([...links.keys()]);
+    link.port.onmessage = (event) => heard(link, event); // this also starts the port
+    return link;
   }
 
-  function heard(peer, { data, ports: [...came] }) {
-    if (data.type === "introduce") return take(data.peer, data.port);
-    if (data.type === "text") panel.received(peer, data.text);
-    if (data.type === "picture") panel.draw(peer, data.width, data.height, data.pixels);
-    const answer = came.at(-1); // whoever sends a port last waits for an answer on it
+  function leave(link) {
+    link.left = true;
+    if (links.get(link.peer) === link) links.delete(link.peer);
+    panel.peers([...links.keys()]);
+    panel.note(link.peer, "the other side vanished");
+    report("ended", link);
+  }
+
+  function heard(link, { data, ports }) {
+    link.count++;
+    if (link === hostLink && data["msgchan introduction"]) return introduced(data.message, ports);
+    if (data.to !== name) return;
+    if (data.type === "text") panel.received(link.peer, data.text);
+    if (data.type === "picture") panel.draw(link.peer, data.width, data.height, data.pixels);
+    const answer = ports.at(-1); // whoever sends a port last waits for an answer on it
     answer?.postMessage(null);
     answer?.close();
   }
 
-  // A private channel for one answer, as `port.request` of the Python package makes it.
-  async function request(peer, message, transfer = []) {
+  // The host has made two channels between this frame and another: one for messages and one to
+  // say goodbye on, with the number of messages that were sent before.
+  function introduced({ number, names: [first, second] }, [port, control]) {
+    const link = talk({ peer: name === first ? second : first, port, control, number, sent: 0 });
+    control.onmessage = ({ data }) => {
+      if (data.type !== "goodbye") return;
+      control.postMessage({ type: "farewell" });
+      leave(link);
+    };
+    if (name === first) void measure(link);
+  }
+
+  // A private channel for one answer, as `connection.request` of the Python package makes it.
+  async function request(link, message, transfer = []) {
     const { port1, port2 } = new MessageChannel();
     const start = performance.now();
+    let timer;
     try {
       await new Promise((resolve, reject) => {
         port1.onmessage = resolve;
-        setTimeout(() => reject(new Error("no answer")), PATIENCE);
-        ports.get(peer).postMessage(message, [...transfer, port2]);
+        timer = setTimeout(() => reject(new Error("no answer")), PATIENCE);
+        link.port.postMessage({ to: link.peer, ...message }, [...transfer, port2]);
+        link.count++;
+        link.sent++;
       });
     } finally {
+      clearTimeout(timer);
       port1.close();
     }
     return performance.now() - start;
   }
 
+  async function measure(link) {
+    while (!link.left) {
+      try {
+        let sum = 0;
+        for (let i = 0; i < PINGS; i++) sum += await request(link, { type: "ping" });
+        link.ms = sum / PINGS;
+      } catch {
+        link.ms = Infinity;
+      }
+      if (!link.left) report("measured", link);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+  }
+
+  function report(what, link) {
+    const { number, count, ms = Infinity } = link;
+    if (link !== hostLink) host.port.postMessage({ type: what, number, count, ms });
+  }
+
   async function send(peer, message, transfer) {
-    if (peer !== "host") ports.get("host").postMessage({ type: "sent", peer });
     try {
-      return await request(peer, message, transfer);
+      const link = links.get(peer);
+      if (!link) throw new Error("is gone");
+      report("sent", link);
+      return await request(link, message, transfer);
     } catch (error) {
       panel.trouble(peer, error.message);
     }
@@ -75,9 +128,6 @@ function join({ name, hostOrigin, panel }) {
       return send(peer, message, [pixels.buffer]);
     });
   };
-  panel.ready("no Python here");
-  document.body.dataset.state = "ready";
-  sayHello();
 }
 
 /** Rings around two points that meet, as RGBA. */

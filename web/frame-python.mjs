@@ -1,4 +1,4 @@
-// A frame that runs Python: py/frame.py does the talking.
+// A frame or popup that runs Python: py/frame.py does the talking.
 import { boot } from "./boot.mjs";
 import { frameSetup, reportFailure } from "./parent.mjs";
 

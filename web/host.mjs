@@ -1,78 +1,95 @@
-// The page that holds the frames: puts them up, shows how they fare, and starts py/host.py.
+// The page that holds the frames: shows how they fare, and starts py/host.py, which connects to them.
 import { boot } from "./boot.mjs";
+import { createFrames } from "./frames.mjs";
 import { createGraph } from "./graph.mjs";
 import { label } from "./names.mjs";
 import { createPanel } from "./panel.mjs";
+import { showSources } from "./sources.mjs";
 
-const PATIENCE = 90_000; // ms after which a frame that said nothing is reported
-
+const byId = (id) => document.getElementById(id);
 const other = otherBase();
-const plan = [
-  { name: "same", how: "another page of this origin" },
-  other
-    ? { name: "cross", how: "a page of another site", base: other }
-    : { name: "second", how: 'sandbox="allow-scripts"', sandbox: "allow-scripts" },
-  { name: "sandbox", how: 'sandbox="allow-scripts"', sandbox: "allow-scripts" },
-  { name: "script", how: "no Python, plain JavaScript", file: "frame-javascript.html" },
-];
-const status = document.getElementById("status");
-const notice = document.getElementById("notice");
 if (!other) {
-  notice.hidden = false;
-  notice.textContent =
+  say(
     "This site is served on one origin only, so a second sandboxed frame stands in for the " +
-    "cross-site one. ./build.sh serve gives it two, or add ?other= and the second origin.";
+      "cross-site one. ./build.sh serve gives it two, or add ?other= and the second origin.",
+  );
 }
 
-const panel = createPanel(document.getElementById("panel"), "host");
-const graph = createGraph(
-  document.getElementById("graph"),
-  document.getElementById("round-trips"),
-  ["host", ...plan.map(({ name }) => name)],
-);
-const frames = plan.map(putUp);
-const states = new Map(plan.map(({ name }) => [name, "loading"]));
-let whole = false; // whether every channel has answered
+const states = new Map(); // of the frames and popups, by name
+let hostFailure = "";
+const panel = createPanel(byId("panel"), "host");
+const graph = createGraph(byId("graph"), byId("links"));
+graph.add("host");
 
+// What Python imports as the module `page`.
 const page = {
   panel,
-  frames,
-  connected(name) {
-    graph.forget(name);
-    whole = false;
+  participants: [],
+  onadded: null, // Python's: called with every participant that is put up later
+
+  connected(name, words) {
+    panel.note(name, `connected: ${words}`);
     note(name, "connected");
   },
+  /** The connection has ended: the participant is loaded anew, or was removed. */
   lost(name) {
-    graph.forget(name);
-    whole = false;
-    note(name, "loading");
+    if (page.participants.some((one) => one.name === name && one.exists())) note(name, "loading");
+    else remove(name);
   },
   failed(name, words) {
-    note(name, "failed");
     console.warn(`${name}: ${words}`);
+    note(name, "failed");
+    if (states.has(name)) panel.trouble(name, words);
   },
-  round_trip(a, b, ms) {
-    whole = graph.roundTrip(a, b, ms);
+  linked(number, a, b) {
+    graph.link(number, a, b);
     show();
   },
-  sent: (from, to) => graph.spark(from, to),
+  reported(what, number, sender, count, ms) {
+    graph.count(number, count);
+    if (what === "sent") graph.spark(number, sender);
+    if (what === "measured") graph.measured(number, ms);
+    if (what === "ended") graph.unlink(number);
+    byId("direct").textContent = graph.countBetweenFrames().toLocaleString("en");
+    show();
+  },
+  /** A message came here that was meant for somebody else. */
+  relayed() {
+    byId("relayed").textContent = Number(byId("relayed").textContent) + 1;
+  },
 };
+
+const frames = createFrames(byId("stand"), {
+  other,
+  onadded(participant) {
+    states.set(participant.name, "loading");
+    graph.add(participant.name);
+    page.participants.push(participant);
+    page.onadded?.(participant);
+    show();
+  },
+  onremoved(participant) {
+    // Where there was a connection its end shows that the participant is gone; see page.lost.
+    if (states.get(participant.name) === "connected") return;
+    participant.forget?.();
+    remove(participant.name);
+  },
+  onblocked: () => say("The browser has blocked the popup: allow it for this page, and try again."),
+});
 
 void boot({
   panel,
   modules: ["host", "mesh", "pictures"],
   page,
   onfail(words) {
+    hostFailure = words;
     graph.state("host", "failed");
-    finish("failed", `Host: ${words}`);
+    show();
   },
+}).then(() => {
+  if (!hostFailure) graph.state("host", "connected");
 });
-setTimeout(() => {
-  for (const [name, state] of states) if (state === "loading") page.failed(name, "said nothing");
-}, PATIENCE);
-for (const source of document.querySelectorAll("details[data-source]")) {
-  source.addEventListener("toggle", () => showSource(source), { once: true });
-}
+showSources(document.querySelectorAll("details[data-source]"));
 
 /** The folder of this page on the other origin, if the address names one that differs. */
 function otherBase() {
@@ -83,32 +100,18 @@ function otherBase() {
   return new URL(pathname === "/" ? new URL(".", location.href).pathname : pathname, origin);
 }
 
-function putUp({ name, how, base = location.href, sandbox, file = "frame-python.html" }) {
-  const address = new URL(file, base);
-  address.search = new URLSearchParams({ name, host: location.origin });
-  const element = document.createElement("iframe");
-  element.title = label(name);
-  element.id = name;
-  if (sandbox) element.setAttribute("sandbox", sandbox);
-  element.src = address;
-  const figure = document.createElement("figure");
-  const caption = document.createElement("figcaption");
-  caption.innerHTML = '<span></span><button type="button" class="quiet small">Reload</button>';
-  caption.firstChild.textContent = how;
-  caption.lastChild.setAttribute("aria-label", `Reload the frame ${label(name)}`);
-  caption.lastChild.addEventListener("click", () => {
-    page.lost(name);
-    element.src = address;
-  });
-  figure.append(caption, element);
-  document.getElementById("frames").append(figure);
-  return { name, element, origin: sandbox ? null : address.origin };
-}
-
 function note(name, state) {
+  if (!states.has(name)) return; // it was removed meanwhile
   states.set(name, state);
   graph.state(name, state);
-  if (state === "connected") graph.state("host", "connected");
+  show();
+}
+
+function remove(name) {
+  states.delete(name);
+  page.participants = page.participants.filter((one) => one.name !== name);
+  frames.takeDown(name);
+  graph.remove(name);
   show();
 }
 
@@ -116,28 +119,25 @@ function show() {
   const named = (wanted) =>
     [...states].filter(([, state]) => state === wanted).map(([name]) => label(name));
   const [failed, connected] = [named("failed"), named("connected")];
-  if (failed.length) return finish("failed", `Not connected: ${failed.join(", ")}`);
-  if (whole) return finish("ready", "Four frames connected, ten channels open");
-  finish("loading", `${connected.length} of ${states.size} frames connected`);
+  const channels = (states.size * (states.size + 1)) / 2;
+  if (hostFailure) finish("failed", `Host: ${hostFailure}`);
+  else if (failed.length) finish("failed", `Not connected: ${failed.join(", ")}`);
+  else if (connected.length < states.size)
+    finish("loading", `${connected.length} of ${states.size} connected`);
+  else if (graph.answering() < channels)
+    finish("loading", `${graph.answering()} of ${channels} channels have answered`);
+  else if (states.size === 0) finish("ready", "Nobody is left: add a frame");
+  else finish("ready", `${states.size} connected, ${channels} channels open`);
 }
 
 function finish(state, words) {
+  const status = byId("status");
   document.body.dataset.state = state;
   status.dataset.state = state;
   if (status.textContent !== words) status.textContent = words; // or it would be read out again
 }
 
-async function showSource(details) {
-  const code = document.createElement("code");
-  const block = document.createElement("pre");
-  block.tabIndex = 0;
-  block.append(code);
-  details.append(block);
-  try {
-    const response = await fetch(new URL(details.dataset.source, import.meta.url));
-    if (!response.ok) throw new Error(`${response.status}`);
-    code.textContent = await response.text();
-  } catch (error) {
-    code.textContent = `It could not be fetched: ${error.message}`;
-  }
+function say(words) {
+  byId("notice").hidden = false;
+  byId("notice").textContent = words;
 }

@@ -7,6 +7,11 @@ const LABELS = {
   sandbox: "Sandbox",
   second: "Second sandbox",
   script: "JavaScript",
+  popup: "Popup",
 };
 
-export const label = (name) => LABELS[name] ?? name;
+/** "same" is called Same origin, and the next of its kind, "same-2", Same origin 2. */
+export function label(name) {
+  const [kind, number] = name.split("-");
+  return [LABELS[kind] ?? kind, number].filter(Boolean).join(" ");
+}

@@ -61,7 +61,7 @@ export function createPanel(root, name) {
     ready(runtime) {
       root.dataset.state = "ready";
       find(".runtime").textContent = runtime;
-      log.dataset.empty = "Waiting to be introduced";
+      log.dataset.empty = "Waiting for the others";
     },
 
     fail(words, detail) {
@@ -82,12 +82,13 @@ export function createPanel(root, name) {
       to.replaceChildren(new Option("Everyone", "*"), ...names.map((n) => new Option(label(n), n)));
       if (names.includes(before)) to.value = before;
       for (const control of controls) control.disabled = names.length === 0;
-      log.dataset.empty = "Nothing yet";
+      log.dataset.empty = names.length ? "Nothing yet" : "Nobody is here to talk to";
     },
 
     received: (from, text) => line("received", from, text),
     sent: (to, text, ms) => line("sent", to.length > 1 ? "*" : to[0], text, time(ms)),
     trouble: (to, words) => line("trouble", to, words),
+    note: (about, words) => line("note", about, words),
 
     draw(from, width, height, pixels) {
       const image = new ImageData(new Uint8ClampedArray(pixels), width, height);
@@ -105,7 +106,7 @@ export function createPanel(root, name) {
   function line(kind, other, text, note = "") {
     const row = element("li");
     Object.assign(row.dataset, { kind, other });
-    const direction = element("span", kind === "received" ? "from" : "to");
+    const direction = element("span", { received: "from", note: "" }[kind] ?? "to");
     direction.className = "hidden";
     const words = element("span", text);
     words.className = "words";

@@ -4,13 +4,18 @@ import { decode } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows } from "./windows.mjs";
+import { promisingCall } from "./enter.mjs";
+import { keep, spare } from "./spare.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
+const PATIENCE = 20; // ms that arrivals are collected at most: a busy page may never become idle
+const SHORT = 256; // characters; strings up to here cross as they are, faster than as a stream
 const DATA = 1,
   LISTEN = 3; // what Python waits for; 2 is one message with its event
 const STEP = 1,
   TAKEN = 2; // what a delivery left to do: a task to step, or nothing at all
+const ASK = 9; // in a port's flag: Python has to call, for something may be here. 0: it need not.
 const TRANSFERABLE = new Set(
   (
     "ArrayBuffer MessagePort ImageBitmap OffscreenCanvas ReadableStream WritableStream TransformStream " +
@@ -19,11 +24,14 @@ const TRANSFERABLE = new Set(
 );
 
 /**
- * deliver(id, n, now, extra) is Python's callback, and `shared` its bytearray that carries the
- * streams: n bytes are in it, or extra is [side, events, large, n] where more than that is to be
- * handed over. Unless `now`, step(id) wakes who waits, in a call that may suspend.
+ * one(id, now, value) and deliver(id, now, stays, n, extra) are Python's callbacks, and `shared` its
+ * bytearray that carries the streams: n bytes are in it, or extra is [side, events, large, n] where
+ * more than that is to be handed over. Unless `now`, step(id) wakes who waits, in a call that may
+ * suspend. Behind the streams, `streams` bytes to Python and as many from it, lies a flag for each
+ * port, by which Python says that it waits for DATA, and holds none, and learns whether it can, for
+ * a call costs more than a byte.
  */
-export function createBridge(deliver, step, shared, limit, asked, answered) {
+export function createBridge(one, deliver, step, shared, streams, limit, pyodide, asked, answered) {
   const { postMessage } = MessagePort.prototype;
   const slots = new Map(),
     ids = new WeakMap();
@@ -31,7 +39,9 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
   const agent = globalThis.navigator?.userAgent ?? "";
   const webkit = agent.includes("AppleWebKit") && !agent.includes("Chrom");
   let lastId = 0,
+    lastHold = 0,
     posts = 0,
+    flags = 0,
     region = shared.getBuffer("u8");
 
   const heap = () => {
@@ -39,6 +49,9 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     if (region.data.byteLength === 0) region = shared.getBuffer("u8");
     return region.data;
   };
+  const free = [];
+  const oneNow = promisingCall(pyodide, one),
+    deliverNow = promisingCall(pyodide, deliver);
   const hop = new MessageChannel(),
     hops = [];
   hop.port1.onmessage = () => hops.shift()();
@@ -47,9 +60,11 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     hops.push(f);
     hop.port2.postMessage(0);
   };
-  const idle = globalThis.scheduler?.postTask
-    ? (f) => void scheduler.postTask(f, { priority: "background" })
-    : later;
+  const idle = (f) => {
+    if (!globalThis.scheduler?.postTask) return later(f);
+    void scheduler.postTask(f, { priority: "background" });
+    setTimeout(f, PATIENCE);
+  };
 
   function attach(port, promising, allowed) {
     const id = ++lastId;
@@ -61,12 +76,16 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
       batch: null,
       mode: 0,
       started: false,
-      held: false,
+      held: 0,
+      size: 0,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
     Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
     slot.post = slot.native ? postMessage : port.postMessage;
+    Object.assign(slot, { seen: true, large: [] });
+    slot.flag = free.pop() ?? 2 * streams + flags++;
+    note(slot, ASK);
     slot.on = (event) => {
       if (!allowed || allowed(event)) arrived(slot, event);
     };
@@ -85,51 +104,118 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
   }
 
   function arrived(slot, event) {
-    slot.queue.push(event);
     slot.received++;
     slot.link?.count();
-    if (slot.mode === 0) return;
-    if (slot.calls && slot.queue.length === 1 && !slot.held && !webkit) {
-      const left = calls.take(slot, event.data);
-      if (left !== undefined) {
-        slot.queue.length = 0;
-        if (left === STEP) step.callPromising(slot.id).catch(reportError);
-        return;
-      }
+    const flag = heap()[slot.flag];
+    if (flag === DATA) {
+      slot.mode = DATA;
+      forget(slot);
     }
-    if (slot.held) return slot.queue.length >= BATCH ? flush(slot) : undefined;
+    if (slot.mode === 0 || slot.held) {
+      slot.queue.push(event);
+      if (slot.held && slot.queue.length >= BATCH) return flush(slot);
+      return note(slot, ASK);
+    }
+    // An event that Python made may come while Python runs.
+    const free = !webkit && event.isTrusted !== false;
+    if (slot.calls && free && slot.queue.length === 0 && calls.take(slot, event.data)) return;
     slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
     slot.posts = posts;
-    if (slot.streak <= STREAK && !webkit) return flush(slot);
-    slot.held = true;
-    (slot.streak > STREAK ? idle : later)(() => slot.held && flush(slot));
+    if (slot.streak <= STREAK && free) {
+      if (slot.mode === DATA && scalar(event.data)) {
+        const batch = slot.batch ? slot.batch.concat(event) : [event];
+        return handOver(slot, batch, event.data);
+      }
+      slot.queue.push(event);
+      return flush(slot);
+    }
+    slot.queue.push(event);
+    note(slot, ASK);
+    const hold = (slot.held = ++lastHold);
+    (slot.streak > STREAK ? idle : later)(() => slot.held === hold && flush(slot));
+  }
+
+  function scalar(value) {
+    const kind = typeof value;
+    return kind === "string" ? value.length <= SHORT : kind === "number" || kind === "boolean";
+  }
+
+  function note(slot, flag) {
+    const data = heap();
+    if (slot.flag < data.length) data[slot.flag] = flag;
   }
 
   function flush(slot) {
-    slot.held = false;
+    slot.held = 0;
     if (slot.mode === 0 || slot.queue.length === 0) return;
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
     const result = pack(slot, slot.mode);
-    if (slot.mode !== LISTEN) slot.mode = 0;
-    const { batch } = slot;
-    const forget = (taken) => {
-      if (taken && slot.batch === batch) slot.batch = null;
-    };
+    if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot)); // before Python may raise
     const [size, extra] = typeof result === "number" ? [result] : [0, result];
-    const left = deliver(slot.id, size, !slot.promising, extra);
-    if (left === STEP)
-      step.callPromising(slot.id).then(forget, reportError); // which starts in a later microtask
-    else forget(left === TAKEN);
-    if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot));
+    handOver(slot, slot.batch, undefined, size, extra);
+  }
+
+  function encoded(events) {
+    // with those that can't be, since a page took their buffers, as what the browser can't read
+    try {
+      return encode(events, limit);
+    } catch {
+      const readable = (event) => {
+        try {
+          return encode([event], limit) && event;
+        } catch {
+          return { type: "messageerror", origin: event.origin };
+        }
+      };
+      return encode(events.map(readable), limit);
+    }
+  }
+
+  /** Python has all of a batch, and asked for none of its events. */
+  function forget(slot) {
+    slot.batch = null;
+    for (const buffer of slot.large.splice(0)) if (!buffer.detached) keep(buffer);
+  }
+
+  /** The last act of a handler: Python stores what came, and whoever waits for it goes on. */
+  function handOver(slot, batch, value, size, extra) {
+    const alone = value !== undefined,
+      stays = slot.mode === LISTEN;
+    slot.batch = batch;
+    if (alone) slot.large = [];
+    if (!stays) {
+      slot.mode = 0;
+      note(slot, slot.queue.length ? ASK : 0);
+    }
+    const settle = (left) => {
+      if (slot.batch !== batch) return;
+      if (left === TAKEN) forget(slot);
+      else if (heap()[slot.flag] === 0) note(slot, ASK); // its next call lets the batch go
+    };
+    if (slot.promising && oneNow) {
+      const done = alone
+        ? oneNow(slot.id, true, value)
+        : deliverNow(slot.id, true, stays, size, extra);
+      return done.then(settle, reportError);
+    }
+    const now = !slot.promising;
+    const left = alone ? one(slot.id, now, value) : deliver(slot.id, now, stays, size, extra);
+    if (left !== STEP) return settle(left);
+    return step.callPromising(slot.id).then(settle, reportError); // starts in a later microtask
   }
 
   function pack(slot, mode) {
     const events = slot.queue.length > BATCH ? slot.queue.splice(0, BATCH) : slot.queue;
     if (events === slot.queue) slot.queue = [];
-    slot.batch = events;
-    const [bytes, side] = encode(events, limit);
+    // Their order ends as Python's buffer ends. Events that are handed over are asked for no more.
+    slot.batch = mode !== DATA ? null : slot.batch ? slot.batch.concat(events) : events;
+    slot.size = events.length;
+    note(slot, ASK);
+    const [bytes, side, copied] = encoded(events);
+    // Of a port that JavaScript may hold, or with its events, others may see what came.
+    slot.large = slot.seen || mode !== DATA ? [] : copied;
     const data = heap();
-    const large = bytes.length > data.length ? bytes : undefined;
+    const large = bytes.length > streams ? bytes : undefined;
     if (!large) data.set(bytes);
     if (!large && side.length === 0 && mode === DATA) return bytes.length;
     return [
@@ -150,7 +236,8 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
       if (list[i].detached) return `transfer ${i} the buffer is already detached`;
     }
     try {
-      const [value, fresh] = decode(n ? [heap().subarray(0, n)] : chunks, side, limit);
+      const stream = n ? [heap().subarray(streams, streams + n)] : chunks;
+      const [value, fresh] = decode(stream, side, limit);
       post(value, fresh.length ? list.concat(fresh) : list);
       return undefined;
     } catch (error) {
@@ -162,6 +249,9 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     const slot = slots.get(id);
     slots.delete(id);
     slot.mode = 0;
+    note(slot, ASK);
+    free.push(slot.flag);
+    slot.flag = NaN; // no byte is its own any more
     slot.queue = [];
     slot.port.removeEventListener("message", slot.on);
     slot.port.removeEventListener("messageerror", slot.on);
@@ -179,7 +269,8 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     slot.post.call(slot.port, value);
     slot.sent++;
   };
-  const calls = createCalls({ slots, post, asked, answered });
+
+  const calls = createCalls({ slots, post, asked, answered, step, pyodide });
 
   const windowOf = (target) =>
     tag(target) === "HTMLIFrameElement" ? target.contentWindow : target;
@@ -188,13 +279,15 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
     channel(promising) {
       // two ids in a row
       const { port1, port2 } = new MessageChannel();
-      attach(port1, promising);
-      return attach(port2, promising) - 1;
+      const first = attach(port1, promising),
+        second = attach(port2, promising);
+      slots.get(first).seen = slots.get(second).seen = false;
+      return first;
     },
     adopt(port, promising) {
       // 0: not a port
-      if (port === null || typeof port !== "object" || tag(port) !== "MessagePort") return 0;
-      return ids.get(port) ?? attach(port, promising);
+      if (port === null || typeof port !== "object") return 0;
+      return ids.get(port) ?? (tag(port) === "MessagePort" ? attach(port, promising) : 0);
     },
     endpoint(target, promising) {
       // a worker, or whatever else has messages; 0: not that, or a window, whose senders are unknown
@@ -215,11 +308,14 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
       return id;
     },
     native: (id) => slots.get(id).port,
+    flag: (id) => slots.get(id).flag,
     tag,
     count(id) {
       // from here on JavaScript may post on it too, which a close has to know
       const slot = slots.get(id),
         post = slot.port.postMessage;
+      slot.seen = true;
+      slot.large = [];
       if (Object.hasOwn(slot.port, "postMessage")) return;
       slot.port.postMessage = function (...args) {
         post.apply(this, args);
@@ -257,13 +353,15 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
         return error.message;
       }
     },
-    want(id, mode) {
-      // what is queued, or 0 after noting that Python waits
+    want(id, mode, held) {
+      // what is queued, or 0 after noting that Python waits; it holds so many that nobody took
       const slot = slots.get(id);
       start(slot);
+      if (held && slot.batch) slot.batch = slot.batch.slice(-held);
+      else forget(slot);
       if (slot.queue.length) return pack(slot, mode);
       slot.mode = mode;
-      slot.batch = null;
+      note(slot, 0);
       return 0;
     },
     listen(id) {
@@ -273,13 +371,22 @@ export function createBridge(deliver, step, shared, limit, asked, answered) {
       if (slot.queue.length) later(() => flush(slot));
     },
     rest(id) {
-      slots.get(id).mode = 0;
-    }, // nobody waits any more
+      // nobody waits any more
+      const slot = slots.get(id);
+      slot.mode = 0;
+      note(slot, ASK);
+    },
     start(id) {
       start(slots.get(id));
     },
     queued: (id) => slots.get(id).queue.length,
-    event: (id, i) => slots.get(id).batch?.at(i),
+    size: (id) => slots.get(id).size, // of the last batch
+    event(id, i) {
+      const slot = slots.get(id);
+      slot.large = [];
+      return slot.batch?.at(i);
+    },
+    spare,
     drop,
     calls,
     windows: createWindows({ attach, arrived, start, slots, ids, windowOf, drop }),

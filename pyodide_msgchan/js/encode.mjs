@@ -5,9 +5,22 @@ import { ARRAYS } from "./decode.mjs";
 const IN_BAND = 4096; // bytes; larger buffers cross beside the stream, copied once
 const FORMATS = Object.fromEntries(Object.entries(ARRAYS).map(([f, n]) => [n + "Array", f]));
 FORMATS.Uint8ClampedArray = FORMATS.DataView = "B";
-export const tag = (v) =>
+// A tag and a prototype can be forged; what a port's own method takes for a port can't. This works
+// for ports of other windows too. Node's getter takes anything, but its ports have hasRef.
+const onPort =
+  MessagePort.prototype.hasRef ??
+  Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage").get;
+export const tag = (v) => {
+  const kind = Object.prototype.toString.call(v).slice(8, -1);
   // Node gives its ports no tag of their own, other windows have another class
-  v instanceof MessagePort ? "MessagePort" : Object.prototype.toString.call(v).slice(8, -1);
+  if (kind !== "MessagePort" && !(v instanceof MessagePort)) return kind;
+  try {
+    onPort.call(v);
+    return "MessagePort";
+  } catch {
+    return "Object";
+  }
+};
 const FIRST_DAY = -62135596800000,
   LAST_DAY = 253402300799999; // of year 1 and 9999
 const encoder = new TextEncoder();
@@ -18,7 +31,8 @@ let out = new Uint8Array(1 << 16),
   at = 0;
 let count = 0,
   limit = 0,
-  side = [];
+  side = [],
+  copied = []; // of `side`: what Python copies and then needs no more
 const memo = new Map(),
   words = new Map();
 
@@ -167,10 +181,15 @@ function buffer(v, format) {
   if (format)
     call(
       "view_of",
-      () => bytes(0x96, part) || beside(part),
+      () => bytes(0x96, part) || large(part),
       () => word(format),
     );
-  else if (!bytes(0x42, part)) call("bytes_of", () => beside(part));
+  else if (!bytes(0x42, part)) call("bytes_of", () => large(part));
+}
+
+function large(part) {
+  copied.push(part.buffer);
+  beside(part);
 }
 
 /** Whether all are keys that Python can hold and tell apart: it takes 1, true and 1n for one. */
@@ -263,13 +282,15 @@ function object(kind, v, depth) {
   }
 }
 
-/** Writes the data of a batch of message events; gives the bytes and what goes beside them. */
+/** Writes the data of a batch of message events; gives the bytes, what goes beside them, and the
+ * buffers among that if it is nothing else. */
 export function encode(events, depthLimit) {
   at = count = 0;
   if (out.length > 1 << 22) out = new Uint8Array(1 << 16); // give back what one large message took
   view = new DataView(out.buffer);
   limit = depthLimit;
   side = [];
+  copied = [];
   memo.clear();
   words.clear();
   code(0x5d);
@@ -287,5 +308,5 @@ export function encode(events, depthLimit) {
   code(0x65);
   code(0x2e);
   memo.clear();
-  return [out.subarray(0, at), side];
+  return [out.subarray(0, at), side, copied.length === side.length ? copied : []];
 }

@@ -79,10 +79,12 @@ export interface Connection {
    * that is not read yet stays there: the port is only closed when everything was dispatched, or
    * by `close`.
    *
-   * What ends it: the other side's `close`, its page being left (at once, while its thread is
-   * free), an iframe that is removed or loads anew, a window that is closed (half a second), a
-   * worker or page of the same origin that ends in whatever way (by a Web Lock, where the page is
-   * a secure context). A page of another origin that hangs is seen by `heartbeat` alone.
+   * What ends it: the other side's `close`; its page being left, which it tells at once while its
+   * thread is free. Where that word does not come: an iframe element that loads anew (after 5
+   * seconds of silence if its page had loaded just before), an iframe that is removed and a window
+   * that is closed (half a second), a worker or page of the same origin that ends in whatever way
+   * (by a Web Lock, in secure contexts). `missing` is then null. A page of another origin that
+   * hangs is seen by `heartbeat` alone.
    */
   readonly closed: Promise<Closed>;
   /**

@@ -13,7 +13,7 @@ export const ANY_ORIGIN = Symbol("*");
 export const OPAQUE_ORIGIN = Symbol("null");
 
 const VERSION = "0.1.0"; // the package's
-const PATIENCE = 5000; // ms a pending caller gets to confirm while others queue
+const PATIENCE = 5000; // ms for a pending caller to confirm while others queue, or for a pong
 const GRACE = 500; // ms, twice: what is missing is waited for as long after the last arrival
 
 export class HandshakeError extends Error {
@@ -26,7 +26,7 @@ export class HandshakeError extends Error {
 
 const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 const isText = (value) => typeof value == "string" && value.length <= 200;
-const isKey = (value) => isText(value) && value && value.length <= 64;
+const isKey = (value) => isText(value) && value;
 const shut = (ports) => ports.forEach((port) => port.close());
 
 const allow = (origin = self.origin) => {
@@ -119,7 +119,7 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
         post(
           last,
           from,
-          { type: "offer" },
+          { type: "offer", loaded: loaded() },
           channels.map((c) => c.port2),
         );
       hurry();
@@ -147,8 +147,8 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
       (held ??= new Promise((got) => {
         const lock = random();
         const keep = () => new Promise((free) => (got(lock), on(life.signal, "abort", free)));
-        const none = () => got();
-        Promise.resolve(navigator.locks?.request(lock, keep)).then(none, none);
+        const ask = async () => navigator.locks.request(lock, keep);
+        ask().catch(() => got()); // no locks here
       }));
 
     // One pair of ports, from its offer until its end. Who offered wants the other's nonce.
@@ -158,7 +158,7 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
       let arrived = 0;
       let misses = 0;
       let expected; // what the other side says to have sent; null: it did not say
-      let agreed, asked, left, over, why, grace, watch, beat, finish;
+      let agreed, asked, quiet, left, over, why, grace, watch, beat, finish;
       const closed = new Promise((done) => (finish = done));
       const send = (type, fields) => control.postMessage({ type, ...fields });
       const isAll = () => expected !== null && arrived >= expected;
@@ -209,17 +209,17 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
       const lost = () => gone("lost");
       const arrive = (event) => {
         arrived++;
-        misses = 0;
+        misses = quiet = 0;
         if (left) event.stopImmediatePropagation();
         else if (expected !== undefined) wait();
       };
 
-      const introduce = (type, fields) =>
-        Promise.resolve(near && hold()).then((lock) => {
-          const more = { loaded: loaded(), ...(lock && { lock }), ...fields };
-          const capabilities = ["clone"];
-          if (!over) send(type, { runtime: "javascript", version: VERSION, capabilities, ...more });
-        });
+      const introduce = async (type, fields) => {
+        const lock = near && (await hold());
+        const more = { loaded: loaded(), ...(lock && { lock }), ...fields };
+        const capabilities = ["clone"];
+        if (!over) send(type, { runtime: "javascript", version: VERSION, capabilities, ...more });
+      };
       const agree = ({ runtime, version, capabilities, loaded, lock }) => {
         if (over || agreed) return;
         agreed = connected = true;
@@ -234,8 +234,17 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
 
         const page = place();
         watch = setInterval(() => (place() !== page || !page || page.closed) && lost(), 500);
-        let own = loaded < 1000; // its own load event may still come
-        if (framed) on(target, "load", () => (own ? (own = false) : lost()));
+        // A load within 2 s may be the page's own: then it is there, and answers.
+        let own = loaded < 1000;
+        if (own && loaded >= 0) setTimeout(() => (own = false), 2000);
+        const load = () => {
+          if (!own) return lost();
+          quiet = true;
+          own = false;
+          send("ping", { n: 0 });
+          setTimeout(() => quiet && lost(), PATIENCE);
+        };
+        if (framed) on(target, "load", load);
         if (near && isText(lock)) {
           const { locks } = navigator;
           const { signal } = life;
@@ -261,7 +270,7 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
       control.onmessage = ({ data }) => {
         const { type, sent, reason, runtime, version, capabilities } = data ?? {};
         const isPeer = [runtime, version, ...[capabilities].flat()].every(isText);
-        misses = 0;
+        misses = quiet = 0;
         if (type === "ping") {
           if (typeof data.n == "number") send("pong", { n: data.n });
         } else if (type === "farewell") {
@@ -335,11 +344,11 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
         const are = heard.size > 1 ? "are" : "is";
         text += `; heard from ${[...heard].join(", ")}, which ${are} not allowed`;
       }
-      if (facing) text += `; the other side called ${ours} too, and one must call ${theirs}`;
+      if (facing) text += `; both sides ${ours}, and one must ${theirs}`;
       fail("timeout", text);
     };
 
-    const abort = () => fail("aborted", "the signal was aborted", { cause: signal.reason });
+    const abort = () => fail("aborted", "aborted", { cause: signal.reason });
     if (signal?.aborted) return abort();
     if (signal) on(signal, "abort", abort);
     // Longer than that and a timer of the browser rings at once.

@@ -5,7 +5,8 @@ import { tag } from "./encode.mjs";
 const WIRE = 1; // version of the envelope
 const LONGEST = 200; // characters of a field
 const HEARD = 8; // wrong origins that are remembered
-const LATE = 1000; // ms by which an element's load event may come after the page's own
+const LATE = 300; // ms by which an element's load event comes after the page's own, at the most
+const NEAR = 30; // ms by which clocks and messages may differ in telling when that was
 const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
 const LINGER = 10_000; // ms that a closed connection keeps its ports open for the other side's farewell
 
@@ -30,8 +31,17 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
   const hearings = new Set();
   const watchedFrames = new Set();
+  const loadsByElement = new WeakMap();
   const watchedWindows = new Map(); // by the control port's id
   let looking, observer, lock;
+  let leaving = false; // whether this page is on its way out, or in the back/forward cache
+
+  // The frame of a target: itself, or the one in this page's document that shows that window.
+  const elementOf = (target) => {
+    if (kindOf(target) === "frame") return target;
+    if (kindOf(target) !== "window" || target.parent !== globalThis) return undefined;
+    return [...document.getElementsByTagName("iframe")].find((one) => one.contentWindow === target);
+  };
 
   const notice = (slot, type) => {
     if (slots.get(slot.id) === slot) arrived(slot, { type, origin: "" });
@@ -48,8 +58,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     else windowOf(target)?.postMessage(envelope, origin, ports);
   }
 
-  function link(data, control) {
-    const made = { data, control, stops: [] };
+  function link(data, control, target) {
+    const made = { data, control, target, stops: [] };
     data.link = made;
     links.set(control.id, made);
     control.cleanup = () => {
@@ -71,29 +81,57 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   if (inPage) {
     addEventListener("pagehide", () => {
+      leaving = true;
       for (const one of links.values()) {
         goodbye(one, "pagehide");
         one.hidden = true;
       }
     });
     addEventListener("pageshow", ({ persisted }) => {
+      leaving = false;
       if (!persisted) return; // else the page comes out of the back/forward cache, as a new peer
       for (const one of [...links.values()]) if (one.hidden) notice(one.control, "hidden");
       for (const slot of [...hearings]) notice(slot, "restored");
     });
   }
 
-  function watchFrame(slot, element, loaded) {
-    // A page may be heard before its own load event has reached the element: that is no navigation.
-    const late = loaded < LATE ? performance.now() + LATE : 0;
-    let own = loaded < 0 ? Infinity : late;
-    const gone = () => notice(slot, "gone");
-    const onload = () => {
-      if (performance.now() > own) gone();
-      own = 0;
+  // What is known of the load events of a frame: the last one's time, how many there were, and how
+  // that stood when its page, by the id it goes by, was first heard.
+  function loadsOf(element) {
+    let loads = loadsByElement.get(element);
+    if (loads) return loads;
+    loads = { last: -Infinity, count: 0, page: null, watchers: new Set() };
+    loadsByElement.set(element, loads);
+    element.addEventListener("load", () => {
+      loads.last = performance.now();
+      loads.count++;
+      for (const watcher of [...loads.watchers]) watcher();
+    });
+    return loads;
+  }
+
+  function heardFrom(element, id, loaded) {
+    const loads = loadsOf(element);
+    if (loads.page?.id === id) return;
+    const { last, count } = loads;
+    loads.page = { id, loaded, last, count, at: performance.now() };
+  }
+
+  function watchFrame(control, element) {
+    // A page may be heard before its own load event reaches the element: that is no navigation.
+    const loads = loadsOf(element);
+    const { loaded, last, count, at } = loads.page ?? { loaded: -1, count: loads.count };
+    let own = loaded < 0; // whether its own load is still to come; perhaps so until `late`
+    let late = own ? 0 : at - loaded + LATE;
+    if (last >= at - loaded - NEAR || loads.count > count) own = late = 0;
+    const gone = () => notice(control, "gone");
+    const watcher = () => {
+      if (!own) notice(control, performance.now() > late ? "gone" : "doubt");
+      own = late = 0;
     };
+    if (loads.count > count + 1) gone();
+    loads.watchers.add(watcher);
     const watched = { element, gone };
-    element.addEventListener("load", onload);
     watchedFrames.add(watched);
     observer ??= new MutationObserver(() => {
       for (const { element, gone } of [...watchedFrames]) if (!element.isConnected) gone();
@@ -101,7 +139,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     observer.observe(element.getRootNode(), { childList: true, subtree: true });
     return () => {
       watchedFrames.delete(watched);
-      element.removeEventListener("load", onload);
+      loads.watchers.delete(watcher);
       if (watchedFrames.size === 0) observer = void observer.disconnect();
     };
   }
@@ -126,9 +164,6 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     locks.request(name, { ifAvailable: true }, (free) => free ?? wait()).catch(() => {}); // or left
     return () => leave.abort();
   }
-
-  const elementOf = (other) =>
-    [...document.getElementsByTagName("iframe")].find((one) => one.contentWindow === other);
 
   return {
     kindOf,
@@ -155,6 +190,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const slot = slots.get(attach(new EventTarget(), false, () => true));
       slot.rejected = new Set();
       const on = (event) => {
+        // Whoever tries to connect anew, since it has heard the goodbye, means the next page here.
+        if (leaving) return;
         if (source !== undefined && event.source !== windowOf(source)) return;
         if (origins && !origins.includes("*") && !origins.includes(event.origin)) {
           if (source !== undefined && slot.rejected.size < HEARD) slot.rejected.add(event.origin);
@@ -166,6 +203,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         if (data.name !== name || ![type, id, nonce, to, reason].every(text)) return;
         if (ports.length !== (type === "offer" ? 2 : 0))
           return ports.forEach((port) => port.close());
+        const element = elementOf(source ?? event.source);
+        if (element) heardFrom(element, id, Number.isFinite(loaded) ? loaded : -1);
         const words = [
           msgchan,
           type,
@@ -181,6 +220,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       };
       place.addEventListener("message", on);
       hearings.add(slot);
+      if (elementOf(source)) loadsOf(elementOf(source));
       slot.cleanup = () => {
         hearings.delete(slot);
         place.removeEventListener("message", on);
@@ -197,15 +237,15 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     offer(target, origin, name, id, to, promising) {
       const [data, control] = [new MessageChannel(), new MessageChannel()];
       const near = attach(data.port1, promising);
-      const id2 = link(slots.get(near), slots.get(attach(control.port1, false)));
-      const envelope = { msgchan: WIRE, type: "offer", name, id, to };
+      const id2 = link(slots.get(near), slots.get(attach(control.port1, false)), target);
+      const envelope = { msgchan: WIRE, type: "offer", name, id, to, loaded: loadedFor() };
       postTo(target, origin, envelope, [data.port2, control.port2]);
       return [near, id2];
     },
-    adoptPair([data, control], promising) {
+    adoptPair([data, control], promising, target) {
       if (ids.has(data) || ids.has(control)) return undefined; // somebody in this page has them
       const id = attach(data, promising);
-      return [id, link(slots.get(id), slots.get(attach(control, false)))];
+      return [id, link(slots.get(id), slots.get(attach(control, false)), target)];
     },
     join(dataId, controlId) {
       const control = slots.get(controlId);
@@ -217,6 +257,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       for (const port of ports) port.close();
     },
     loadedFor,
+    heldLock: () => (typeof lock === "string" ? lock : ""),
     holdLock() {
       // One for the life of this page or worker. Its name is told only once it is held: whoever waits
       // for it would get it else. A string, or a promise for it the first time.
@@ -227,13 +268,12 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         navigator.locks.request(name, held).catch(() => resolve((lock = "")));
       }));
     },
-    watch(controlId, target, origin, loaded, lockName) {
-      const { control, stops } = links.get(controlId);
-      const kind = kindOf(target);
-      const element =
-        kind === "window" && target.parent === globalThis ? elementOf(target) : undefined;
-      if (kind === "frame" || element) stops.push(watchFrame(control, element ?? target, loaded));
-      else if (kind === "window" && target !== parent) stops.push(watchWindow(control, target));
+    watch(controlId, origin, lockName) {
+      const { control, target, stops } = links.get(controlId);
+      const element = elementOf(target);
+      if (element) stops.push(watchFrame(control, element));
+      else if (kindOf(target) === "window" && target !== parent)
+        stops.push(watchWindow(control, target));
       const near = origin === undefined || (origin === self.origin && origin !== "null");
       if (near && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
     },

@@ -23,6 +23,10 @@ async def test_values_that_can_not_be_sent(selenium):
 
     one, two = MessageChannel()
     inner, unlisted = MessageChannel()
+    released = memoryview(b"gone")
+    released.release()
+    detached = js.ArrayBuffer.new(8)
+    run_js("b => structuredClone(b, { transfer: [b] })")(detached)
     deep = {"rows": [1, 2, 3, {"callback": print}]}
     rows = [
         (print, "message", "function"),
@@ -40,6 +44,8 @@ async def test_values_that_can_not_be_sent(selenium):
         ([int], "message[0]", "class int"),
         ([memoryview(bytes(4)).cast("B", (2, 2))], "message[0]", "2 dimensions"),
         ([array("w", "x")], "message[0]", "format"),
+        ([released], "message[0]", "memoryview"),
+        ({"b": [detached]}, "message['b'][0]", "JavaScript ArrayBuffer"),
         ([inner], "message[0]", "transfer list"),
         ([inner.js], "message[0]", "transfer list"),
         ({"a": run_js("() => 1")}, "message['a']", "JavaScript Function"),
@@ -82,6 +88,59 @@ async def test_no_ports(selenium):
     for thing in (None, 5, "port", object(), *natives):
         with pytest.raises(TypeError, match="not a JavaScript MessagePort"):
             MessagePort(thing)
+
+
+@run_in_pyodide
+async def test_forged_ports(selenium):
+    import pytest
+    from pyodide.code import run_js
+    from pyodide.ffi import JsProxy
+
+    from pyodide_msgchan import DataCloneError, MessageChannel, MessagePort
+
+    sources = [
+        "({ get [Symbol.toStringTag]() { return 'MessagePort'; } })",
+        "Object.create(MessagePort.prototype)",
+        "Object.setPrototypeOf(() => 1, MessagePort.prototype)",
+    ]
+    dispatch = run_js("(p, data) => p.dispatchEvent(new MessageEvent('message', { data }))")
+    one, two = MessageChannel()
+    good, partner = MessageChannel()
+    async with one, two, good, partner:
+        two.start()
+        for source in sources:
+            forged = run_js(source)
+            with pytest.raises(TypeError, match="not a JavaScript MessagePort"):
+                MessagePort(forged)
+            with pytest.raises(DataCloneError, match="not transferable") as caught:
+                one.post_message(1, transfer=[good, forged])
+            assert caught.value.path == "transfer[1]"
+            del caught
+            dispatch(two.js, run_js("v => ({ forged: v })")(forged))
+            assert isinstance((await two.receive())["forged"], (dict, JsProxy))
+        good.post_message("still ours")
+        assert await partner.receive() == "still ours"
+
+
+@run_in_pyodide
+async def test_ports_of_another_window_are_ports(selenium):
+    import js
+    import pytest
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort
+
+    if not hasattr(js, "document"):
+        pytest.skip("Node has no windows")
+    frame = js.document.createElement("iframe")
+    js.document.body.append(frame)
+    native = run_js(
+        "w => { const { port1, port2 } = new w.MessageChannel(); return [port1, port2]; }"
+    )(frame.contentWindow)
+    async with MessagePort(native[0]) as one, MessagePort(native[1]) as two:
+        one.post_message("across")
+        assert await two.receive() == "across"
+    frame.remove()
 
 
 @run_in_pyodide

@@ -113,12 +113,12 @@ async def test_callbacks_leave_nothing_behind(selenium):
     import gc
 
     from pyodide_msgchan import MessageChannel, expose, wrap
-    from pyodide_msgchan._browser import calling, holding, stepping
+    from pyodide_msgchan._browser import holding, stepping
 
     async def call(callback):
         return await callback(1)
 
-    before = [len(table) for table in (calling, holding, stepping)]
+    before = [len(table) for table in (holding, stepping)]
     here, there = MessageChannel()
     async with here, there:
         expose(call, there)
@@ -132,4 +132,4 @@ async def test_callbacks_leave_nothing_behind(selenium):
                 await asyncio.sleep(0)
         assert not any(link.machine._pending or link.machine.running for link in links)
     del links, remote
-    assert [len(table) for table in (calling, holding, stepping)] == before
+    assert [len(table) for table in (holding, stepping)] == before

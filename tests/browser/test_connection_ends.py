@@ -50,7 +50,9 @@ async def test_this_side_closes(selenium, peers, kind):
             connection.post_message(i)
     with pytest.raises(PortClosedError):
         await connection.receive()
-    assert await peer.run("return [await ended, got.length, got.every((n, i) => n === i)]") == [
+    assert await peer.run(
+        "await taking; return [await ended, got.length, got.every((n, i) => n === i)]"
+    ) == [
         {"reason": "closed", "missing": 0},
         1000,
         True,
@@ -58,27 +60,24 @@ async def test_this_side_closes(selenium, peers, kind):
     peer.close()
 
 
-@pytest.mark.parametrize("way", ["remove", "reload", "navigate", "close", "terminate"])
-@pytest.mark.parametrize("kind", KINDS)
+WAYS = [(kind, way) for kind in FRAMES for way in ("remove", "reload", "navigate")]
+WAYS += [("popup", way) for way in ("reload", "navigate", "close")] + [("worker", "terminate")]
+
+
+@pytest.mark.parametrize("kind,way", WAYS)
 @run_in_pyodide
 async def test_the_other_page_goes(selenium, peers, kind, way):
-    from time import perf_counter
-
     import js
     import pytest
     from peers import open_peer
 
     from pyodide_msgchan import PeerLostError, connect
 
-    fitting = {"popup": {"reload", "navigate", "close"}, "worker": {"terminate"}}
-    if way not in fitting.get(kind, {"remove", "reload", "navigate"}):
-        pytest.skip(f"a {kind} has no {way}")
     peer = await open_peer(kind, peers[kind])
     await peer.take()
     async with connect(peer.target, **peer.options) as connection:
         await peer.run("await taking; for (let i = 0; i < 20; i++) connection.port.postMessage(i)")
         assert [await connection.receive() for _ in range(10)] == list(range(10))
-        start = perf_counter()
         if way == "reload":
             await peer.run("setTimeout(() => location.reload())")
         elif way == "navigate":
@@ -86,17 +85,19 @@ async def test_the_other_page_goes(selenium, peers, kind, way):
         else:
             peer.close()
         await connection.wait_closed()
-        took = perf_counter() - start
         assert [await connection.receive() for _ in range(10)] == list(range(10, 20))
         with pytest.raises(PeerLostError) as caught:
             await connection.receive()
-        assert caught.value.missing == (None if kind == "worker" else 0)
+        # A worker has no last words, and Firefox loses those of some frames of another site.
+        unsure = kind == "cross-site" and "Firefox" in js.navigator.userAgent
+        assert caught.value.missing in (
+            {None} if kind == "worker" else {0, None} if unsure else {0}
+        )
         with pytest.raises(PeerLostError):
             async for _ in connection:
                 pass
         with pytest.raises(PeerLostError):
             connection.post_message(1)
-        js.console.log(f"seen: {kind} {way} {took * 1000:.0f} ms")
     peer.close()
 
 
@@ -106,14 +107,17 @@ async def test_the_other_page_goes(selenium, peers, kind, way):
 @run_in_pyodide
 async def test_a_frame_goes_that_computes(selenium, peers, kind, way):
 
+    import asyncio
+
     import pytest
     from peers import open_peer
 
     from pyodide_msgchan import PeerLostError, connect
 
     peer = await open_peer(kind, peers[kind])
+    connecting = asyncio.ensure_future(connect(peer.target, **peer.options))  # it sees the load
     await peer.take()
-    async with connect(peer.target, **peer.options) as connection:
+    async with await connecting as connection:
         await peer.run("""
             await taking;
             connection.port.onmessage = () => {

@@ -151,8 +151,7 @@ def test_wrong_origin_is_named(host, pages):
         f"no connect from {wrong}, {wrong}s within 0.5 s; heard from {pages.origin}, {refused}",
     ]
     assert facing == (
-        f"no accept from {pages.other_origin} within 0.5 s; "
-        "the other side called connect too, and one must call accept"
+        f"no accept from {pages.other_origin} within 0.5 s; both sides connect, and one must accept"
     )
 
 
@@ -170,7 +169,7 @@ def test_second_caller_is_refused_until_the_end(host, kind):
         const second = await again();
         second.port.postMessage("second");
         second.close();
-        const how = await peer.run("return [await ended, got]");
+        const how = await peer.run("await taking; return [await ended, got]");
         return [refused.code, refused.message, how];
         """,
         kind,
@@ -227,6 +226,24 @@ def test_close_delivers_what_was_posted(host, kind, by):
     assert got == list(range(1000))
 
 
+def test_closed_port_is_silent(host):
+    got = host(
+        f"""
+        {CONNECT}
+        const got = [];
+        port.onmessage = ({{ data }}) => {{
+            got.push(data);
+            close();
+        }};
+        await peer.run("for (let i = 0; i < 1000; i++) connection.port.postMessage(i)");
+        await peer.run("await ended");
+        return got;
+        """,
+        "cross-site",
+    )
+    assert got == [0]
+
+
 def test_port_that_is_read_late_loses_nothing(host):
     got = host(
         f"""
@@ -243,7 +260,7 @@ def test_port_that_is_read_late_loses_nothing(host):
 
 @pytest.mark.parametrize("end", ["removed", "navigated", "reloaded"])
 @pytest.mark.parametrize("kind", FRAMES)
-def test_end_of_a_frame_is_seen(host, kind, end):
+def test_end_of_a_frame_is_seen(host, browser, kind, end):
     got = host(
         f"""
         const [, , end] = arguments;
@@ -254,9 +271,8 @@ def test_end_of_a_frame_is_seen(host, kind, end):
         if (end === "removed") target.remove();
         else if (end === "navigated") target.src = "/pages/echo-origin.html";
         else {{
-            const again = peer.reloaded();
             await peer.run("setTimeout(() => location.reload())");
-            await again;
+            await peer.reloaded();
         }}
         const how = await closed;
         port.postMessage("nobody is there");
@@ -271,7 +287,12 @@ def test_end_of_a_frame_is_seen(host, kind, end):
         kind,
         end,
     )
-    assert got == [{"reason": "lost", "missing": 0}, [0, 1, 2], 42]
+    end, *rest = got
+    assert rest == [[0, 1, 2], 42]
+    # On a busy machine Firefox drops the goodbye of every third cross-site page.
+    unknown = browser == "firefox" and kind == "cross-site"
+    assert end["reason"] == "lost"
+    assert end["missing"] in ({0, None} if unknown else {0})
 
 
 def test_frame_that_computes_is_seen_to_go(host):
@@ -336,33 +357,74 @@ def test_frames_connect_with_each_other(host):
         """,
         "cross-site",
     )
-    assert got == [42, {"reason": "lost", "missing": 0}]
+    assert got[0] == 42
+    assert got[1]["reason"] == "lost"
+
+
+#: In a frame: an acceptor that never says another word, whose page has been there for args[0] ms.
+MUTE = """
+globalThis.heard = [];
+const about = { runtime: "mute", version: "0", capabilities: [], loaded: args[0] };
+addEventListener("message", ({ data, ports }) => {
+    if (data.type !== "offer") return;
+    ports[1].onmessage = ({ data }) => heard.push(data.type);
+    ports[1].postMessage({ type: "acceptance", nonce: "n", ...about });
+});
+const hello = { msgchan: 1, type: "hello", name: "", id: "i", nonce: "n", loaded: args[0] };
+parent.postMessage(hello, { targetOrigin: "*" });
+"""
 
 
 def test_silent_peer_is_lost_by_heartbeat(host):
     got = host(
-        """
+        f"""
         const peer = openPeer(...arguments);
-        await peer.run(`
-            globalThis.pings = [];
-            addEventListener("message", ({ data, ports }) => {
-                if (data.type !== "offer") return;
-                globalThis.control = ports[1];
-                control.onmessage = ({ data }) => pings.push(data.type);
-                const about = { runtime: "mute", version: "0", capabilities: [], loaded: -1 };
-                control.postMessage({ type: "acceptance", nonce: "n", ...about });
-            });
-            const hello = { msgchan: 1, type: "hello", name: "", id: "i", nonce: "n", loaded: -1 };
-            globalThis.hello = hello;
-        `);
-        const connecting = connect(peer.target, { origin: peer.origin, heartbeat: 0.05 });
-        await peer.run("parent.postMessage(hello, { targetOrigin: '*' })");
-        const { closed, peer: { runtime } } = await connecting;
-        return [runtime, await closed, await peer.run("return pings")];
+        const connecting = connect(peer.target, {{ origin: peer.origin, heartbeat: 0.05 }});
+        await peer.run({MUTE!r}, 0);
+        const {{ closed, peer: {{ runtime }} }} = await connecting;
+        return [runtime, await closed, await peer.run("return heard")];
         """,
         "cross-site",
     )
     assert got == ["mute", {"reason": "lost", "missing": None}, ["confirm", "ping", "ping"]]
+
+
+@pytest.mark.parametrize("loaded", [0, 5000])
+def test_navigation_without_a_goodbye_is_seen(host, loaded):
+    """Even where the load that tells of it might be that of the page that connected."""
+    got = host(
+        f"""
+        const peer = openPeer(arguments[0], arguments[1]);
+        await peer.ready();
+        const connecting = connect(peer.target, {{ origin: peer.origin }});
+        await peer.run({MUTE!r}, arguments[2]);
+        const {{ closed }} = await connecting;
+        peer.target.src = "/pages/echo-origin.html";
+        return closed;
+        """,
+        "cross-site",
+        loaded,
+    )
+    assert got == {"reason": "lost", "missing": None}
+
+
+def test_load_of_the_page_that_connected_is_no_end(host):
+    got = host(
+        """
+        const frame = document.createElement("iframe");
+        frame.src = "/pages/msgchan-slow.html";
+        document.body.append(frame);
+        const { closed, close } = await connect(frame);
+        const early = frame.contentDocument.readyState;
+        await new Promise((loaded) => (frame.onload = loaded));
+        // An end would be told a second later.
+        const late = new Promise((done) => setTimeout(done, 1500, "no"));
+        const end = await Promise.race([closed, late]);
+        close();
+        return [early, end];
+        """
+    )
+    assert got == ["interactive", "no"]
 
 
 def test_heartbeat_of_a_living_peer_goes_on(host):
@@ -427,7 +489,7 @@ def test_what_makes_no_sense_is_a_type_error(host, call):
     assert host(f"""
         const frame = document.body.appendChild(document.createElement("iframe"));
         const error = await failure((async () => {call})());
-        return error instanceof TypeError && error.message.length > 5;
+        return error.name === "TypeError" && error.message.length > 5;
     """)
 
 
@@ -443,16 +505,16 @@ def test_opaque_page_and_worker_have_no_default_origin(host, kind):
 def test_page_from_the_back_forward_cache_announces_itself_again(host, driver, pages):
     host(
         """
-        globalThis.peer = openPeer(...arguments);
+        // On the window, since a script of the driver may have a global object of its own.
+        const peer = (window.peer = openPeer(...arguments));
         await peer.ready();
-        globalThis.restored = false;
-        addEventListener("pageshow", ({ persisted }) => (restored = persisted));
-        globalThis.heard = peer.run(`
+        window.restored = false;
+        addEventListener("pageshow", ({ persisted }) => (window.restored = persisted));
+        await peer.run(`
             globalThis.ids = [];
             addEventListener("message", ({ data }) => data.type === "probe" && ids.push(data.id));
         `);
-        await heard;
-        globalThis.connecting = connect(peer.target, { origin: peer.origin, timeout: 60 });
+        window.connecting = connect(peer.target, { origin: peer.origin, timeout: 60 });
         await peer.run("");
         """,
         "same-origin",
@@ -463,7 +525,8 @@ def test_page_from_the_back_forward_cache_announces_itself_again(host, driver, p
     restored, ids, got = run_async(
         driver,
         """
-        if (!globalThis.restored) return [false, [], []];
+        const { peer, restored, connecting } = window;
+        if (!restored) return [false, [], []];
         await peer.run("globalThis.taking = accept()");
         const { port } = await connecting;
         const got = collect(port, 1);

@@ -306,6 +306,7 @@ async def test_coroutine_listeners_run_side_by_side(selenium):
 @run_in_pyodide
 async def test_events_bring_their_ports(selenium):
     import pytest
+    from js import MessageChannel as NativeChannel
 
     from pyodide_msgchan import MessageChannel, MessagePort
 
@@ -325,6 +326,13 @@ async def test_events_bring_their_ports(selenium):
         event = await anext(events)
         assert (event.data, event.ports) == ("plain", ())
         assert repr(event) == "<MessageEvent data='plain'>"
+        native = NativeChannel.new()
+        one.post_message({"to": native.port1}, transfer=[native.port1])
+        event = await anext(events)
+        async with event.ports[0] as port:
+            assert event.data["to"] is port
+            native.port2.postMessage("through")
+            assert await port.receive() == "through"
         one.close()
         with pytest.raises(StopAsyncIteration):
             await anext(events)

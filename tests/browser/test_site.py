@@ -1,4 +1,4 @@
-"""The demo: people type in one frame and read in another, pictures arrive, failures are told."""
+"""The demo: people type in one frame and read in another, frames come and go, failures are told."""
 
 import itertools
 import urllib.parse
@@ -14,6 +14,9 @@ from tools.server import serving
 #: Four interpreters boot on as many cores as there are.
 BOOT = 150
 
+#: Milliseconds in which a person sees no delay.
+MOMENT = 500
+
 _WAIT_FOR = """
 const [selector] = arguments;
 while (!document.querySelector(selector)) {
@@ -28,6 +31,37 @@ while (!document.querySelector(selector)) {
     });
 }
 return document.querySelector(selector).textContent;
+"""
+_REMOVE = """
+const [button, edge] = arguments;
+const graph = document.getElementById("graph");
+const start = performance.now();
+const gone = new Promise((resolve) => {
+    new MutationObserver((_, observer) => {
+        if (graph.querySelector(edge)) return;
+        observer.disconnect();
+        resolve(performance.now() - start);
+    }).observe(graph, { childList: true, subtree: true });
+});
+if (!graph.querySelector(edge)) throw new Error(`there is no ${edge}`);
+button.click();
+if (!graph.querySelector(edge)) throw new Error("the button, not the connection's end, removed it");
+return gone;
+"""
+_NUMBERS = """
+return [...document.querySelectorAll("#links tr")].map(
+    (row) => [row.dataset.ends, ...[...row.cells].slice(2).map((cell) => cell.textContent)]);
+"""
+_COUNT = """
+while (Number(document.getElementById("direct").textContent.replaceAll(",", "")) < arguments[0]) {
+    await new Promise((resolve) => {
+        new MutationObserver((_, observer) => {
+            observer.disconnect();
+            resolve();
+        }).observe(document.getElementById("direct"), { childList: true });
+    });
+}
+return document.getElementById("relayed").textContent;
 """
 _COLOURS = """
 const canvas = document.querySelector("canvas");
@@ -47,6 +81,39 @@ def enter(driver, name):
     driver.switch_to.default_content()
     if name != "host":
         driver.switch_to.frame(driver.find_element(By.ID, name))
+
+
+def edges(driver):
+    """Who is connected to whom, as drawn; each pair must have a number."""
+    driver.switch_to.default_content()
+    rows = driver.execute_script(_NUMBERS)
+    for ends, ms, rate in rows:
+        assert ms.endswith(" ms"), (ends, ms)
+        assert rate.endswith("/s"), (ends, rate)
+    drawn = driver.find_elements(By.CSS_SELECTOR, "#graph line[data-state=connected]")
+    pairs = {frozenset(ends.split()) for ends, *_ in rows}
+    assert {frozenset(line.get_attribute("data-ends").split()) for line in drawn} == pairs
+    return pairs
+
+
+def all_pairs(names):
+    return {frozenset(pair) for pair in itertools.combinations(names, 2)}
+
+
+def press(driver, description):
+    """Press one of the host page's buttons as a person does: a popup needs a real click."""
+    driver.switch_to.default_content()
+    button = driver.find_element(
+        By.CSS_SELECTOR, f"[aria-label='{description}'], [name={description!r}]"
+    )
+    driver.execute_script("arguments[0].scrollIntoView({ block: 'center' })", button)
+    button.click()
+
+
+def settle(driver):
+    """Wait until everybody is connected to everybody again."""
+    driver.switch_to.default_content()
+    assert wait_state(driver, BOOT, ("ready", "failed")) == "ready"
 
 
 def wait_for(driver, selector):
@@ -111,11 +178,7 @@ def test_everybody_reaches_everybody(driver, pages):
     assert visit(driver, pages) == "ready"
     names = everybody(driver)
     assert names == ["host", "same", "cross", "sandbox", "script"]
-    numbers = driver.execute_script(
-        "return [...document.querySelectorAll('#round-trips .number')].map((n) => n.textContent)"
-    )
-    assert len(numbers) == 10
-    assert all(number.endswith(" ms") for number in numbers)
+    assert edges(driver) == all_pairs(names)
 
     origins = {}
     for name in names:
@@ -141,15 +204,88 @@ def test_everybody_reaches_everybody(driver, pages):
 
     check_no_trouble(driver)
 
-    # A frame that is loaded anew is introduced again.
+    # The frames talk past the host: their messages are counted, none came to it to be passed on.
     enter(driver, "host")
-    click(driver, driver.find_element(By.CSS_SELECTOR, "[aria-label='Reload the frame Sandbox']"))
-    assert wait_state(driver, 5, ("loading",)) == "loading"
-    assert wait_state(driver, BOOT, ("ready", "failed")) == "ready"
+    assert run_async(driver, _COUNT, 100) == "0"
+
+
+@pytest.mark.timeout(400)
+def test_frames_come_and_go(driver, pages):
+    assert visit(driver, pages) == "ready"
+
+    # A frame that is loaded anew is connected and introduced again.
+    press(driver, "Reload Sandbox")
+    assert wait_state(driver, 10, ("loading",)) == "loading"
+    for name in ("same", "cross", "script"):
+        enter(driver, name)
+        assert "vanished" in wait_for(driver, "li[data-kind=note][data-other=sandbox]")
+    settle(driver)
+    assert edges(driver) == all_pairs(everybody(driver))
     type_message(driver, "sandbox", "back again")
     for name in ("host", "same", "cross", "script"):
         enter(driver, name)
-        assert wait_for(driver, "li:last-child[data-other=sandbox] .words") == "back again"
+        wait_for(driver, "li[data-kind=received][data-other=sandbox]")
+
+    # One that is removed is gone from the graph in a moment, since its connections have ended.
+    for description, name in (("Remove Cross site", "cross"), ("Remove JavaScript", "script")):
+        enter(driver, "host")
+        button = driver.find_element(By.CSS_SELECTOR, f"[aria-label='{description}']")
+        assert run_async(driver, _REMOVE, button, f"line[data-ends='host {name}']") < MOMENT
+        wait_for(driver, f"#graph:not(:has([data-name={name}]))")
+        wait_for(driver, f"#graph:not(:has(line[data-ends~={name}]))")
+        enter(driver, "same")
+        wait_for(driver, f"select:not(:has([value={name}]))")
+    settle(driver)
+    assert edges(driver) == all_pairs(["host", "same", "sandbox"])
+
+    # Another of a kind that was there before, and one of a kind that is there.
+    for kind in ("script", "same"):
+        enter(driver, "host")
+        Select(driver.find_element(By.NAME, "kind")).select_by_value(kind)
+        press(driver, "add")
+        wait_for(driver, f"#{kind}-2")
+    settle(driver)
+    names = ["host", "same", "sandbox", "script-2", "same-2"]
+    assert everybody(driver) == names
+    assert edges(driver) == all_pairs(names)
+    check_messages(driver, ["same-2", "script-2"])
+
+
+@pytest.mark.timeout(400)
+def test_popup(driver, pages):
+    assert visit(driver, pages) == "ready"
+    [page] = driver.window_handles
+    press(driver, "popup")
+    wait_for(driver, "#graph [data-name=popup]")
+    settle(driver)
+    names = [*everybody(driver), "popup"]
+    assert edges(driver) == all_pairs(names)
+
+    type_message(driver, "cross", "to a window", to="popup")
+    [popup] = set(driver.window_handles) - {page}
+    driver.switch_to.window(popup)
+    assert wait_for(driver, "li[data-kind=received][data-other=cross] .words") == "to a window"
+    driver.find_element(By.NAME, "text").send_keys("from a window", Keys.ENTER)
+    driver.switch_to.window(page)
+    for name in names[:-1]:
+        enter(driver, name)
+        words = wait_for(driver, "li[data-kind=received][data-other=popup] .words")
+        assert words == "from a window"
+
+    press(driver, "Reload Popup")
+    assert wait_state(driver, 10, ("loading",)) == "loading"
+    settle(driver)
+    assert edges(driver) == all_pairs(names)
+
+    # A person closes it there: its card and its place in the graph go too.
+    driver.switch_to.window(popup)
+    driver.close()
+    driver.switch_to.window(page)
+    wait_for(driver, "#graph:not(:has([data-name=popup]))")
+    wait_for(driver, "#stand:not(:has([data-name=popup]))")
+    settle(driver)
+    assert edges(driver) == all_pairs(names[:-1])
+    check_no_trouble(driver)
 
 
 @pytest.mark.timeout(300)
@@ -167,6 +303,23 @@ def test_python_that_cannot_be_fetched(driver, tmp_path):
         for name in ("host", "same", "cross", "sandbox"):
             enter(driver, name)
             assert "Python could not be fetched" in wait_for(driver, "[role=alert]:not([hidden])")
+
+
+def test_browser_without_webassembly_is_told(driver, tmp_path):
+    for path in SITE.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "guard.js").unlink()
+    # The first script of every page here: from then on it is a browser that has none.
+    guard = "delete globalThis.WebAssembly;\n" + (SITE / "guard.js").read_text()
+    (tmp_path / "guard.js").write_text(guard)
+    with serving({"/": tmp_path}) as origins:
+        assert visit(driver, origins) == "failed"
+        assert "no WebAssembly" in driver.find_element(By.ID, "status").text
+        for name in ("host", "same", "cross", "sandbox"):
+            enter(driver, name)
+            assert "no WebAssembly" in wait_for(driver, "[role=alert]:not([hidden])")
+        enter(driver, "script")  # needs none
+        assert wait_state(driver, 10, ("ready", "failed")) == "ready"
 
 
 def test_package_that_cannot_be_fetched(driver, tmp_path):

@@ -56,6 +56,7 @@ async def test_what_javascript_gets(selenium):
         (-(2**3000) - 1, "v === -(2n ** 3000n) - 1n"),
         (1.5, "v === 1.5"),
         (float("nan"), "Number.isNaN(v)"),
+        (float("inf"), "v === Infinity"),
         ([float("-inf"), -0.0], "v[0] === -Infinity && Object.is(v[1], -0)"),
         (b"", "tag(v) === 'Uint8Array' && v.length === 0"),
         (b"abc", "tag(v) === 'Uint8Array' && v.join() === '97,98,99'"),
@@ -66,6 +67,10 @@ async def test_what_javascript_gets(selenium):
         (
             {"a": 1, "__proto__": 2},
             "Object.keys(v).join() === 'a,__proto__'",
+        ),
+        (
+            [{"__proto__": {"x": 1}}],
+            "!('x' in v[0]) && Object.getPrototypeOf(Object.getPrototypeOf(v[0])) === null",
         ),
         ({1: 2}, "tag(v) === 'Map' && v.get(1) === 2"),
         (

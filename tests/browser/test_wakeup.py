@@ -182,38 +182,6 @@ async def test_tasks_and_listeners_keep_their_context(selenium, stack_switching)
 
 @both_ways
 @run_in_pyodide
-async def test_async_generators_of_a_woken_task_are_closed(selenium, stack_switching):
-    import asyncio
-    import gc
-
-    from pyodide_msgchan import MessageChannel
-
-    one, two = MessageChannel(stack_switching=stack_switching)
-    closed = asyncio.Event()
-
-    async def generate():
-        try:
-            yield 1
-        finally:
-            await asyncio.sleep(0)
-            closed.set()
-
-    async def leave_one_behind():
-        await two.receive()
-        generator = generate()
-        assert await anext(generator) == 1
-
-    async with one, two:
-        task = asyncio.create_task(leave_one_behind())
-        await asyncio.sleep(0)
-        one.post_message("go")
-        await task
-        gc.collect()
-        await asyncio.wait_for(closed.wait(), 5)
-
-
-@both_ways
-@run_in_pyodide
 async def test_cancelled_while_marked_passes_the_message_on(selenium, stack_switching):
     import asyncio
     from time import monotonic

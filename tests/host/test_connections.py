@@ -264,7 +264,7 @@ async def test_a_dropped_connection_says_goodbye(windows):
 async def test_heartbeat_sees_silence(windows):
     host, app = windows
     near, far = await joined(host, app, heartbeat=0.02)
-    far._control.link._heard = None  # a page that hangs: it answers nothing any more
+    far._control.link._inbox.stop()  # a page that hangs: it answers nothing any more
     with pytest.raises(PeerLostError):
         await near.receive()
     far.close()

@@ -12,3 +12,20 @@ async def make_pair():
 @pytest.mark.parametrize("name", [*CONTRACT, *LINKED])
 async def test_contract(name):
     await (CONTRACT | LINKED)[name](make_pair)
+
+
+async def test_events_that_are_asked_for_late_fit_their_messages():
+    near, far = MessageChannel()
+    others = []
+    async with near, far:
+        for number in range(4):
+            ours, theirs = MessageChannel()
+            others.append(ours)
+            near.post_message({"number": number, "port": theirs}, transfer=[theirs])
+        assert (await far.receive())["number"] == 0
+        for number in range(1, 4):
+            event = await far.receive_event()
+            assert event.data["number"] == number
+            assert event.ports == (event.data["port"],)
+    for port in others:
+        port.close()

@@ -55,6 +55,51 @@ def test_subclasses_become_their_built_in_type():
     assert [type(item) for item in value] == [list, dict, dict, str]
 
 
+class Impostor:
+    """Shows other contents than it holds."""
+
+    def __iter__(self):
+        return iter(["shown"])
+
+    def __getitem__(self, key):
+        return "shown"
+
+    def __len__(self):
+        return 1
+
+    def __buffer__(self, flags):
+        return memoryview(b"shown")
+
+    def items(self):
+        return [("shown", 0)]
+
+
+@pytest.mark.parametrize(
+    "kind,held",
+    [
+        (list, [1, 2]),
+        (tuple, (1, 2)),
+        (dict, {"a": 1, 2: 3}),
+        (collections.OrderedDict, {"a": 1, 2: 3}),
+        (set, {1, 2}),
+        (frozenset, {1, 2}),
+        (str, "held"),
+        (bytes, b"held"),
+        (bytearray, b"held"),
+    ],
+)
+def test_a_subclass_is_sent_as_what_it_holds(kind, held):
+    value = type(kind.__name__, (Impostor, kind), {})(held)
+    expected = list(held) if kind is tuple else held
+    assert sent([value, {"in": value}]) == [expected, {"in": expected}]
+
+
+def test_an_ordered_dict_keeps_the_order_it_was_given():
+    value = collections.OrderedDict(a=1, b=2)
+    value.move_to_end("a")
+    assert list(sent(value)) == ["b", "a"]
+
+
 @pytest.mark.parametrize(
     "value", [Colour.RED, User("Ada"), object(), print, int, iter([]), 1j, range(3)]
 )

@@ -70,4 +70,4 @@ async def all_of_them():
             await check()
 
 
-await all_of_them()  # noqa: F704 - run by runPythonAsync
+await all_of_them()

@@ -8,7 +8,7 @@ const names = Object.keys(msgchan);
 const { constructor: AsyncFunction } = async () => {};
 
 addEventListener("message", async ({ data }) => {
-  if (!data.body) return;
+  if (typeof data?.body !== "string") return;
   const { number, body, args } = data;
   try {
     const run = AsyncFunction(...names, "owner", "args", body);

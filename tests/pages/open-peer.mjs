@@ -55,8 +55,7 @@ export const openPeer = (kind, address) => {
       await ready;
       const { value, error } = await new Promise((reply) => {
         replies.set(++number, reply);
-        const to = kind === "worker" ? target : place();
-        to.postMessage({ number, body, args }, { targetOrigin: "*" });
+        place().postMessage({ number, body, args }, { targetOrigin: "*" });
       });
       if (error) throw Error(error);
       return value;

@@ -1,45 +1,32 @@
-"""A frame of the demo: announces itself to the page that holds it, and takes the ports it gives."""
+"""A frame of the demo, or a popup: accepts the host's connection, and those that it arranges."""
 
-from secrets import token_hex
-
-from js import document, parent
-from mesh import Mesh
+from js import document
+from mesh import CHANNEL, Link, Mesh
 from page import host_origin, name, panel
 
-from pyodide_msgchan import MessageEvent, MessagePort, post_to_window, window_messages
+from pyodide_msgchan import MessageEvent, accept, introduced
 
 
 async def main() -> None:
-    """Talk to the host until the page goes away."""
-    mesh = Mesh(panel, other=introduced, report=report)
-    # The token tells a page that came back from one that only speaks twice.
-    hello = {"type": "hello", "name": name, "page": token_hex(8)}
-    async with window_messages(origin=host_origin, source=parent) as messages:
-        # Listening comes before speaking, so the answer can't be missed. If the host does not
-        # listen yet this hello is lost; it calls once it does, and gets another.
-        post_to_window(parent, hello, origin=host_origin)
-        async for event in messages:
-            match event.data:
-                case {"type": "call"}:
-                    post_to_window(parent, hello, origin=host_origin)
-                case {"type": "welcome", "port": MessagePort() as port}:
-                    mesh.join("host", port)
-                    document.body.dataset.state = "ready"
+    """Talk to the host and to everybody whom it introduces, until the host goes away."""
+    host = await accept(origin=host_origin, name=CHANNEL)
+    document.body.dataset.state = "ready"
 
+    def report(what: str, link: Link) -> None:
+        """Let the host draw what passes between this frame and another, which it does not see."""
+        if link.connection is not host and not host.closed:
+            host.post_message(
+                {"type": what, "number": link.number, "count": link.count, "ms": link.ms}
+            )
 
-def introduced(mesh: Mesh, sender: str, event: MessageEvent) -> None:
-    """Take a port to another frame out of the host's hands."""
-    match event.data:
-        case {"type": "introduce", "peer": str(peer), "port": MessagePort() as port} if (
-            sender == "host"
-        ):
-            mesh.join(peer, port, measure=event.data.get("measure") is True)
+    def other(event: MessageEvent) -> None:
+        """Take the connection to another frame out of the host's hands."""
+        match event.data:
+            case {"message": {"number": int(number), "names": [str(first), str(second)]}} if (
+                connection := introduced(event, host)
+            ):
+                link = Link(second if name == first else first, connection, number)
+                mesh.start(mesh.talk(link, measure=name == first))
 
-
-def report(mesh: Mesh, peer: str, ms: float | None) -> None:
-    """Let the host draw what passes between this frame and another, which it does not see."""
-    if ms is None:
-        if peer != "host":
-            mesh.ports["host"].post_message({"type": "sent", "peer": peer})
-    else:
-        mesh.ports["host"].post_message({"type": "measured", "peer": peer, "ms": ms})
+    mesh = Mesh(name, panel, report)
+    await mesh.talk(Link("host", host, 0), other=other)

@@ -1,84 +1,88 @@
-"""The page that holds the frames: meets each of them, and introduces them to each other."""
+"""The page that holds the frames: connects to each, and introduces them to each other."""
 
-import asyncio
+from contextlib import suppress
+from functools import partial
+from itertools import count
 from typing import Any
 
-from mesh import Mesh
-from page import connected, failed, frames, panel, round_trip, sent
+import page
+from mesh import CHANNEL, Link, Mesh
+from pyodide.ffi import create_proxy
 
 from pyodide_msgchan import (
     OPAQUE_ORIGIN,
-    MessageChannel,
+    HandshakeError,
     MessageEvent,
-    post_to_window,
-    window_messages,
+    PortStateError,
+    connect,
+    introduce,
 )
+
+PATIENCE = 90
+"""Seconds for a frame to fetch and start Python."""
+
+numbers = count(1)
 
 
 async def main() -> None:
-    """Meet every frame, and again each time one is loaded anew."""
-    mesh = Mesh(panel, other=reported, report=report)
-    await asyncio.gather(*(meet(mesh, frame) for frame in frames))
+    """Look after every participant that there is, and that is added later."""
+    for participant in page.participants:
+        add(participant)
+    page.onadded = create_proxy(add)
 
 
-async def meet(mesh: Mesh, frame: Any) -> None:
-    """Hand the frame one end of a channel as soon as it is heard from."""
+def add(participant: Any) -> None:
+    """Look after a frame or a popup."""
+    task = mesh.start(hold(participant))
+    participant.forget = create_proxy(task.cancel)
+
+
+async def hold(participant: Any) -> None:
+    """Stay connected: anew whenever the page over there is loaded anew, until it is removed."""
     # A sandboxed frame has no origin that could be named. All the others are named exactly, so
     # that no port ever reaches a page that has taken the frame's place.
-    origin = frame.origin or OPAQUE_ORIGIN
-    page = None
-    async with window_messages(origin=origin, source=frame.element) as messages:
-        # A frame that was quicker said its hello to nobody: it is asked to say it again.
-        post_to_window(frame.element, {"type": "call"}, origin=origin)
-        async for event in messages:
-            match event.data:
-                case {"type": "hello", "page": str(token)} if token != page:
-                    page = token
-                    welcome(mesh, frame, origin)
-                case {"type": "failed", "words": str(words)}:
-                    failed(frame.name, words)
+    origin = participant.origin or OPAQUE_ORIGIN
+    while participant.exists():
+        try:
+            async for connection in connect(
+                participant.window, origin=origin, name=CHANNEL, timeout=PATIENCE
+            ):
+                link = Link(participant.name, connection, next(numbers))
+                welcome(link)
+                await mesh.talk(link, measure=True, other=partial(reported, link.peer))
+                page.lost(link.peer)
+                if not participant.exists():
+                    break
+        except HandshakeError as error:
+            page.failed(participant.name, str(error))
 
 
-def welcome(mesh: Mesh, frame: Any, origin: Any) -> None:
-    """Connect a frame to this page and to the frames that are here already."""
-    others = [name for name in mesh.ports if name != frame.name]
-    ours, theirs = MessageChannel()
-    post_to_window(
-        frame.element, {"type": "welcome", "port": theirs}, origin=origin, transfer=[theirs]
-    )
-    connected(frame.name)
-    mesh.join(frame.name, ours, measure=True)
-    for other in others:
-        introduce(mesh, frame.name, other)
+def welcome(newcomer: Link) -> None:
+    """Show who is there, and introduce it to all who were there before."""
+    peer = newcomer.connection.peer
+    page.connected(newcomer.peer, f"{peer.runtime}, origin {peer.origin}")
+    page.linked(newcomer.number, "host", newcomer.peer)
+    for link in mesh.links.values():
+        number, names = next(numbers), [newcomer.peer, link.peer]
+        with suppress(PortStateError):  # one of the two went away in this very moment
+            introduce(newcomer.connection, link.connection, {"number": number, "names": names})
+            page.linked(number, *names)
 
 
-def introduce(mesh: Mesh, first: str, second: str) -> None:
-    """Give two frames the ends of a channel; from here on this page has no part in it."""
-    # One of the two measures. It is a Python one, since they begin with letters before "script".
-    first, second = sorted((first, second), key=lambda name: name == "script")
-    one, two = MessageChannel()
-    mesh.ports[first].post_message(
-        {"type": "introduce", "peer": second, "port": one, "measure": True}, transfer=[one]
-    )
-    mesh.ports[second].post_message(
-        {"type": "introduce", "peer": first, "port": two, "measure": False}, transfer=[two]
-    )
-
-
-def reported(mesh: Mesh, sender: str, event: MessageEvent) -> None:  # noqa: ARG001 - Mesh gives it
-    """Draw what a frame says of its own channels."""
+def reported(sender: str, event: MessageEvent) -> None:
+    """Draw what a frame says of its links to others."""
     match event.data:
-        case {"type": "measured", "peer": str(peer), "ms": int() | float() as ms}:
-            round_trip(sender, peer, ms)
-        case {"type": "sent", "peer": str(peer)}:
-            sent(sender, peer)
-        case _:
-            pass
+        case {"to": str()}:  # for somebody else, to whom this page would have to pass it on
+            page.relayed()
+        case {"type": "failed", "words": str(words)}:
+            page.failed(sender, words)
+        case {"type": str(what), "number": int(number), "count": int(count), "ms": ms}:
+            page.reported(what, number, sender, count, ms)
 
 
-def report(mesh: Mesh, peer: str, ms: float | None) -> None:  # noqa: ARG001 - Mesh gives it
+def report(what: str, link: Link) -> None:
     """Draw what this page itself sends and measures."""
-    if ms is None:
-        sent("host", peer)
-    else:
-        round_trip("host", peer, ms)
+    page.reported(what, link.number, "host", link.count, link.ms)
+
+
+mesh = Mesh("host", page.panel, report)
