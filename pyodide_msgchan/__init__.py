@@ -1,14 +1,12 @@
 """Message ports between frames, windows and workers, for Python in the browser."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ._clone import register_converter
-from ._opening import Connecting, Listening, accept, connect, listen
 from ._origin import ANY_ORIGIN, OPAQUE_ORIGIN
 from ._version import __version__
 from .channel import MessageChannel
-from .connection import Connection, Peer
-from .dom import WindowMessages, open_frame, open_window, post_to_window, window_messages
+from .dom import WindowMessages, post_to_window, window_messages
 from .errors import (
     DataCloneError,
     HandshakeError,
@@ -25,10 +23,13 @@ from .errors import (
     RemoteError,
     VersionMismatchError,
 )
-from .introduction import introduce, introduced
 from .port import Listener, MessageEvent, MessagePort
 
 if TYPE_CHECKING:
+    from ._opening import Connecting, Listening, accept, connect, listen
+    from .connection import Connection, Peer
+    from .frames import open_frame, open_window
+    from .introduction import introduce, introduced
     from .rpc import (
         Call,
         Remote,
@@ -95,15 +96,38 @@ __all__ = [
     "wrap",
 ]
 
+_LATER: Final = {
+    "_opening": ("Connecting", "Listening", "accept", "connect", "listen"),
+    "connection": ("Connection", "Peer"),
+    "frames": ("open_frame", "open_window"),
+    "introduction": ("introduce", "introduced"),
+    "rpc": (
+        "Call",
+        "Remote",
+        "RemoteIterator",
+        "assign",
+        "create_endpoint",
+        "expose",
+        "new",
+        "proxy",
+        "register_error",
+        "release",
+        "transfer",
+        "wrap",
+    ),
+}
+"""What is loaded when it is first asked for: a page that needs ports alone starts faster."""
+
 
 def __getattr__(name: str) -> Any:
-    """Load remote calls when they are first asked for, to import fast."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import rpc  # noqa: PLC0415
+    """Load what is not loaded yet."""
+    for module, names in _LATER.items():
+        if name in names:
+            from importlib import import_module  # noqa: PLC0415
 
-    value = globals()[name] = getattr(rpc, name)
-    return value
+            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

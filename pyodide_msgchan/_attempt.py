@@ -29,7 +29,7 @@ from ._wire import (
     StopTimer,
 )
 from .connection import Connection, Control, Peer
-from .errors import PortClosedError
+from .errors import HandshakeError, PortClosedError
 
 __all__ = ["Attempt", "Terms", "describe"]
 
@@ -70,6 +70,9 @@ class Attempt:
         targets: to whom the machine's announcements go, the worker if it is one.
         many: whether it goes on after a connection.
         over: called once nothing is heard any more.
+
+    Attributes:
+        gone: whether the frame or window came to its end.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Attempt:
         self._controls: dict[int, Control] = {}
         self._results: deque[Connection] = deque()
         self._failure: BaseException | None = None
+        self.gone = False
         self._waiters: deque[Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -156,8 +160,12 @@ class Attempt:
 
     def _heard(self, words: Any, origin: str, sender: Any, ports: Any) -> None:
         self._inbox = self._hearing
+        if sender is None:
+            sender = self._targets[0] if self._targets else None
         try:
-            if words is None:
+            if words == ():
+                self._place_gone()
+            elif words is None:
                 self._perform(self._machine.restored())
             else:
                 envelope = Envelope(*words)
@@ -166,6 +174,12 @@ class Attempt:
                 self._perform(self._machine.heard(envelope, origin, sender))
         finally:
             self._inbox = None
+
+    def _place_gone(self) -> None:
+        """Fail, since nobody can come any more; a connection sees its end by itself."""
+        if not self._controls and self._failure is None:
+            self.gone = True
+            self._fail(HandshakeError("the frame was removed, or the window closed"))
 
     def _control(self, key: Any, message: Any) -> None:
         if key in self._controls:

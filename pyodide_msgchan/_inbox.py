@@ -13,14 +13,14 @@ __all__ = ["Inbox"]
 
 @final
 class Inbox:
-    """Takes everything that comes, with the event that brought it, until it is stopped.
+    """Takes everything that comes, with the events and its place among them, until it is stopped.
 
     Attributes:
         run: what is to run as the last act of the arrival that is being handed over.
     """
 
-    def __init__(self, endpoint: Endpoint, handle: Callable[[Any, Any], None]) -> None:
-        self._handle: Callable[[Any, Any], None] | None = handle
+    def __init__(self, endpoint: Endpoint, handle: Callable[[Any, Any, int], None]) -> None:
+        self._handle: Callable[[Any, Any, int], None] | None = handle
         self.run: Callable[[], None] | None = None
         endpoint.listen(self)
 
@@ -30,7 +30,7 @@ class Inbox:
             if self._handle is None:
                 break  # what came before has ended it
             try:
-                self._handle(message, events[i] if events is not None else None)
+                self._handle(message, events, i)
             except Exception as error:  # noqa: BLE001 - no message stops the next one
                 asyncio.get_event_loop().call_exception_handler(
                     {"message": "a message of the handshake failed", "exception": error}

@@ -185,7 +185,7 @@ class _MemoryLink:
         page.links.add(self)
 
     def listen(self, heard: Callable[[Any], None]) -> None:
-        self._inbox = Inbox(self._control, lambda message, _event: heard(message))
+        self._inbox = Inbox(self._control, lambda message, _events, _index: heard(message))
 
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)
@@ -275,6 +275,10 @@ class MemoryWorld:
 
     def kind(self, target: Any) -> str:
         return "window" if isinstance(target, MemoryWorld) else ""
+
+    def is_gone(self, target: Any) -> bool:
+        del target
+        return False
 
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         del everybody

@@ -48,7 +48,8 @@ class Opener:
         Three ways to use it: ``connection = await connect(frame)``; ``async with connect(frame) as
         connection``; and ``async for connection in connect(frame)``, which gives a fresh one
         whenever the page there was replaced. In that loop the end of the body closes the
-        connection, and PeerLostError leaves the body: catch it there and ``continue``.
+        connection, and PeerLostError leaves the body: catch it there and ``continue``. The loop
+        ends when the frame was removed or the window closed.
 
         Either side may be first, by any time. Origins are checked here and never again: a port is
         posted only to a page that was heard from, and only to its exact origin. A page of an
@@ -71,7 +72,8 @@ class Opener:
 
         Raises:
             HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
-            HandshakeError: the other side's `accept` is already taken.
+            HandshakeError: the other side's `accept` is already taken, or the frame was removed or
+                the window closed meanwhile.
             VersionMismatchError: the other side speaks another version of the handshake.
             TypeError: `target` is none of these, or `origin=` was given for a worker.
             ValueError: an origin is malformed, or needed since this page's own is opaque.
@@ -190,15 +192,16 @@ class Connecting:
         self._terms = terms
         self._timeout = timeout
         self._current: Connection | None = None
+        self._attempt: Attempt | None = None
 
     async def _open(self, seconds: float | None) -> Connection:
         await _hold_lock(self._world, self._terms)
         machine = Caller(**_facts(self._world, self._terms))
         source = None if self._terms.origins is None else self._target
-        attempt = Attempt(
+        self._attempt = Attempt(
             self._world, machine, self._terms, source=source, targets=(self._target,), many=False
         )
-        return await _first(attempt, seconds)
+        return await _first(self._attempt, seconds)
 
     def __await__(self) -> Generator[Any, Any, Connection]:
         """Wait for the connection."""
@@ -220,11 +223,24 @@ class Connecting:
         return self
 
     async def __anext__(self) -> Connection:
-        """Close the connection before, and wait for a fresh one: without limit after the first."""
+        """Close the connection before, and wait for a fresh one: without limit after the first.
+
+        The iteration ends when the frame was removed or the window closed.
+        """
         before, self._current = self._current, None
         if before is not None:
             before.close()
-        self._current = await self._open(self._timeout if before is None else None)
+        if before is None:
+            self._current = await self._open(self._timeout)
+            return self._current
+        if self._world.is_gone(self._target):
+            raise StopAsyncIteration
+        try:
+            self._current = await self._open(None)
+        except HandshakeError:
+            if self._attempt is not None and self._attempt.gone:
+                raise StopAsyncIteration from None
+            raise
         return self._current
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
-from ._wire import Envelope
+if TYPE_CHECKING:  # it is loaded with connections, which a page may not need
+    from ._wire import Envelope
 
 __all__ = [
     "DATA",
@@ -234,6 +235,9 @@ class World(Protocol):
     def kind(self, target: Any) -> str:
         """Give "frame", "window" or "worker"; empty for what is none of them."""
 
+    def is_gone(self, target: Any) -> bool:
+        """Say whether a frame is in no document, or a window closed."""
+
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         """Give who may connect to this page: its parent, else its opener, or all it knows of."""
 
@@ -247,7 +251,8 @@ class World(Protocol):
     ) -> Hearing:
         """Hand over the envelopes of that name: their words, origin, sender and ports.
 
-        None in place of the words: the page was restored, and is a new peer.
+        No sender is named where only one is heard. None in place of the words: the page was
+        restored, and is a new peer. No words: the frame or window that is heard is gone.
         """
 
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:

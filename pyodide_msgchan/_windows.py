@@ -37,7 +37,7 @@ class _BrowserLink:
         return _BrowserLink(data, control)
 
     def listen(self, heard: Callable[[Any], None]) -> None:
-        self._inbox = Inbox(self._control, lambda message, _event: heard(message))
+        self._inbox = Inbox(self._control, lambda message, _events, _index: heard(message))
 
     def send(self, message: dict[str, Any]) -> None:
         self._control.post(message, None)
@@ -64,17 +64,24 @@ class _BrowserLink:
 class _BrowserHearing:
     """A listener for envelopes, on this window or on a worker."""
 
-    def __init__(self, number: int, heard: Callable[[Any, str, Any, Any], None]) -> None:
+    def __init__(
+        self, number: int, heard: Callable[[Any, str, Any, Any], None], *, known: bool
+    ) -> None:
+        self._known = known
         self._endpoint = BrowserEndpoint(number, stack_switching=False)
         self._number = number
         self._heard = heard
         self._inbox = Inbox(self._endpoint, self._handle)
 
-    def _handle(self, words: Any, event: Any) -> None:
+    def _handle(self, words: Any, events: Any, index: int) -> None:
         if isinstance(words, Notice):
-            self._heard(None, "", None, None)
-        else:
-            self._heard(words, event.origin, event.source, event.ports)
+            self._heard(() if words.kind == "gone" else None, "", None, None)
+            return
+        *words, origin = words
+        # A proxy of a foreign window is dear, and the only one who is heard is known.
+        sender = None if self._known else events[index].source
+        ports = events[index].ports if words[1] == "offer" else None
+        self._heard(words, origin, sender, ports)
 
     def rejected(self) -> Sequence[str]:
         return tuple(bridge().windows.rejected(self._number))
@@ -99,6 +106,9 @@ class BrowserWorld:
     def kind(self, target: Any) -> str:
         return str(self._windows.kindOf(target)) if is_js_proxy(target) else ""
 
+    def is_gone(self, target: Any) -> bool:
+        return bool(self._windows.isGone(target))
+
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         return tuple(self._windows.owners(everybody))
 
@@ -111,7 +121,9 @@ class BrowserWorld:
         heard: Callable[[Any, str, Any, Any], None],
     ) -> _BrowserHearing:
         allowed = None if origins is None else to_js_list(sorted(origins))
-        return _BrowserHearing(self._windows.hear(place, source, allowed, name), heard)
+        number = self._windows.hear(place, source, allowed, name)
+        known = origins is None or source is not None
+        return _BrowserHearing(number, heard, known=known)
 
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:
         _version, *words = envelope[:7]

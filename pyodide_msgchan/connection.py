@@ -160,15 +160,18 @@ class Control:
             return
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":
-            self.link.send({"type": "pong", "n": message.get("n")})
+            number = message.get("n")
+            if isinstance(number, (int, float)):  # anything else might not even be sendable
+                self.link.send({"type": "pong", "n": number})
         elif kind == "pong" and self._doubt is not None:
             self._doubt.cancel()
+            self._doubt = None
         elif kind == "goodbye" and not self._said_goodbye:
             self._goodbye(connection, message.get("sent"), message.get("reason"))
 
     def doubt(self) -> None:
         """Ask whether the other side is still there: its window may show another page."""
-        if not self._said_goodbye:
+        if not self._said_goodbye and self._doubt is None:
             self.link.send({"type": "ping", "n": 0})
             self._doubt = self._loop.call_later(DOUBT, self._lost)
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from types import MappingProxyType
-from typing import Any, Final, Self
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 from ._browser import bridge, to_js_list
 from ._endpoint import BrowserEndpoint, post_stream
 from ._event import MessageEvent
-from ._opening import Origins, connect
 from ._origin import Origin, allowed_origins, target_origin
 from ._receiver import Receiver
-from .connection import Connection
-from .errors import HandshakeError, PortClosedError
+from .errors import PortClosedError
 from .port import check_transfer
 
-__all__ = ["WindowMessages", "open_frame", "open_window", "post_to_window", "window_messages"]
-
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+__all__ = ["WindowMessages", "post_to_window", "window_messages"]
 
 
 def post_to_window(
@@ -106,84 +100,3 @@ class WindowMessages(Receiver):
         """Take the listener off the window."""
         if getattr(self, "_end", self) is None:
             self._endpoint.release()
-
-
-@asynccontextmanager
-async def open_frame(
-    src: str,
-    *,
-    parent: Any = None,
-    origin: Origins | None = None,
-    sandbox: str | None = None,
-    attributes: Mapping[str, str] = _NOTHING,
-    **options: Any,
-) -> AsyncIterator[Connection]:
-    """Put a frame into this page and connect to it, as an async context manager.
-
-    On the way out the connection is closed and the frame removed.
-
-    Args:
-        src: address of the page that calls `accept` or `listen`.
-        parent: the element to append the frame to, the document's body if it is not given.
-        origin: as for `connect`; the origin of `src` if it is not given.
-        sandbox: the frame's ``sandbox`` attribute, as ``"allow-scripts"``. Without
-            ``allow-same-origin`` in it the page's origin is opaque: say so by
-            ``origin=OPAQUE_ORIGIN``.
-        attributes: further attributes of the element, set before it loads.
-        options: name, timeout, heartbeat and stack_switching, as for `connect`.
-
-    Raises:
-        ValueError: a sandboxed page's origin was not given.
-        HandshakeError and others: as `connect`; the frame is removed then too.
-    """
-    windows = bridge().windows
-    if origin is None:
-        if sandbox is not None and "allow-same-origin" not in sandbox.split():
-            raise ValueError(
-                "a sandboxed frame has an opaque origin: pass origin=OPAQUE_ORIGIN to allow that"
-            )
-        origin = str(windows.originOf(src))
-    flat = [text for pair in attributes.items() for text in pair]
-    frame = windows.makeFrame(src, parent, sandbox, to_js_list(flat))
-    try:
-        async with connect(frame, origin=origin, **options) as connection:
-            yield connection
-    finally:
-        frame.remove()
-
-
-@asynccontextmanager
-async def open_window(
-    url: str,
-    *,
-    origin: Origins | None = None,
-    target: str = "_blank",
-    features: str = "",
-    **options: Any,
-) -> AsyncIterator[Connection]:
-    """Open a window and connect to it, as an async context manager.
-
-    Browsers allow that only in answer to a click or a key. On the way out the connection and the
-    window are closed.
-
-    Args:
-        url: address of the page that calls `accept` or `listen`.
-        origin: as for `connect`; the origin of `url` if it is not given.
-        target: name of the window (``window.open``).
-        features: as for ``window.open``; ``noopener`` would make it unreachable.
-        options: name, timeout, heartbeat and stack_switching, as for `connect`.
-
-    Raises:
-        HandshakeError: the browser blocked the window; or as `connect`.
-    """
-    windows = bridge().windows
-    window = windows.openWindow(url, target, features)
-    if window is None:
-        raise HandshakeError("the browser opened no window: do it in answer to a click or a key")
-    try:
-        if origin is None:
-            origin = str(windows.originOf(url))
-        async with connect(window, origin=origin, **options) as connection:
-            yield connection
-    finally:
-        window.close()

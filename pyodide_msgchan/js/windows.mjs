@@ -30,9 +30,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   const inPage = typeof document === "object";
   const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
   const hearings = new Set();
-  const watchedFrames = new Set();
+  const watchedFrames = new Map(); // elements by the slot that is told of their removal
   const loadsByElement = new WeakMap();
-  const watchedWindows = new Map(); // by the control port's id
+  const watchedWindows = new Map(); // the same for windows that may be closed
   let looking, observer, lock;
   let leaving = false; // whether this page is on its way out, or in the back/forward cache
 
@@ -117,42 +117,52 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     loads.page = { id, loaded, last, count, at: performance.now() };
   }
 
-  function watchFrame(control, element) {
+  function watchLoads(control, element) {
     // A page may be heard before its own load event reaches the element: that is no navigation.
     const loads = loadsOf(element);
     const { loaded, last, count, at } = loads.page ?? { loaded: -1, count: loads.count };
     let own = loaded < 0; // whether its own load is still to come; perhaps so until `late`
     let late = own ? 0 : at - loaded + LATE;
     if (last >= at - loaded - NEAR || loads.count > count) own = late = 0;
-    const gone = () => notice(control, "gone");
     const watcher = () => {
       if (!own) notice(control, performance.now() > late ? "gone" : "doubt");
       own = late = 0;
     };
-    if (loads.count > count + 1) gone();
+    if (loads.count > count + 1) notice(control, "gone");
     loads.watchers.add(watcher);
-    const watched = { element, gone };
-    watchedFrames.add(watched);
+    return () => loads.watchers.delete(watcher);
+  }
+
+  function watchRemoval(slot, element) {
+    watchedFrames.set(slot, element);
     observer ??= new MutationObserver(() => {
-      for (const { element, gone } of [...watchedFrames]) if (!element.isConnected) gone();
+      for (const [slot, element] of [...watchedFrames])
+        if (!element.isConnected && watchedFrames.delete(slot)) notice(slot, "gone");
     });
     observer.observe(element.getRootNode(), { childList: true, subtree: true });
     return () => {
-      watchedFrames.delete(watched);
-      loads.watchers.delete(watcher);
-      if (watchedFrames.size === 0) observer = void observer.disconnect();
+      watchedFrames.delete(slot);
+      if (watchedFrames.size === 0) observer = void observer?.disconnect();
     };
   }
 
   function watchWindow(slot, other) {
     watchedWindows.set(slot, other);
     looking ??= setInterval(() => {
-      for (const [slot, other] of [...watchedWindows]) if (other.closed) notice(slot, "gone");
+      for (const [slot, other] of [...watchedWindows])
+        if (other.closed && watchedWindows.delete(slot)) notice(slot, "gone");
     }, CLOSED_CHECK);
     return () => {
       watchedWindows.delete(slot);
       if (watchedWindows.size === 0) looking = void clearInterval(looking);
     };
+  }
+
+  // Tell of the end of the place where the other page is, as far as it has one that can end.
+  function watchPlace(slot, target) {
+    const element = elementOf(target);
+    if (element?.isConnected) return watchRemoval(slot, element);
+    return kindOf(target) === "window" && target !== parent ? watchWindow(slot, target) : () => {};
   }
 
   function awaitLock(slot, name) {
@@ -167,6 +177,10 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   return {
     kindOf,
+    isGone: (target) =>
+      kindOf(target) === "frame"
+        ? !target.isConnected
+        : kindOf(target) === "window" && target.closed,
     originOf: (address) => new URL(address, document.baseURI).origin,
     makeFrame(src, place, sandbox, attributes) {
       const frame = document.createElement("iframe");
@@ -192,6 +206,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const on = (event) => {
         // Whoever tries to connect anew, since it has heard the goodbye, means the next page here.
         if (leaving) return;
+        // A window that is gone is null, as is the one of a frame that was taken out: not the same.
+        if (inPage && place === globalThis && event.source === null) return;
         if (source !== undefined && event.source !== windowOf(source)) return;
         if (origins && !origins.includes("*") && !origins.includes(event.origin)) {
           if (source !== undefined && slot.rejected.size < HEARD) slot.rejected.add(event.origin);
@@ -214,14 +230,16 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
           to,
           reason,
           Number.isFinite(loaded) ? loaded : -1,
+          event.origin,
         ];
-        const { origin, source: sender } = event;
-        arrived(slot, { type: "message", data: words, origin, source: sender ?? target, ports });
+        arrived(slot, { type: "message", data: words, source: event.source, ports });
       };
       place.addEventListener("message", on);
       hearings.add(slot);
       if (elementOf(source)) loadsOf(elementOf(source));
+      const stop = watchPlace(slot, source);
       slot.cleanup = () => {
+        stop();
         hearings.delete(slot);
         place.removeEventListener("message", on);
       };
@@ -271,9 +289,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     watch(controlId, origin, lockName) {
       const { control, target, stops } = links.get(controlId);
       const element = elementOf(target);
-      if (element) stops.push(watchFrame(control, element));
-      else if (kindOf(target) === "window" && target !== parent)
-        stops.push(watchWindow(control, target));
+      if (element) stops.push(watchLoads(control, element));
+      stops.push(watchPlace(control, target));
       const near = origin === undefined || (origin === self.origin && origin !== "null");
       if (near && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
     },

@@ -7,6 +7,7 @@ from typing import Any
 
 RAW, OBVIOUS, JSON_TEXT = "raw JavaScript", "obvious Python", "JSON text"
 COMLINK = "Comlink JS to JS"
+BY_HAND = "JavaScript by hand"
 #: The sign that budgets are written with.
 TIMES = "\N{MULTIPLICATION SIGN}"
 COPIES = "two JavaScript copies and a transfer"
@@ -110,6 +111,12 @@ KEYS = {
     "call_js_python": Key("µs", [AtMost(1.5, COMLINK)], ("calls", "javascript_to_python")),
     "call_python_python": Key("µs", [AtMost(2, COMLINK)], ("calls", "python_to_python")),
     "calls_pipelined": Key("calls/s", [AtLeast(0.6, COMLINK)], ("calls", "pipelined")),
+    "connect": Key("ms", [AtMost(2, BY_HAND)], ("connections", "opening")),
+    "fan_out": Key(
+        "messages/s",
+        [AtLeast(0.8, "1 connection"), AtLeast(0.8, "10 connections")],
+        ("connections", "fan_out"),
+    ),
     "import": Key("ms", [Limit(60, "≤ 60 ms")]),
     "wheel": Key("bytes", [Limit(60_000, "≤ 60 kB")]),
     "soak": Key("bytes", [Limit(1_000_000, "0 proxies more; growth ≤ 1 MB")]),

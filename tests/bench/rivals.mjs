@@ -97,6 +97,15 @@ export function copyTransferCopy(size, n) {
   });
 }
 
+/** Bytes that Python's side of a page has allocated and not freed: what malloc itself says. */
+export function allocatedBytes(module) {
+  const at = module._malloc(40); // struct mallinfo: ten ints, the eighth of which is uordblks
+  module._mallinfo(at);
+  const bytes = module.HEAP32[at / 4 + 7];
+  module._free(at);
+  return bytes;
+}
+
 /** Collect garbage, where the browser was started with the right to ask for it. */
 export function collect() {
   globalThis.gc?.();
@@ -135,4 +144,49 @@ export async function callsAtOnce(size, n) {
   const took = performance.now() - start;
   port.close();
   return took;
+}
+
+/** A frame that accepts connections, once it has loaded. */
+export function openPeer(base) {
+  const element = document.createElement("iframe");
+  element.src = `${base || location.origin}/bench/peer.html`;
+  document.body.append(element);
+  return heard(element, "loaded").then(() => element);
+}
+
+/** Let the frame wait for a connection of that name. */
+export function ready(element, name) {
+  element.contentWindow.postMessage({ bench: "accept", name }, "*");
+  return heard(element, "ready");
+}
+
+function heard(element, word) {
+  return new Promise((resolve) => {
+    addEventListener("message", function on({ data, source }) {
+      if (source !== element.contentWindow || data.bench !== word) return;
+      removeEventListener("message", on);
+      resolve();
+    });
+  });
+}
+
+/** Hand a port over by hand, n times: who is there, an offer to that origin, its answer. */
+export async function handshakes(element, n) {
+  const { origin } = new URL(element.src);
+  const start = performance.now();
+  for (let i = 0; i < n; i++) {
+    const nonce = crypto.randomUUID();
+    await new Promise((resolve) => {
+      const { port1, port2 } = new MessageChannel();
+      addEventListener("message", function on(event) {
+        if (event.source !== element.contentWindow || event.origin !== origin) return;
+        if (event.data.hand !== "hello" || event.data.nonce !== nonce) return;
+        removeEventListener("message", on);
+        element.contentWindow.postMessage({ hand: "offer", nonce }, origin, [port2]);
+      });
+      port1.onmessage = ({ data }) => data.nonce === nonce && resolve(port1.close());
+      element.contentWindow.postMessage({ hand: "probe", nonce }, origin);
+    });
+  }
+  return performance.now() - start;
 }

@@ -32,9 +32,7 @@ def host(driver, pages, open_page):
 @pytest.fixture
 def peers(request, pages):
     """Addresses of peers by kind, for `open_peer` of the module `peers`, which Pyodide then has."""
-    runner = request.getfixturevalue("selenium")
-    source = (ROOT / "tests" / "pages" / "peers.py").read_text()
-    runner.run_js(f"pyodide.FS.writeFile('peers.py', {json.dumps(source)})")
+    _give_module(request, "peers")
     return {
         "same-origin": "/pages/msgchan-peer.html",
         "cross-site": pages.url("pages/msgchan-peer.html", other=True),
@@ -43,3 +41,21 @@ def peers(request, pages):
         "same-origin popup": "/pages/msgchan-peer.html",
         "worker": "/pages/msgchan-peer.mjs",
     }
+
+
+@pytest.fixture
+def scene(request, peers, pages):
+    """The addresses of `peers`, and the module `scene` for tests of attacks; and a port.
+
+    The port is that of a server whose pages have the origin of whatever `*.localhost` they are
+    asked for under.
+    """
+    _give_module(request, "scene")
+    return peers | {"port": pages.other_origin.rpartition(":")[2]}
+
+
+def _give_module(request, name):
+    """Put a file of tests/pages where Pyodide's `import` finds it."""
+    runner = request.getfixturevalue("selenium")
+    source = (ROOT / "tests" / "pages" / f"{name}.py").read_text()
+    runner.run_js(f"pyodide.FS.writeFile('{name}.py', {json.dumps(source)})")

@@ -228,3 +228,46 @@ async def test_a_hundred_reloads_leave_nothing(selenium, peers):
     connection.close()
     peer.close()
     count.undo()
+
+
+@pytest.mark.parametrize("kind", ["same-origin", "cross-site", "popup"])
+@run_in_pyodide
+async def test_the_loop_ends_with_its_frame_or_window(selenium, peers, kind):
+    from peers import open_peer
+
+    from pyodide_msgchan import PeerLostError, connect
+
+    peer = await open_peer(kind, peers[kind])
+    await peer.take()
+    turns = 0
+    async for connection in connect(peer.target, **peer.options):
+        turns += 1
+        peer.close()
+        try:
+            await connection.receive()
+        except PeerLostError:
+            continue
+    assert turns == 1
+
+
+@pytest.mark.parametrize("kind", ["same-origin", "popup"])
+@run_in_pyodide
+async def test_who_waits_for_a_frame_learns_that_it_is_gone(selenium, peers, kind):
+    import asyncio
+
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import HandshakeError, HandshakeTimeoutError, accept, connect
+
+    peer = await open_peer(kind, peers[kind])
+    waiting = [
+        asyncio.ensure_future(connect(peer.target, **peer.options)),
+        asyncio.ensure_future(accept(source=peer.target, **peer.options)),
+    ]
+    await peer.run("return 1")
+    peer.close()
+    for task in waiting:
+        with pytest.raises(HandshakeError, match="removed") as caught:
+            await task
+        assert not isinstance(caught.value, HandshakeTimeoutError)

@@ -1,9 +1,13 @@
 """Imports go one way: each module uses only what stands before it."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import pyodide_msgchan
 
 PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
@@ -23,7 +27,7 @@ ORDER = [
     {"_opening", "_values"},
     {"_exposing", "_feed"},
     {"_link"},
-    {"dom", "introduction", "testing", "rpc"},
+    {"dom", "frames", "introduction", "testing", "rpc"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
@@ -47,6 +51,16 @@ def violations(path):
             yield f"{name} imports {module}, which does not stand before it"
         if not ours and module in ONLY_IN_BROWSER and name != "_browser":
             yield f"{name} imports {module}; only _browser may"
+
+
+def test_ports_alone_load_no_connections():
+    code = "import sys, pyodide_msgchan; print(*sys.modules)"
+    loaded = subprocess.run(  # noqa: S603 - this Python and this package
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "pyodide_msgchan.port" in loaded
+    assert not {"pyodide_msgchan._wire", "pyodide_msgchan._opening", "dataclasses"} & {*loaded}
+    assert all(hasattr(pyodide_msgchan, name) for name in pyodide_msgchan.__all__)
 
 
 def test_every_module_has_its_place():

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import json
-import sys
 
 import bench_rivals
 from js import MessageChannel as NativeChannel
@@ -45,7 +44,7 @@ async def _held():
     return {
         "python proxies": _module.pyproxy_alloc_map.size,
         "javascript references": _module.hiwire.num_keys(),
-        "python blocks": sys.getallocatedblocks(),
+        "python bytes": bench_rivals.allocatedBytes(_module),
         "wasm bytes": _module.HEAPU8.length,
     }
 
