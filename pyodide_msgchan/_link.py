@@ -74,8 +74,7 @@ class Link(Values):
             TypeError: keyword arguments for a JavaScript end.
             PortStateError: the port ended, or the object was released.
         """
-        if hold.released:
-            raise PortStateError("this remote object was released")
+        self._check(hold)
         if keywords and self.python is not True and self.spread:
             arguments, keywords = (*arguments, keywords), None
         if keywords and self.python is False:
@@ -109,14 +108,18 @@ class Link(Values):
             self._send(call, message, parcel)
         return call
 
+    def _check(self, hold: Hold) -> None:
+        if hold.released:
+            raise PortStateError("this remote object was released")
+        if self.port.closed:
+            raise self.port._ending() if self._end is None else self._end()
+
     def _call_plainly(self, call: Call, path: tuple[str, ...], arguments: tuple[Any, ...]) -> bool:
         """Send a call the short way, if that can take it."""
         if self.calls is None or self._held is not None or len(path) != 1:
             return False
         if not SCALARS.issuperset(map(type, arguments)):
             return False
-        if self.port.closed:
-            raise self.port._ending()
         call.id = self.machine.expect(call)
         self.calls.call(call.id, path[0], arguments)
         return True
@@ -177,8 +180,7 @@ class Link(Values):
 
     def release(self, hold: Hold) -> Call:
         """Be done with the object on the other side."""
-        if hold.released:
-            raise PortStateError("this remote object was released")
+        self._check(hold)
         call = Call(hold, self._cancel)
 
         def answered(_wire: Wire) -> list[Waiter]:
@@ -223,8 +225,7 @@ class Link(Values):
         if len(waiting) == 1 and not self._queue:
             return waiting[0].wake_now
         for waiter in waiting:
-            if not waiter.done():
-                waiter.wake_soon()
+            waiter.wake_soon()
         return self._drain if self._queue else None
 
     def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], None] | None:
@@ -362,6 +363,7 @@ class Link(Values):
     def end_with(self, end: Callable[[], Exception]) -> None:
         """Be over, since the port that it came by is."""
         self.ended(end)
+        self.port._reader = None  # what it raises from now on is this end, not its own
         self.finish()
 
     def ended(self, end: Callable[[], Exception]) -> None:
@@ -370,8 +372,7 @@ class Link(Values):
         for token in self.machine.end():
             waiters = token.fail(end()) if type(token) is Call else token(raw(None))
             for waiter in waiters:
-                if not waiter.done():
-                    waiter.wake_soon()
+                waiter.wake_soon()
         self._end = end
         if end in (PortClosedError, PortDetachedError):
             self._queue.clear()  # else the other side's last calls are run
