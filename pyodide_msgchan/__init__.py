@@ -30,10 +30,25 @@ if TYPE_CHECKING:
     from .connection import Connection, Peer
     from .frames import open_frame, open_window
     from .introduction import introduce, introduced
+    from .rpc import (
+        Call,
+        Remote,
+        RemoteIterator,
+        assign,
+        create_endpoint,
+        expose,
+        new,
+        proxy,
+        register_error,
+        release,
+        transfer,
+        wrap,
+    )
 
 __all__ = [
     "ANY_ORIGIN",
     "OPAQUE_ORIGIN",
+    "Call",
     "Connecting",
     "Connection",
     "DataCloneError",
@@ -54,20 +69,31 @@ __all__ = [
     "PortClosedError",
     "PortDetachedError",
     "PortStateError",
+    "Remote",
     "RemoteError",
+    "RemoteIterator",
     "VersionMismatchError",
     "WindowMessages",
     "__version__",
     "accept",
+    "assign",
     "connect",
+    "create_endpoint",
+    "expose",
     "introduce",
     "introduced",
     "listen",
+    "new",
     "open_frame",
     "open_window",
     "post_to_window",
+    "proxy",
     "register_converter",
+    "register_error",
+    "release",
+    "transfer",
     "window_messages",
+    "wrap",
 ]
 
 _LATER: Final = {
@@ -75,6 +101,20 @@ _LATER: Final = {
     "connection": ("Connection", "Peer"),
     "frames": ("open_frame", "open_window"),
     "introduction": ("introduce", "introduced"),
+    "rpc": (
+        "Call",
+        "Remote",
+        "RemoteIterator",
+        "assign",
+        "create_endpoint",
+        "expose",
+        "new",
+        "proxy",
+        "register_error",
+        "release",
+        "transfer",
+        "wrap",
+    ),
 }
 """What is loaded when it is first asked for: a page that needs ports alone starts faster."""
 

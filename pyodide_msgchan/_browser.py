@@ -25,6 +25,7 @@ __all__ = [
     "is_null",
     "js_error_of",
     "leave",
+    "own_origin",
     "runtime",
     "stepping",
     "to_js_bytes",
@@ -74,9 +75,12 @@ class Bridge:
             SHARED_BYTES,
             MAX_DEPTH,
             getattr(pyodide_js, "_module", None),
+            create_proxy(_asked),
+            create_proxy(_answered),
         )
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
+        self.endpoint: Callable[[Any, bool], int] = native.endpoint
         self.listen_window: Callable[[Any, Any], int] = native.window
         self.native: Callable[[int], Any] = native.native
         self.flag: Callable[[int], int] = native.flag
@@ -98,6 +102,9 @@ class Bridge:
         self.spare: Callable[[int], Any] = native.spare
         self.drop: Callable[[int, bool], None] = native.drop
         self.windows: Any = native.windows
+        self.open_calls: Callable[[int], None] = native.calls.open
+        self.call: Callable[..., None] = native.calls.call
+        self.answer: Callable[[int, str, Any], None] = native.calls.answer
 
 
 @cache
@@ -128,7 +135,7 @@ def _load() -> Any:
     folder = __file__.rpartition("/")[0]
     lines = [
         line.removeprefix("export ")
-        for name in ("decode", "encode", "enter", "spare", "windows", "bridge")
+        for name in ("decode", "encode", "enter", "spare", "windows", "calls", "bridge")
         for line in loader.get_data(f"{folder}/js/{name}.mjs").decode().splitlines()
         if not line.startswith("import ")
     ]
@@ -186,6 +193,26 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, taker, run, now=now)
+
+
+def _asked(port: int, now: bool, call: str, name: str, *values: Any) -> int:  # noqa: FBT001 - as above
+    """Store a call of plain values; answers as `_deliver`."""
+    feed: Any = holding[port]  # which stays: only who reads for good is asked
+    try:
+        run = feed.reader.asked(call, name, values)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _go_on(port, feed, run, now=now)
+
+
+def _answered(port: int, now: bool, call: str, value: Any = None) -> int:  # noqa: FBT001 - as above
+    """Store an answer that is a plain value; answers as `_deliver`."""
+    feed: Any = holding[port]
+    try:
+        run = feed.reader.answered(call, value)
+    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _go_on(port, feed, run, now=now)
 
 
 def _go_on(port: int, taker: Taker, run: Callable[[], None] | None, *, now: bool) -> int:
@@ -274,6 +301,15 @@ def is_js_proxy(value: object) -> bool:
 def is_null(value: object) -> bool:
     """Say whether a value is JavaScript's null, which Pyodide keeps apart from None."""
     return type(value).__name__ == "JsNull" and in_browser()
+
+
+def own_origin() -> str:
+    """Give the origin of this page or worker, "null" where it has none; empty off the browser."""
+    if not in_browser():
+        return ""
+    import js
+
+    return str(js.self.origin)
 
 
 def js_error_of(error: BaseException) -> Any:

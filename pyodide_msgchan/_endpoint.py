@@ -15,6 +15,7 @@ __all__ = [
     "BrowserEndpoint",
     "BrowserEvent",
     "adopt",
+    "adopt_any",
     "browser_pair",
     "port_of",
     "post_stream",
@@ -43,10 +44,28 @@ def adopt(native: Any, *, stack_switching: bool) -> BrowserEndpoint:
         TypeError: it is no MessagePort.
         NotInBrowserError: there is no JavaScript here.
     """
-    adopt_native = bridge().adopt
-    number = adopt_native(native, stack_switching) if is_js_proxy(native) else 0
+    here = bridge()
+    number = here.adopt(native, stack_switching) if is_js_proxy(native) else 0
     if number == 0:
         raise TypeError(f"not a JavaScript MessagePort: {native!r:.80}")
+    return _numbered(number, stack_switching=stack_switching)
+
+
+def adopt_any(native: Any) -> BrowserEndpoint:
+    """Give the one endpoint of a worker, or of what else in JavaScript has messages.
+
+    Raises:
+        TypeError: it has none, or it is a window.
+    """
+    number = bridge().endpoint(native, True) if is_js_proxy(native) else 0  # noqa: FBT003 - JavaScript
+    if number == 0:
+        raise TypeError(
+            f"neither a port nor a worker: {native!r:.80}; for windows there is connect()"
+        )
+    return _numbered(number, stack_switching=True)
+
+
+def _numbered(number: int, *, stack_switching: bool) -> BrowserEndpoint:
     known = _known.get(number)
     return BrowserEndpoint(number, stack_switching=stack_switching) if known is None else known
 
@@ -149,6 +168,9 @@ class BrowserEndpoint:
     def pair(self) -> tuple[BrowserEndpoint, BrowserEndpoint]:
         return browser_pair(stack_switching=self._switching)
 
+    def calls(self) -> BrowserCalls:
+        return BrowserCalls(self._number)
+
     def close(self) -> None:
         self._drop(close=True)
 
@@ -167,6 +189,24 @@ class BrowserEndpoint:
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+class BrowserCalls:
+    """The short way for remote calls of plain values, whose objects JavaScript makes."""
+
+    __slots__ = ("_answer", "_call", "_number")
+
+    def __init__(self, number: int) -> None:
+        here = bridge()
+        here.open_calls(number)
+        self._number = number
+        self._call, self._answer = here.call, here.answer
+
+    def call(self, call: str, name: str, values: tuple[Any, ...]) -> None:
+        self._call(self._number, call, name, *values)
+
+    def answer(self, call: str, value: Any) -> None:
+        self._answer(self._number, call, value)
 
 
 class BrowserEvent:

@@ -158,6 +158,9 @@ class MemoryEndpoint:
     def pair(self) -> tuple[MemoryEndpoint, MemoryEndpoint]:
         return memory_pair()
 
+    def calls(self) -> None:
+        """Give nothing: no JavaScript would save anything here."""
+
     def close(self) -> None:
         if self.peer is not None:
             self.peer.peer = None

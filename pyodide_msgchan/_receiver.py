@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 from ._browser import enter
 from ._clone import Notice
 from ._event import Listener, MessageEvent, call
-from ._types import DATA, EVENT, Batch, Endpoint, NativeEvent
+from ._types import DATA, EVENT, Batch, Endpoint, NativeEvent, Reader
 from ._waiter import Waiter
 from .errors import MessageError, PortClosedError, PortStateError
 
@@ -34,6 +34,7 @@ class Receiver:
         self._reserved = 0
         self._listeners: list[Listener] = []
         self._error_listeners: list[Listener] = []
+        self._reader: Reader | None = None
         self._dispatching = 0
         self._turn = 0.0
         self._expected: int | None = None
@@ -135,10 +136,9 @@ class Receiver:
         self._check_callback(callback)
         if self._end is not None and not self._buffer:
             raise self._end()
-        if self._waiters:
-            raise PortStateError(
-                "a task waits for this port's messages; a listener would take them away"
-            )
+        if self._waiters or self._reader is not None:
+            who = "a task waits for" if self._reader is None else "remote calls read"
+            raise PortStateError(f"{who} this port's messages; a listener would take them away")
         listener = Listener(self._listeners, callback, self._listener_gone)
         self._use_events()
         self._listeners.append(listener)
@@ -311,6 +311,8 @@ class Receiver:
         """Give what to await, in the line; None if the head of the buffer is there to be taken."""
         if self._listeners:
             raise PortStateError("a listener reads this port; cancel it before receiving")
+        if self._reader is not None:
+            raise PortStateError("remote calls read this port's messages")
         alone = not self._waiters
         if alone:
             while not self._buffer and self._end is None:

@@ -12,12 +12,14 @@ __all__ = [
     "DATA",
     "EVENT",
     "Batch",
+    "Calls",
     "Endpoint",
     "Hearing",
     "Link",
     "Moved",
     "NativeEvent",
     "Notice",
+    "Reader",
     "Taker",
     "World",
 ]
@@ -91,6 +93,32 @@ class Taker(Protocol):
         """Say whether messages are stored that nobody took."""
 
 
+class Reader(Protocol):
+    """Owns the reading of a port: gets every message, without its event, and learns of the end."""
+
+    def take(self, messages: list[Any]) -> Callable[[], None] | None:
+        """Store messages; gives what is to be called for them as the last act."""
+
+    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], None] | None:
+        """Store a remote call that came apart from other messages, as `take` does."""
+
+    def answered(self, call: str, value: Any) -> Callable[[], None] | None:
+        """Store an answer that came apart from other messages, as `take` does."""
+
+    def ended(self, end: Callable[[], Exception]) -> None:
+        """The port is over, and all that came was handed over."""
+
+
+class Calls(Protocol):
+    """A short way for remote calls of plain values."""
+
+    def call(self, call: str, name: str, values: tuple[Any, ...]) -> None:
+        """Send a call of one name."""
+
+    def answer(self, call: str, value: Any) -> None:
+        """Send the answer to one."""
+
+
 class Endpoint(Protocol):
     """The end of a channel below a port. Synchronous: it decides nothing and waits for nothing."""
 
@@ -140,6 +168,9 @@ class Endpoint(Protocol):
 
     def pair(self) -> tuple[Endpoint, Endpoint]:
         """Make a channel of the same kind."""
+
+    def calls(self) -> Calls | None:
+        """Give the short way for remote calls, where there is one; they come by it from now on."""
 
     def close(self) -> None:
         """Close the native port and let go of it."""

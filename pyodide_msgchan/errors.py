@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 LONG_PATH = 200
 """Characters: a longer path is shown with both its ends."""
@@ -168,9 +168,11 @@ class RemoteError(MsgChanError):
         name: the error's name over there (``"TypeError"``).
         message: its text.
         stack: the remote stack or traceback, empty where none came.
+        value: what JavaScript threw, where that was no Error; its name is "thrown" then.
     """
 
     builtin: ClassVar[type[Exception] | None] = None
+    value: Any = None
 
     def __init__(self, name: str, message: str = "", stack: str = "") -> None:
         super().__init__(name, message, stack)

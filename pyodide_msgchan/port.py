@@ -109,10 +109,8 @@ class MessagePort(Receiver):
             PortDetachedError: this port, or one in the list, was transferred before.
             PortStateError: a port in the list holds messages that nobody took.
         """
-        if self._end is not None:
-            raise self._end()
-        if self._expected is not None:
-            raise self._gone()
+        if self.closed:
+            raise self._ending()
         if transfer:
             moved = check_transfer(transfer, self)
             self._endpoint.post(message, moved)
@@ -236,6 +234,9 @@ class MessagePort(Receiver):
     def _conclude(self, end: Callable[[], PortStateError], *, drop: bool) -> None:
         """Be over on this side: everybody who waits for anything learns of it."""
         self._finish(end, drop=drop)
+        if self._reader is not None and not self._buffer:  # else once they have it
+            reader, self._reader = self._reader, None
+            reader.ended(end)
         for waiter in self._closers:
             if not waiter.done():
                 waiter.wake_soon()
@@ -252,6 +253,16 @@ class MessagePort(Receiver):
             if not waiter.done():
                 waiter.wake_soon()
         self._check_end()
+
+    def _ending(self) -> PortStateError:
+        """Give the error of using a port that is closed."""
+        return self._gone() if self._end is None else self._end()
+
+    def _count_taken(self) -> None:
+        """Note that a message was taken past the buffer."""
+        self._taken += 1
+        if self._expected is not None:
+            self._check_end()
 
     def _check_end(self) -> None:
         if self._end is not None or self._expected is None or self._taken < self._expected:

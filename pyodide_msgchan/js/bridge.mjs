@@ -2,6 +2,7 @@
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
 import { decode } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
+import { createCalls } from "./calls.mjs";
 import { createWindows } from "./windows.mjs";
 import { promisingCall } from "./enter.mjs";
 import { keep, spare } from "./spare.mjs";
@@ -30,7 +31,7 @@ const TRANSFERABLE = new Set(
  * port, by which Python says that it waits for DATA, and holds none, and learns whether it can, for
  * a call costs more than a byte.
  */
-export function createBridge(one, deliver, step, shared, streams, limit, pyodide) {
+export function createBridge(one, deliver, step, shared, streams, limit, pyodide, asked, answered) {
   const { postMessage } = MessagePort.prototype;
   const slots = new Map(),
     ids = new WeakMap();
@@ -79,7 +80,9 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       size: 0,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
-    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null });
+    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
+    slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
+    slot.post = slot.native ? postMessage : port.postMessage;
     Object.assign(slot, { seen: true, large: [] });
     slot.flag = free.pop() ?? 2 * streams + flags++;
     note(slot, ASK);
@@ -97,7 +100,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     slot.port.addEventListener("message", slot.on);
     slot.port.addEventListener("messageerror", slot.on);
     if (!slot.allowed) slot.port.addEventListener("close", slot.on); // no browser fires it yet
-    if (!slot.allowed) slot.port.start(); // after the listener: a started port without one loses its messages
+    if (slot.native) slot.port.start(); // after the listener: a started port without one loses its messages
   }
 
   function arrived(slot, event) {
@@ -113,10 +116,12 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       if (slot.held && slot.queue.length >= BATCH) return flush(slot);
       return note(slot, ASK);
     }
+    // An event that Python made may come while Python runs.
+    const free = !webkit && event.isTrusted !== false;
+    if (slot.calls && free && slot.queue.length === 0 && calls.take(slot, event.data)) return;
     slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
     slot.posts = posts;
-    // An event that Python made may come while Python runs.
-    if (slot.streak <= STREAK && !webkit && event.isTrusted !== false) {
+    if (slot.streak <= STREAK && free) {
       if (slot.mode === DATA && scalar(event.data)) {
         const batch = slot.batch ? slot.batch.concat(event) : [event];
         return handOver(slot, batch, event.data);
@@ -255,8 +260,17 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     if (slot.allowed) return;
     ids.delete(slot.port);
     if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
-    if (close) slot.port.close();
+    if (close && slot.native) slot.port.close();
   }
+
+  const post = (id, value) => {
+    const slot = slots.get(id);
+    posts++;
+    slot.post.call(slot.port, value);
+    slot.sent++;
+  };
+
+  const calls = createCalls({ slots, post, asked, answered, step, pyodide });
 
   const windowOf = (target) =>
     tag(target) === "HTMLIFrameElement" ? target.contentWindow : target;
@@ -274,6 +288,13 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       // 0: not a port
       if (port === null || typeof port !== "object") return 0;
       return ids.get(port) ?? (tag(port) === "MessagePort" ? attach(port, promising) : 0);
+    },
+    endpoint(target, promising) {
+      // a worker, or whatever else has messages; 0: not that, or a window, whose senders are unknown
+      const able = ["postMessage", "addEventListener", "removeEventListener"];
+      if (target === null || typeof target !== "object" || target.window === target) return 0;
+      if (!able.every((name) => typeof target[name] === "function")) return 0;
+      return ids.get(target) ?? attach(target, promising);
     },
     window(source, origins) {
       const from = (event) => source === undefined || event.source === windowOf(source);
@@ -303,16 +324,11 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     },
     sent: (id) => slots.get(id).sent,
     received: (id) => slots.get(id).received,
-    post(id, value) {
-      const slot = slots.get(id);
-      posts++;
-      postMessage.call(slot.port, value);
-      slot.sent++;
-    },
+    post,
     send(id, n, transfer, side, chunks) {
       const slot = slots.get(id);
       const post = (value, list) => {
-        postMessage.call(slot.port, value, list);
+        slot.post.call(slot.port, value, list);
         slot.sent++;
       };
       return dispatch(post, n, transfer, side, chunks);
@@ -372,6 +388,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     },
     spare,
     drop,
+    calls,
     windows: createWindows({ attach, arrived, start, slots, ids, windowOf, drop }),
   };
 }

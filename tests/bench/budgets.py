@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 RAW, OBVIOUS, JSON_TEXT = "raw JavaScript", "obvious Python", "JSON text"
+COMLINK = "Comlink JS to JS"
 BY_HAND = "JavaScript by hand"
 #: The sign that budgets are written with.
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -91,9 +92,9 @@ class Key:
 
         Args:
             number: Milliseconds.
-            messages: In one burst, which is one time of that work.
+            messages: Or calls, in one burst, which is one time of that work.
         """
-        if self.unit == "messages/s":
+        if self.unit.endswith("/s"):
             return messages / number * 1000
         return number * {"µs": 1000, "ms": 1}[self.unit]
 
@@ -106,6 +107,10 @@ KEYS = {
     "burst": Key("messages/s", [AtLeast(0.6, RAW)], ("burst", "small_objects")),
     "rows_clone": Key("ms", [AtMost(1, OBVIOUS)], ("data", "rows")),
     "buffer_16mb": Key("ms", [AtMost(1.2, COPIES)], ("data", "buffer")),
+    "call_python_js": Key("µs", [AtMost(1.25, COMLINK)], ("calls", "python_to_javascript")),
+    "call_js_python": Key("µs", [AtMost(1.5, COMLINK)], ("calls", "javascript_to_python")),
+    "call_python_python": Key("µs", [AtMost(2, COMLINK)], ("calls", "python_to_python")),
+    "calls_pipelined": Key("calls/s", [AtLeast(0.6, COMLINK)], ("calls", "pipelined")),
     "connect": Key("ms", [AtMost(2, BY_HAND)], ("connections", "opening")),
     "fan_out": Key(
         "messages/s",

@@ -34,6 +34,7 @@ class Effort:
         milliseconds: A sample takes about so long.
         count: Do the work that often instead; 0 finds out how often.
         burst: Messages posted at once.
+        calls: Calls made at once.
         soak: Messages in the long run.
         boots: Fresh interpreters that import the package.
         fresh: Measure each key in a page of its own.
@@ -45,13 +46,14 @@ class Effort:
     milliseconds: int = 60
     count: int = 0
     burst: int = 20_000
+    calls: int = 3_000
     soak: int = 1_000_000
     boots: int = 5
     fresh: bool = True
 
 
 #: Enough to see that everything runs; its numbers mean nothing.
-TINY = Effort(rounds=2, count=2, burst=20, soak=50, boots=1, fresh=False)
+TINY = Effort(rounds=2, count=2, burst=20, calls=20, soak=50, boots=1, fresh=False)
 
 
 @contextlib.contextmanager
@@ -116,9 +118,11 @@ class Bench:
             milliseconds=effort.milliseconds,
             count=effort.count,
             burst=effort.burst,
+            calls=effort.calls,
         )
+        at_once = effort.calls if line.unit == "calls/s" else effort.burst
         samples = {
-            name: [line.from_milliseconds(number, effort.burst) for number in numbers]
+            name: [line.from_milliseconds(number, at_once) for number in numbers]
             for name, numbers in told["samples"].items()
         }
         details = {"counts": told["counts"], **told.get("details", {})}

@@ -1,4 +1,5 @@
-// Raw JavaScript doing the same work on the same kind of ports; each returns milliseconds.
+// JavaScript doing the same work on the same kind of ports; each returns milliseconds.
+import * as Comlink from "/vendor/comlink.mjs";
 
 /** A string there and back, n times, between two ports of this page. */
 export function roundtrip(message, n) {
@@ -108,6 +109,41 @@ export function allocatedBytes(module) {
 /** Collect garbage, where the browser was started with the right to ask for it. */
 export function collect() {
   globalThis.gc?.();
+}
+
+const adder = { add: (a, b) => a + b };
+
+/** Comlink's exposer in this page; gives the port to its other end. */
+export function exposeAdder() {
+  const { port1, port2 } = new MessageChannel();
+  Comlink.expose(adder, port2);
+  return port1;
+}
+
+/** n calls in turn, to whatever is exposed at the port's other end; by default Comlink's. */
+export async function calls(n, port = exposeAdder()) {
+  const remote = Comlink.wrap(port);
+  const start = performance.now();
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += await remote.add(1, 2);
+  const took = performance.now() - start;
+  if (sum !== 3 * n) throw new Error(`${sum} is no sum of ${n} threes`);
+  port.close();
+  return took;
+}
+
+/** n times `size` calls, all sent before the first is awaited. */
+export async function callsAtOnce(size, n) {
+  const port = exposeAdder();
+  const remote = Comlink.wrap(port);
+  const start = performance.now();
+  for (let i = 0; i < n; i++) {
+    const pending = Array.from({ length: size }, () => remote.add(1, 2));
+    for (const call of pending) await call;
+  }
+  const took = performance.now() - start;
+  port.close();
+  return took;
 }
 
 /** A frame that accepts connections, once it has loaded. */

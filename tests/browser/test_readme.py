@@ -56,3 +56,12 @@ def test_host_and_frame_of_the_readme(driver, pages, pasted):
     """
     driver.execute_script(again)
     assert run_async(driver, WAIT_FOR_TEXT, "Hello, pyodide 314", timeout=60)
+
+
+def test_calls_of_the_readme(driver, pages, pasted):
+    pasted("calls-host.html", html_blocks()[3])
+    pasted("calls-frame.html", html_blocks()[4])
+    driver.get(pages.url("calls-host.html"))
+    assert run_async(driver, WAIT_FOR_TEXT, "Mean 2, 3 bars", timeout=60)
+    driver.switch_to.frame("frame")
+    assert run_async(driver, WAIT_FOR_TEXT, "Squares: 5", timeout=10)

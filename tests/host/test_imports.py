@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
     {"errors", "_version"},
-    {"_origin", "_wire"},
+    {"_origin", "_wire", "_comlink"},
     {"_types", "_side"},
     {"_handshake"},
     {"_browser"},
@@ -21,10 +21,13 @@ ORDER = [
     {"_inbox", "_stream"},
     {"_endpoint", "_receiver"},
     {"port", "_windows"},
-    {"channel", "connection", "_memory", "_round_trips"},
-    {"_attempt", "_contract"},
-    {"_opening"},
-    {"dom", "frames", "introduction", "testing"},
+    {"channel", "connection", "_memory", "_round_trips"}
+    | {"_reach", "_remote_errors", "_call", "_iteration"},
+    {"_attempt", "_contract", "_remote", "_parcel"},
+    {"_opening", "_values"},
+    {"_exposing", "_feed"},
+    {"_link"},
+    {"dom", "frames", "introduction", "testing", "rpc"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
@@ -37,7 +40,8 @@ def imported(path):
         if isinstance(node, ast.Import):
             yield from ((alias.name.split(".")[0], False) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield (node.module or "").split(".")[0], bool(node.level)
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from ((name.split(".")[0], bool(node.level)) for name in names)
 
 
 def violations(path):

@@ -1,16 +1,27 @@
 """What a type checker has to make of the public surface; checked by mypy, never run."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 from pyodide_msgchan import (
+    Call,
     Listener,
     MessageChannel,
     MessageEvent,
     MessagePort,
+    Remote,
     WindowMessages,
+    assign,
+    create_endpoint,
+    expose,
+    new,
     post_to_window,
+    proxy,
     register_converter,
+    register_error,
+    release,
+    transfer,
     window_messages,
+    wrap,
 )
 
 
@@ -39,8 +50,39 @@ async def windows(frame: object) -> None:
         assert_type(event, MessageEvent)
 
 
+@register_error
+class AppError(Exception):
+    pass
+
+
+assert_type(AppError("text"), AppError)
+
+
+async def calls(port: MessagePort) -> None:
+    expose({"add": lambda a, b: a + b}, port, nested=["a.b"], writable=("c",), tracebacks=True)
+    remote = wrap(port, kwargs="object", prefetch=4)
+    assert_type(remote, Remote)
+    assert_type(remote.settings.theme, Remote)
+    assert_type(remote["any name"], Remote)
+    assert_type(remote.add(1, b=2), Call)
+    total: int = await remote.add(1, 2)
+    theme: str = await remote.settings.theme
+    assert_type(await remote.each([total], print, proxy(object(), nested=["x"])), Any)
+    assert_type(await assign(remote.settings.theme, theme), Any)
+    assert_type(new(remote.Counter, 1, step=2), Call)
+    assert_type(create_endpoint(remote), Call)
+    await release(await remote.counter())
+    await remote.draw(transfer(b"", [port]))
+    async for item in remote.items():
+        assert_type(item, Any)
+
+
 def wrong(port: MessagePort) -> None:
     port.post_message(1, transfer=3)  # type: ignore[arg-type]
     port.on_message("not callable")  # type: ignore[arg-type]
     post_to_window(port, 1)  # type: ignore[call-arg]
     register_converter(str, 3)  # type: ignore[arg-type]
+    wrap(port, kwargs="dict")  # type: ignore[arg-type]
+    expose(port)  # type: ignore[call-arg]
+    assign("name", 3)  # type: ignore[arg-type]
+    register_error(KeyboardInterrupt)  # type: ignore[type-var]

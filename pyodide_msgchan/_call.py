@@ -1,0 +1,92 @@
+"""A call that was sent: awaited for its result, iterated over, or left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any, Final, final
+
+from ._waiter import Waiter
+
+__all__ = ["Call"]
+
+_PENDING: Final = 0
+_DONE: Final = 1
+_FAILED: Final = 2
+_HEARD: Final = 3
+
+
+@final
+class Call:
+    """A call on its way. It was sent when it was made; awaiting it gives the result or raises.
+
+    ``async for`` over it awaits the result and iterates over that. Cancelling the task that waits
+    cancels the call at a Python end; a call that nobody awaits goes on. `asyncio.gather` and
+    `asyncio.wait_for` take it; `asyncio.create_task` takes coroutines only.
+    """
+
+    __slots__ = ("__weakref__", "_cancel", "_hold", "_outcome", "_state", "_waiters", "id")
+
+    def __init__(self, hold: Any, cancel: Callable[[Call], None]) -> None:
+        self._hold = hold  # what it was made on lives as long
+        self._cancel = cancel
+        self._state = _PENDING
+        self._outcome: Any = None
+        self._waiters: list[Waiter] = []
+        self.id = ""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait for the result.
+
+        Raises:
+            RemoteError: the other side raised; it is an instance of the matching class too.
+            PortClosedError: this side closed the port; PeerClosedError: the other side did.
+            PeerLostError: the other side vanished.
+        """
+        if self._state == _PENDING:
+            waiter = Waiter(asyncio.get_running_loop())
+            self._waiters.append(waiter)
+            try:
+                yield from waiter.__await__()
+            finally:
+                self._waiters.remove(waiter)
+                if self._state == _PENDING and not self._waiters:
+                    self._cancel(self)
+        if self._state == _DONE:
+            return self._outcome
+        self._state = _HEARD
+        raise self._outcome
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Wait for the result, and give the items of that; leaving early closes it."""
+        iterator = aiter(await self)
+        try:
+            async for item in iterator:
+                yield item
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+    def done(self) -> bool:
+        """Say whether the answer is there."""
+        return self._state != _PENDING
+
+    def settle(self, value: Any) -> list[Waiter]:
+        """Take the result; gives who is to be woken."""
+        self._state, self._outcome = _DONE, value
+        return self._waiters
+
+    def fail(self, error: BaseException) -> list[Waiter]:
+        """Take the error; gives who is to be woken."""
+        self._state, self._outcome = _FAILED, error
+        return self._waiters
+
+    def __del__(self) -> None:
+        """Report an error that nobody heard of."""
+        if self._state == _FAILED:
+            with contextlib.suppress(RuntimeError):  # no loop is left to report to
+                asyncio.get_event_loop().call_exception_handler(
+                    {"message": "a remote call failed, unheard", "exception": self._outcome}
+                )

@@ -1,0 +1,325 @@
+"""Comlink 4.4.2 on the wire, as a state machine: a message goes in, an action comes out.
+
+Both roles may share a port. Who wraps sends requests, plain objects with `id` and `type`:
+
+    GET path · SET path value · APPLY path argumentList · CONSTRUCT path argumentList
+    ENDPOINT · RELEASE
+
+Who exposes answers each with a Wire that has the request's `id`. A Wire, used for arguments too,
+is ``{type: "RAW", value}``, or ``{type: "HANDLER", name, value}`` where `name` is "proxy" (`value`
+is a transferred port, on which the object is exposed) or "throw" (``{isError, value}``).
+
+What two Python ends say besides stands in fields and types that Comlink's own code passes over:
+
+- a request's ``keywords``, an object of Wires by name;
+- ``{type: "CANCEL", id}``: whoever made that request waits no longer;
+- ``python`` in a "throw": type, args, fields and notes of the exception (`_remote_errors`);
+- ``iterator: true`` in a "proxy": on that port items can be pulled with credit (`_iteration`), by
+  PULL, CLOSE and THROW one way, ITEM and END the other;
+- GET of the path ``["__msgchan__"]`` is answered by this machine, which tells a Python end.
+
+The machine owns no port, loop or clock. Its user posts what `request`, `cancel` and `reply` give,
+hands every arriving message to `received`, and does what the action says.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, TypeGuard
+
+__all__ = [
+    "Answer",
+    "Demand",
+    "Detach",
+    "Discard",
+    "Machine",
+    "Run",
+    "Settle",
+    "Stop",
+    "Supply",
+    "raw",
+    "thrown",
+]
+
+VERSION: Final = 1
+"""Of what two Python ends say besides."""
+
+PROBE: Final = ("__msgchan__",)
+"""The path that only an end of this package has a value for."""
+
+EARLY: Final = 1000
+"""Requests kept until something is exposed."""
+
+LONG_ID: Final = 1000
+"""Characters: a request with a longer id is dropped, since each answer would repeat it."""
+
+LARGE_ID: Final = 2.0**64
+"""A request with a number beyond that as its id is dropped too."""
+
+DEEP: Final = 32
+"""Names in a path, at most."""
+
+REQUESTS: Final = frozenset({"GET", "SET", "APPLY", "CONSTRUCT", "ENDPOINT", "RELEASE"})
+SUPPLY: Final = frozenset({"ITEM", "END"})
+DEMAND: Final = frozenset({"PULL", "CLOSE", "THROW"})
+
+type Id = str | int | float
+type Wire = dict[str, Any]
+
+
+class Run(NamedTuple):
+    """Do what a request asks, and post what `Machine.reply` gives for the outcome."""
+
+    id: Id
+    type: str
+    path: tuple[str, ...]
+    arguments: list[Wire]
+    keywords: dict[str, Wire]
+
+
+class Stop(NamedTuple):
+    """Cancel what runs for a request: nobody waits for it."""
+
+    id: Id
+
+
+class Settle(NamedTuple):
+    """A call came to its end: its token, and the Wire of its outcome."""
+
+    token: Any
+    wire: Wire
+
+
+class Answer(NamedTuple):
+    """Post a message, and let go of what came in these Wires."""
+
+    message: Wire
+    discard: list[Wire]
+
+
+class Detach(NamedTuple):
+    """Post a message; the other side is done with the exposed object."""
+
+    message: Wire
+
+
+class Discard(NamedTuple):
+    """Let go of what came in these Wires: nobody waits for it."""
+
+    discard: list[Wire]
+
+
+class Supply(NamedTuple):
+    """Something for who iterates: ITEM or END."""
+
+    message: Wire
+
+
+class Demand(NamedTuple):
+    """Something for whose items are iterated over: PULL, CLOSE or THROW."""
+
+    message: Wire
+
+
+type Action = Run | Stop | Settle | Answer | Detach | Discard | Supply | Demand
+
+
+def raw(value: Any) -> Wire:
+    """Give the Wire of a value that structured clone carries."""
+    return {"type": "RAW", "value": value}
+
+
+def thrown(name: str, message: str, stack: str = "") -> Wire:
+    """Give the Wire of an error."""
+    error = {"name": name, "message": message, "stack": stack}
+    return {"type": "HANDLER", "name": "throw", "value": {"isError": True, "value": error}}
+
+
+class Machine:
+    """What one port has been asked and was asked.
+
+    Args:
+        prefix: of the ids of its requests; differs from every other end's.
+
+    Attributes:
+        running: the ids of requests that wait for their reply.
+    """
+
+    __slots__ = ("_count", "_early", "_exposing", "_pending", "_prefix", "running")
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._count = 0
+        self._pending: dict[Id, Any] = {}
+        self._early: list[Run] | None = []
+        self._exposing = False
+        self.running: set[Id] = set()
+
+    # As who wraps
+
+    def request(self, kind: str, path: tuple[str, ...], token: Any, **more: Any) -> Wire:
+        """Give the message of a request; its reply comes back with `token`."""
+        return {"id": self.expect(token), "type": kind, "path": list(path), **more}
+
+    def expect(self, token: Any) -> str:
+        """Give the id of a request that is made elsewhere."""
+        self._count = count = self._count + 1
+        id_ = f"{self._prefix}-{count}"
+        self._pending[id_] = token
+        return id_
+
+    def answered(self, id_: str) -> Any:
+        """Give the token of a request whose reply was read elsewhere; None if nobody waits."""
+        return self._pending.pop(id_, None)
+
+    def cancel(self, id_: Id) -> Wire | None:
+        """Wait no longer for a reply; gives the message that says so, if it did not come before."""
+        if self._pending.pop(id_, None) is None:
+            return None
+        return {"type": "CANCEL", "id": id_}
+
+    def forget(self, id_: Id) -> None:
+        """Take back a request that could not be posted."""
+        self._pending.pop(id_, None)
+
+    def end(self) -> list[Any]:
+        """Be over, since the port is; gives the tokens of all that waits for a reply."""
+        tokens = list(self._pending.values())
+        self._pending.clear()
+        self.running.clear()
+        self._early = None
+        self._exposing = False
+        return tokens
+
+    # As who exposes
+
+    @property
+    def exposing(self) -> bool:
+        """Whether requests are to be run."""
+        return self._exposing
+
+    def expose(self) -> list[Run]:
+        """Run requests from now on; gives those that came before."""
+        early, self._early = self._early or [], None
+        self._exposing = True
+        self.running.update(run.id for run in early)
+        return early
+
+    def conceal(self) -> None:
+        """Run requests no more."""
+        self._exposing = False
+        self.running.clear()
+
+    def reply(self, id_: Id, wire: Wire) -> Wire | None:
+        """Give the message that answers a request; None if nobody waits for it any more."""
+        if not self.finish(id_):
+            return None
+        wire["id"] = id_
+        return wire
+
+    def finish(self, id_: Id) -> bool:
+        """Note that a request is answered; False if nobody waits for it any more."""
+        if id_ in self.running:
+            self.running.discard(id_)
+            return True
+        return False
+
+    # What arrives
+
+    def received(self, message: Any) -> Action | None:
+        """Take a message; gives what is to be done about it."""
+        if type(message) is not dict:
+            return None
+        kind, id_ = message.get("type"), message.get("id")
+        if kind in ("RAW", "HANDLER"):
+            if type(id_) is str and (token := self._pending.pop(id_, None)) is not None:
+                return Settle(token, message)
+            return Discard([message])
+        if type(kind) is not str:
+            return None
+        if kind in REQUESTS or kind == "CANCEL":
+            if not _is_id(id_):
+                return None
+            return self._cancelled(id_) if kind == "CANCEL" else self._asked(kind, id_, message)
+        return _flow(kind, message)
+
+    def _asked(self, kind: str, id_: Id, message: Wire) -> Action | None:
+        arguments, keywords = message.get("argumentList") or [], message.get("keywords") or {}
+        if kind == "SET":
+            arguments = [message.get("value")]
+        wires = _found(arguments, keywords)
+        if id_ in self.running:  # two calls can't have one answer
+            return Discard(wires)
+        path = message.get("path") or []
+        reason = _malformed(path, arguments, keywords)
+        if reason:
+            return _refusal(id_, reason, wires)
+        run = Run(id_, kind, tuple(path), arguments, keywords)
+        if kind == "RELEASE":
+            answer = {"type": "RAW", "value": None, "id": id_}
+            return Detach(answer) if self._exposing else Answer(answer, wires)
+        if kind == "GET" and run.path == PROBE:
+            return Answer({"type": "RAW", "value": {"msgchan": VERSION}, "id": id_}, wires)
+        if self._exposing:
+            self.running.add(id_)
+            return run
+        if self._early is None:
+            return _refusal(id_, "nothing is exposed here any more", wires)
+        if len(self._early) == EARLY:
+            return _refusal(id_, f"nothing is exposed here, and {EARLY} calls wait already", wires)
+        self._early.append(run)
+        return None
+
+    def _cancelled(self, id_: Id) -> Action | None:
+        if id_ in self.running:
+            self.running.discard(id_)
+            return Stop(id_)
+        for run in self._early or ():
+            if run.id == id_:
+                self._early.remove(run)  # type: ignore[union-attr]
+                return Discard(_found(run.arguments, run.keywords))
+        return None
+
+
+def _is_id(id_: Any) -> TypeGuard[Id]:
+    if type(id_) is str:
+        return 0 < len(id_) <= LONG_ID
+    return type(id_) in (int, float) and id_ != 0 and abs(id_) < LARGE_ID
+
+
+def _flow(kind: str, message: Wire) -> Action | None:
+    item = message.get("item")
+    if not _is_wire(item) and (item is not None or kind in ("ITEM", "THROW")):
+        return None
+    if kind in SUPPLY:
+        return Supply(message)
+    return Demand(message) if kind in DEMAND else None
+
+
+def _refusal(id_: Id, reason: str, wires: list[Wire]) -> Answer:
+    return Answer({**thrown("TypeError", reason), "id": id_}, wires)
+
+
+def _found(arguments: Any, keywords: Any) -> list[Wire]:
+    """Give the Wires in a request that may be malformed."""
+    listed = list(arguments) if type(arguments) is list else []
+    named = list(keywords.values()) if type(keywords) is dict else []
+    return [wire for wire in listed + named if type(wire) is dict]
+
+
+def _malformed(path: Any, arguments: Any, keywords: Any) -> str:
+    """Say what is wrong with a request; nothing if it is fine."""
+    if type(path) is not list or not all(type(name) is str for name in path):
+        return "the path of a request is a list of strings"
+    if len(path) > DEEP:
+        return f"the path of a request has {len(path)} names, more than {DEEP}"
+    if type(arguments) is not list or not all(map(_is_wire, arguments)):
+        return "the arguments of a request are a list of wire values"
+    if type(keywords) is not dict or not all(map(_is_wire, keywords.values())):
+        return "the keywords of a request are wire values by name"
+    if not all(type(name) is str for name in keywords):
+        return "the keywords of a request are named by strings"
+    return ""
+
+
+def _is_wire(wire: Any) -> bool:
+    return type(wire) is dict and wire.get("type") in ("RAW", "HANDLER")

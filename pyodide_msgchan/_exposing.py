@@ -1,0 +1,167 @@
+"""An exposed object at work: requests run, what they give is answered, what is cancelled stops."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, copy_context
+from typing import Any, Protocol
+
+from ._browser import leave
+from ._comlink import Id, Machine, Run, Wire
+from ._parcel import Parcel, Proxied, readable
+from ._reach import Reach
+from ._remote import Remote
+from ._remote_errors import wire_of_error, without_details
+from ._types import Calls
+from ._values import PLAIN, SCALARS
+from .errors import DataCloneError, PortStateError
+from .port import MessagePort
+
+__all__ = ["Exposer"]
+
+
+class Answering(Protocol):
+    """What an exposed object needs of the port below it."""
+
+    port: MessagePort
+    machine: Machine
+    calls: Calls | None
+
+    def value(self, wire: Any) -> Any:
+        """Give what a Wire stands for, or raise it."""
+
+    def wire(self, value: Any, parcel: Parcel) -> Wire:
+        """Give the Wire of a value."""
+
+    def endpoint(self) -> MessagePort:
+        """Expose the same object on one more port, and give its other end."""
+
+
+class Exposer:
+    """What a port offers; requests run in the context that it was made in.
+
+    Args:
+        link: of the port.
+        reach: the object, and what of it is reachable.
+        tracebacks: whether the other side may see where an error was raised.
+    """
+
+    __slots__ = ("_context", "_link", "_tasks", "reach", "tracebacks")
+
+    def __init__(self, link: Answering, reach: Reach, *, tracebacks: bool) -> None:
+        self._link = link
+        self.reach = reach
+        self.tracebacks = tracebacks
+        self._context: Context = copy_context()
+        self._tasks: dict[Id, asyncio.Task[None]] = {}
+
+    def run(self, run: Run) -> None:
+        """Do what a request asks, and answer it; in a later turn if it has to wait."""
+        context = (
+            self._context.copy()
+        )  # a call that is still blocked in run_sync may have the other
+        link = self._link
+        try:
+            arguments = [link.value(wire) for wire in run.arguments]
+            keywords = {name: link.value(wire) for name, wire in run.keywords.items()}
+            result = context.run(self._perform, run, arguments, keywords)
+        except (SystemExit, KeyboardInterrupt) as error:
+            self.fail(run, error)
+            leave(asyncio.get_event_loop(), error)
+        except BaseException as error:  # noqa: BLE001 - it goes to the caller
+            self.fail(run, error)
+        else:
+            if type(result) in PLAIN or not hasattr(type(result), "__await__"):
+                self.reply(run, result)
+                return
+            task = asyncio.Task(
+                self._await(run, result),
+                loop=asyncio.get_event_loop(),
+                context=context,
+                eager_start=True,  # most need no turn of the loop at all
+            )
+            if not task.done():
+                self._tasks[run.id] = task
+
+    def stop(self, id_: Id) -> None:
+        """Cancel what runs for a request."""
+        task = self._tasks.pop(id_, None)
+        if task is not None:
+            task.cancel()
+
+    def stop_all(self) -> None:
+        """Cancel everything that runs: nobody waits for it any more."""
+        tasks, self._tasks = self._tasks, {}
+        for task in tasks.values():
+            task.cancel()
+
+    def reply(self, run: Run, result: Any) -> None:
+        """Answer a request with a value."""
+        link, parcel, message = self._link, Parcel.NONE, None
+        if link.calls is not None and type(result) in SCALARS and type(run.id) is str:
+            if link.machine.finish(run.id) and not link.port.closed:
+                link.calls.answer(run.id, result)
+            return
+        try:
+            if type(result) in PLAIN:
+                message = link.machine.reply(run.id, {"type": "RAW", "value": result})
+            else:
+                parcel = Parcel()
+                message = link.machine.reply(run.id, link.wire(result, parcel))
+            if message is None:  # it was cancelled
+                parcel.undo()
+                return
+            link.port.post_message(message, transfer=parcel.transfer)
+        except PortStateError:
+            parcel.undo()
+        except Exception as error:  # noqa: BLE001 - it goes to the caller, and is told here
+            parcel.undo()
+            if isinstance(error, DataCloneError):
+                error = readable(error, f"the result of {'.'.join(run.path) or 'the call'}")
+            link.machine.running.add(run.id)
+            self.fail(run, error)
+            asyncio.get_event_loop().call_exception_handler(
+                {"message": "a result could not be sent to a remote caller", "exception": error}
+            )
+
+    def fail(self, run: Run, error: BaseException) -> None:
+        """Answer a request with an error."""
+        wire = wire_of_error(error, traceback=self.tracebacks)
+        message = self._link.machine.reply(run.id, wire)
+        if message is None:
+            return
+        try:
+            self._link.port.post_message(message)
+        except PortStateError:
+            pass
+        except DataCloneError:
+            self._link.port.post_message(without_details(message))
+
+    def _perform(self, run: Run, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        reach = self.reach
+        if run.type == "APPLY":
+            return reach.function(run.path)(*arguments, **keywords)
+        if run.type == "GET":
+            value = reach.get(run.path)
+            if isinstance(value, (MessagePort, Remote)):
+                raise AttributeError(f"{'.'.join(run.path)!r} is not reachable: it is a port")
+            return value
+        if run.type == "SET":
+            reach.set(run.path, *arguments)
+            return True
+        if run.type == "ENDPOINT":
+            return self._link.endpoint()
+        return Proxied(Reach(reach.constructor(run.path)(*arguments, **keywords)))
+
+    async def _await(self, run: Run, awaitable: Any) -> None:
+        try:
+            result = await awaitable
+        except asyncio.CancelledError as error:
+            self.fail(run, error)
+            raise
+        except Exception as error:  # noqa: BLE001 - it goes to the caller
+            self.fail(run, error)
+        else:
+            self.reply(run, result)
+        finally:
+            self._tasks.pop(run.id, None)

@@ -1,0 +1,71 @@
+"""The feed of a port: all its messages go to one reader for good, past tasks and listeners."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+from ._types import Calls, Reader
+from .errors import PortStateError
+from .port import MessagePort
+
+__all__ = ["feed"]
+
+
+def feed(port: MessagePort, reader: Reader) -> Calls | None:
+    """Hand every message to a reader from now on; gives the short way for calls, if there is one.
+
+    Raises:
+        PortStateError: the port ended, or somebody reads it already.
+    """
+    if port._end is not None and not port._buffer:
+        raise port._end()
+    if port._waiters or port._listeners or port._reader is not None:
+        raise PortStateError("this port is read already, by a task, a listener or remote calls")
+    port._reader, port._natives = reader, None
+    one = _Feed(port, reader)
+    if port._buffer:
+        asyncio.get_event_loop().call_soon(one.hand_over_buffered)
+    if port._end is not None:
+        return None
+    port._endpoint.listen(one)
+    return port._endpoint.calls()
+
+
+@final
+class _Feed:
+    """Takes what a port gets."""
+
+    def __init__(self, port: MessagePort, reader: Reader) -> None:
+        self.reader = reader
+        self._port = port
+
+    def _take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
+        self._port._store(messages, events)
+        return self._hand_over()
+
+    def _take_one(self, message: Any) -> Callable[[], None] | None:
+        return self._take([message], None)
+
+    def _left(self) -> bool:
+        return False
+
+    def hand_over_buffered(self) -> None:
+        """Hand over what came before there was a reader."""
+        run = self._hand_over()
+        if run is not None:
+            run()
+
+    def _hand_over(self) -> Callable[[], None] | None:
+        port = self._port
+        if port._reader is None:
+            return None
+        messages = list(port._buffer)
+        port._buffer.clear()
+        port._natives = None
+        run = self.reader.take(messages)
+        if port._end is not None:
+            port._reader = None
+            self.reader.ended(port._end)
+        return run

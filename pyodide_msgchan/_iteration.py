@@ -1,0 +1,305 @@
+"""Asynchronous iteration across a port: items are sent ahead, as many as there is credit for.
+
+The reader says ``{type: "PULL", credit}`` at its first step, and again whenever it took half of
+what that allowed; the source answers with one ``{type: "ITEM", item: Wire}`` for each, and at last
+with ``{type: "END"}``, whose `item` is a "throw" if it failed. ``{type: "CLOSE"}`` asks for that
+end; ``{type: "THROW", item}`` throws an error into the source, and the ITEM that comes of it says
+``thrown: true``, since those before it were sent ahead.
+
+A Comlink peer calls `next`, `return` and `throw` on the same port instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator
+from types import GeneratorType
+from typing import Any, Final, Protocol, Self, final
+
+from ._comlink import Wire
+from ._waiter import Waiter
+from .errors import PortStateError
+
+__all__ = ["RemoteIterator", "Source", "as_async"]
+
+MOST_CREDIT: Final = 10_000
+"""Items that a reader can have sent ahead."""
+
+
+class Wired(Protocol):
+    """What the two halves need of the port below them."""
+
+    def post(self, message: Wire) -> None:
+        """Send a message as it is."""
+
+    def post_item(self, message: Wire, value: Any) -> None:
+        """Send a message with the Wire of a value as its `item`."""
+
+    def post_error(self, message: Wire, error: BaseException) -> None:
+        """Send a message with the Wire of an error as its `item`."""
+
+    def value(self, wire: Any) -> Any:
+        """Give what a Wire stands for, or raise it."""
+
+    def finish(self) -> None:
+        """Close the port: all was said on it."""
+
+
+async def as_async(items: Generator[Any, Any, Any]) -> AsyncIterator[Any]:
+    """Give the items of an ordinary generator."""
+    try:
+        for item in items:
+            yield item
+    finally:
+        items.close()
+
+
+class Source:
+    """The sending half: runs an asynchronous iterator as far as it has credit."""
+
+    def __init__(self, link: Wired, items: Any) -> None:
+        self._link = link
+        self._items: Any = as_async(items) if isinstance(items, GeneratorType) else items
+        self._credit = 0
+        self._thrown: list[BaseException] = []
+        self._closing = False
+        self._over = False
+        self._task: asyncio.Task[None] | None = None
+        self._waiter: Waiter | None = None
+        self._turn = asyncio.Lock()
+
+    def demanded(self, message: Wire) -> None:
+        """Take PULL, CLOSE or THROW."""
+        kind, credit = message["type"], message.get("credit")
+        if kind == "PULL":
+            if type(credit) is int and credit > 0:
+                self._credit = min(self._credit + credit, MOST_CREDIT)
+        elif kind == "CLOSE":
+            self._closing = True
+            if self._task is not None and self._waiter is None:
+                self._task.cancel()  # in the midst of an item that nobody wants
+        else:
+            try:
+                self._link.value(message.get("item"))
+            except Exception as error:  # noqa: BLE001 - it is the one to be thrown
+                self._thrown.append(error)
+        if self._task is None:
+            self._task = asyncio.get_event_loop().create_task(self._run())
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.wake_soon()
+
+    def ended(self) -> None:
+        """The port is over: close the iterator."""
+        self._closing = True
+        if self._over:
+            return
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            with contextlib.suppress(RuntimeError):  # no loop is left to close it in
+                self._task = asyncio.get_running_loop().create_task(self._close())
+
+    def methods(self) -> dict[str, Callable[..., Any]]:
+        """Give what a JavaScript peer calls."""
+        return {"next": self._next, "return": self._return, "throw": self._throw}
+
+    async def _run(self) -> None:
+        failure: Exception | None = None
+        try:
+            await self._send_all()
+        except (StopAsyncIteration, asyncio.CancelledError):
+            pass
+        except Exception as error:  # noqa: BLE001 - it goes to the reader
+            failure = error
+        try:
+            await self._close()
+        except Exception as error:  # noqa: BLE001 - as above
+            failure = error
+        self._over = True
+        with contextlib.suppress(PortStateError):  # the reader is gone
+            if failure is None:
+                self._link.post({"type": "END"})
+            else:
+                self._link.post_error({"type": "END"}, failure)
+        self._link.finish()
+
+    async def _send_all(self) -> None:
+        while not self._closing:
+            if self._thrown:
+                item = await self._items.athrow(self._thrown.pop(0))
+                self._link.post_item({"type": "ITEM", "thrown": True}, item)
+            elif self._credit:
+                item = await anext(self._items)
+                self._credit -= 1
+                self._link.post_item({"type": "ITEM"}, item)
+            else:
+                self._waiter = Waiter(asyncio.get_running_loop())
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+
+    async def _close(self) -> None:
+        close = getattr(self._items, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def _next(self, value: Any = None) -> dict[str, Any]:
+        return await self._step("asend", value) if value is not None else await self._step("")
+
+    async def _throw(self, error: Any = None) -> dict[str, Any]:
+        if not isinstance(error, BaseException):
+            error = RuntimeError(str(error))
+        return await self._step("athrow", error)
+
+    async def _return(self, value: Any = None) -> dict[str, Any]:
+        async with self._turn:
+            await self._close()
+        return {"value": value, "done": True}
+
+    async def _step(self, how: str, *arguments: Any) -> dict[str, Any]:
+        async with self._turn:  # JavaScript may ask for several at once
+            try:
+                step = getattr(self._items, how)(*arguments) if how else anext(self._items)
+                return {"value": await step, "done": False}
+            except StopAsyncIteration:
+                return {"value": None, "done": True}
+
+
+@final
+class RemoteIterator:
+    """An asynchronous iterator on the other side, whose items are sent ahead; for one task.
+
+    `aclose()` ends it over there and waits for that; dropping it ends it too. `athrow()` throws
+    into it at the place that it reached, which may be `prefetch` items ahead.
+    """
+
+    def __init__(self, link: Wired, hold: Any, prefetch: int) -> None:
+        self._link = link
+        self._hold = hold
+        self._window = prefetch
+        self._taken = 0
+        self._items: deque[Wire] = deque()
+        self._started = False
+        self._skipping = False
+        self._end: Callable[[], Any] | None = None
+        self._waiter: Waiter | None = None
+
+    def __aiter__(self) -> Self:
+        """Iterate over it once."""
+        return self
+
+    async def __anext__(self) -> Any:
+        """Wait for the next item; a cancelled call loses none.
+
+        Raises:
+            RemoteError: it raised over there; after all items that came before.
+            PortClosedError, PeerLostError: the port ended.
+        """
+        if not self._started:
+            self._started = True
+            if self._end is None:
+                self._link.post({"type": "PULL", "credit": self._window})
+        while not self._items:
+            if self._end is not None:
+                self._raise_end()
+            await self._wait()
+        wire = self._items.popleft()
+        self._took()
+        return self._link.value(wire)
+
+    async def aclose(self) -> None:
+        """End it over there, and wait until that is done; its items are dropped.
+
+        Raises:
+            RemoteError: it raised while it ended.
+        """
+        self._started = self._skipping = True
+        self._items.clear()
+        if self._end is None:
+            with contextlib.suppress(Exception):  # the port is over: so is the iterator
+                self._link.post({"type": "CLOSE"})
+            while self._end is None:
+                await self._wait()
+            with contextlib.suppress(StopAsyncIteration, PortStateError):
+                self._raise_end()
+
+    async def athrow(self, error: BaseException) -> Any:
+        """Throw an error into it over there, and give the item that it yields next.
+
+        Raises:
+            StopAsyncIteration: it ended.
+            RemoteError: it raised, perhaps that same error.
+        """
+        if self._end is None:
+            self._started = self._skipping = True
+            while self._items:
+                self._items.popleft()
+                self._took()
+            self._link.post_error({"type": "THROW"}, error)
+        while not self._items and self._end is None:
+            await self._wait()
+        if not self._items:
+            self._raise_end()
+        return self._link.value(self._items.popleft())
+
+    def supplied(self, message: Wire) -> Waiter | None:
+        """Take ITEM or END; gives who is to be woken."""
+        if self._end is not None:
+            return None
+        if message["type"] == "END":
+            self._end = self._ending(message.get("item"))
+            self._link.finish()
+        elif self._skipping and message.get("thrown") is not True:
+            self._took()
+            return None
+        else:
+            self._skipping = False
+            self._items.append(message["item"])
+        return self._waiter
+
+    def ended(self, end: Callable[[], Exception]) -> None:
+        """The port is over."""
+        if self._end is None:
+
+            def gone() -> None:
+                raise end()
+
+            self._end = gone
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.wake_soon()
+
+    def _ending(self, wire: Any) -> Callable[[], Any]:
+        def over() -> None:
+            if wire is not None:
+                self._link.value(wire)
+
+        return over
+
+    def _raise_end(self) -> None:
+        end, self._end = self._end, _over
+        if end is not None:
+            end()
+        raise StopAsyncIteration
+
+    async def _wait(self) -> None:
+        if self._waiter is not None:
+            raise RuntimeError("another task waits for this iterator's next item")
+        self._waiter = Waiter(asyncio.get_running_loop())
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _took(self) -> None:
+        self._taken += 1
+        if self._taken * 2 >= self._window and self._end is None:
+            with contextlib.suppress(PortStateError):  # what came before that end is still here
+                self._link.post({"type": "PULL", "credit": self._taken})
+            self._taken = 0
+
+
+def _over() -> None:
+    """Stand for an end whose error was raised once."""

@@ -1,0 +1,154 @@
+"""Values of remote calls on their way: each becomes a Wire, some with a port of their own."""
+
+from __future__ import annotations
+
+import weakref
+from abc import abstractmethod
+from types import GeneratorType
+from typing import Any, Final, Self
+
+from ._clone import ATOMS, CONTAINERS
+from ._comlink import Wire, raw
+from ._iteration import RemoteIterator, Source
+from ._parcel import Parcel, Proxied, Transferred, readable
+from ._reach import Reach, is_function
+from ._remote import Hold, Remote
+from ._remote_errors import error_from, wire_of_error, without_details
+from .errors import DataCloneError, MessageError
+from .port import MessagePort
+
+__all__ = ["PLAIN", "SCALARS", "Values"]
+
+PLAIN: Final = ATOMS | CONTAINERS
+"""Types of values that need no second look: structured clone takes them, or says what is wrong."""
+
+SCALARS: Final = frozenset({type(None), bool, int, float, str})
+"""Types of values that cross into JavaScript by themselves."""
+
+
+class Values:
+    """The half of a `Link` that turns values into Wires, on ports made for them.
+
+    Attributes:
+        port: on which they travel.
+        python: whether the other end is this package too; None while nobody can tell.
+        prefetch: items that an iterator over there sends ahead.
+        tracebacks: whether the other side may see where errors were raised.
+    """
+
+    def __init__(self, port: MessagePort, parent: Self | None) -> None:
+        self.port = port
+        self.python: bool | None = parent.python if parent else None
+        self.prefetch: int = parent.prefetch if parent else 16
+        self.tracebacks: bool = parent.tracebacks if parent else False
+        self._source: Source | None = None
+        self._iterator: weakref.ref[RemoteIterator] | None = None
+
+    @abstractmethod
+    def expose(self, reach: Reach) -> None:
+        """Offer an object."""
+
+    @abstractmethod
+    def child(self, port: MessagePort) -> Self:
+        """Give a link for a port that came, or goes, by this one."""
+
+    @abstractmethod
+    def hold(self) -> Hold:
+        """Give what refers to the object at the other end of a port that was made for it."""
+
+    def wire(self, value: Any, parcel: Parcel) -> Wire:
+        """Give the Wire of a value; what it makes for that is in the parcel."""
+        if type(value) in PLAIN:
+            return raw(value)
+        if is_function(value):
+            return self._proxy(Reach(value), parcel)
+        if isinstance(value, Proxied):
+            return self._proxy(value.reach, parcel)
+        if isinstance(value, Transferred):
+            parcel.transfer.extend(value.items)
+            return raw(value.value)
+        if isinstance(value, MessagePort):
+            parcel.transfer.append(value)
+        elif isinstance(value, Remote):
+            raise DataCloneError("a Remote can't be sent; send a function that calls it", "value")
+        elif hasattr(type(value), "__anext__") or isinstance(value, GeneratorType):
+            return self._stream(value, parcel)
+        return raw(value)
+
+    def _proxy(self, reach: Reach, parcel: Parcel) -> Wire:
+        if hasattr(type(reach.root), "__anext__"):
+            return self._stream(reach.root, parcel)
+        link, wire = self._made(parcel)
+        link.expose(reach)
+        return wire
+
+    def _stream(self, items: Any, parcel: Parcel) -> Wire:
+        link, wire = self._made(parcel)
+        link._source = Source(link, items)
+        link.expose(Reach(link._source.methods()))
+        return {**wire, "iterator": True}
+
+    def _made(self, parcel: Parcel) -> tuple[Self, Wire]:
+        ours, theirs = self._pair()
+        link = self.child(ours)
+        parcel.links.append(link)
+        parcel.ports.append(theirs)
+        parcel.transfer.append(theirs)
+        return link, {"type": "HANDLER", "name": "proxy", "value": theirs}
+
+    def _pair(self) -> tuple[MessagePort, MessagePort]:
+        first, second = self.port._endpoint.pair()
+        return MessagePort._of(first), MessagePort._of(second)
+
+    def value(self, wire: Wire) -> Any:
+        """Give what a Wire stands for.
+
+        Raises:
+            RemoteError: it stands for an error.
+            MessageError: it can't be read.
+        """
+        value, name = wire.get("value"), wire.get("name")
+        if wire["type"] == "RAW":
+            return value
+        if name == "throw":
+            raise error_from(wire)
+        if name != "proxy":
+            raise MessageError(f"no transfer handler {name!r:.60} is known here")
+        if not isinstance(value, MessagePort):
+            raise MessageError("a proxy came without its port")
+        link = self.child(value)
+        hold = link.hold()
+        if wire.get("iterator") is not True:
+            return Remote(hold)
+        link.python = self.python = True
+        iterator = RemoteIterator(link, hold, self.prefetch)
+        link._iterator = weakref.ref(iterator)
+        return iterator
+
+    def post(self, message: Wire) -> None:
+        """Send a message as it is."""
+        self.port.post_message(message)
+
+    def post_item(self, message: Wire, value: Any) -> None:
+        """Send a message with the Wire of a value as its `item`."""
+        parcel = Parcel()
+        try:
+            message["item"] = self.wire(value, parcel)
+            self.port.post_message(message, transfer=parcel.transfer)
+        except BaseException as error:
+            parcel.undo()
+            if isinstance(error, DataCloneError):
+                raise readable(error) from None
+            raise
+
+    def post_error(self, message: Wire, error: BaseException) -> None:
+        """Send a message with the Wire of an error as its `item`."""
+        wire = wire_of_error(error, traceback=self.tracebacks)
+        try:
+            self.port.post_message({**message, "item": wire})
+        except DataCloneError:
+            self.port.post_message({**message, "item": without_details(wire)})
+
+    def finish(self) -> None:
+        """Close the port: all was said on it."""
+        self.port.close()

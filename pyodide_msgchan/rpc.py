@@ -1,0 +1,179 @@
+"""Remote calls over a port, as Comlink 4.4.2 speaks them: expose here, wrap there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from ._browser import is_js_proxy, own_origin
+from ._call import Call
+from ._endpoint import adopt_any
+from ._iteration import RemoteIterator
+from ._link import Link
+from ._parcel import Proxied, Transferred
+from ._reach import Reach
+from ._remote import Hold, Remote
+from ._remote_errors import register_error
+from .connection import Connection
+from .port import MessagePort
+
+__all__ = [
+    "Call",
+    "Remote",
+    "RemoteIterator",
+    "assign",
+    "create_endpoint",
+    "expose",
+    "new",
+    "proxy",
+    "register_error",
+    "release",
+    "transfer",
+    "wrap",
+]
+
+
+def expose(
+    obj: object,
+    port: Any,
+    *,
+    nested: Iterable[str] = (),
+    writable: Iterable[str] = (),
+    tracebacks: bool | None = None,
+) -> None:
+    """Offer an object on a port, to Python's `wrap` and to Comlink's.
+
+    Reachable are the object's own public methods and fields, or the items of a dict, or what a
+    module defines (lists in ``__all__``); further names only through dicts, fields of dataclasses,
+    and what `nested` declares. Never a name with a leading underscore, an attribute of a class or
+    function, an imported module, or anything of JavaScript's. A caller learns of a refusal by an
+    error that names the path.
+
+    Coroutine functions run as tasks, which end when their caller cancels or goes away. From here on
+    the port's messages belong to the calls; `wrap` may use the same port.
+
+    Args:
+        obj: an object, a module, a dict of functions, a function, or a class to construct.
+        port: an open port or a connection; or a JavaScript object that has messages: a port, a
+            worker or, inside of one, ``js.self``. No window: those have `connect` and `accept`.
+        nested: dotted paths (``"camera"``, ``"camera.lens"``) of objects whose own public methods
+            and fields are reachable too.
+        writable: dotted paths that may be assigned to.
+        tracebacks: whether callers may see where an error was raised; None for those alone who
+            come, on a connection, from this page's own origin.
+
+    Raises:
+        TypeError: `obj` lives in JavaScript, or `port` has no messages.
+        ValueError: something is exposed there already; or a private name is declared.
+        PortStateError: the port ended, or somebody else reads it.
+    """
+    reach = Reach(obj, nested, writable)
+    link = _link_of(port)
+    if link.exposer is not None:
+        raise ValueError("something is exposed on this port already")
+    if tracebacks is None:
+        tracebacks = isinstance(port, Connection) and _is_ours(port.peer.origin)
+    link.tracebacks = tracebacks
+    link.expose(reach)
+
+
+def wrap(
+    port: Any, *, kwargs: Literal["python", "object"] = "python", prefetch: int = 16
+) -> Remote:
+    """Give what stands for the object that is exposed at a port's other end.
+
+    Calls are sent when they are made, also before the other side exposes anything. Every call,
+    iteration and proxy on the port ends with it, and raises its end. Where nobody can see that end
+    (a bare port whose other end left this page) put `asyncio.timeout` around what you await.
+
+    Args:
+        port: as for `expose`, which may use the same one.
+        kwargs: what becomes of keyword arguments where JavaScript is at the other end: "python"
+            refuses them (TypeError), "object" sends them as one last object.
+        prefetch: items that an asynchronous generator over there may send ahead.
+
+    Raises:
+        TypeError: `port` has no messages, or is a window.
+        ValueError: `prefetch` is less than 1.
+        PortStateError: the port ended, or somebody else reads it.
+    """
+    if prefetch < 1:
+        raise ValueError(f"at least one item has to be asked for, not {prefetch}")
+    if kwargs not in ("python", "object"):
+        raise ValueError(f'kwargs is "python" or "object", not {kwargs!r}')
+    link = _link_of(port)
+    link.spread, link.prefetch = kwargs == "object", prefetch
+    return Remote(Hold(link, owned=False))
+
+
+def proxy(obj: object, *, nested: Iterable[str] = (), writable: Iterable[str] = ()) -> Any:
+    """Mark an object to travel by reference, as an argument or a result, not inside of either.
+
+    Functions and asynchronous generators do so by themselves. The other side gets a `Remote` (or
+    Comlink's proxy); the object is let go when nobody refers to that any more, or on `release`.
+
+    Args:
+        obj: what to travel.
+        nested: as for `expose`.
+        writable: as for `expose`.
+    """
+    return Proxied(Reach(obj, nested, writable))
+
+
+def transfer(value: Any, items: Sequence[Any]) -> Any:
+    """Mark an argument or a result, in which ports or JavaScript's objects are to be moved.
+
+    A port that is itself the argument or result needs no mark, nor do Python's buffers.
+    """
+    return Transferred(value, tuple(items))
+
+
+def assign(remote: Remote, value: Any) -> Call:
+    """Write a value over there; sent at once, like a call.
+
+    ``await assign(remote.settings.theme, "dark")``
+
+    Raises:
+        TypeError: it is the remote object itself.
+        DataCloneError: the value can't be sent.
+    """
+    if not remote._path:
+        raise TypeError("a remote object itself can't be assigned to, only a name in it")
+    return remote._hold.link.request("SET", remote._hold, remote._path, (value,))
+
+
+def new(remote: Remote, *arguments: Any, **keywords: Any) -> Call:
+    """Construct a class over there; awaiting gives the `Remote` of the instance. Sent at once."""
+    return remote._hold.link.request("CONSTRUCT", remote._hold, remote._path, arguments, keywords)
+
+
+def create_endpoint(remote: Remote) -> Call:
+    """Ask for one more port to the same remote object; awaiting gives the port, to pass on."""
+    return remote._hold.link.request("ENDPOINT", remote._hold, ())
+
+
+def release(remote: Remote) -> Call:
+    """Be done with a remote object: it can't be used any more, and the other side lets it go.
+
+    A port that was made for it is closed once that is confirmed; the port given to `wrap` stays
+    open (Comlink's `expose` closes its own end of it). Sent at once; awaiting waits for the answer.
+    """
+    return remote._hold.link.release(remote._hold)
+
+
+def _link_of(port: Any) -> Link:
+    if is_js_proxy(port):
+        port = MessagePort._of(adopt_any(port))
+    if not isinstance(port, MessagePort):
+        raise TypeError(f"not a port: {port!r:.80}")
+    if isinstance(port._reader, Link):
+        return port._reader
+    link = Link(port)
+    if isinstance(port, Connection):
+        link.python = port.peer.runtime.startswith("pyodide")
+    return link
+
+
+def _is_ours(origin: str | None) -> bool:
+    """Say whether a page of that origin, or a worker, could read this page's memory anyway."""
+    return origin is None or origin == own_origin() != "null"

@@ -1,0 +1,135 @@
+"""Remote calls over native ports: what only a browser shows."""
+
+from pytest_pyodide import run_in_pyodide
+
+
+@run_in_pyodide
+async def test_values_go_the_short_way_and_the_general_one(selenium):
+    import asyncio
+    import math
+
+    import pytest
+
+    from pyodide_msgchan import DataCloneError, MessageChannel, RemoteError, expose, wrap
+
+    def echo(*values):
+        return values[0] if len(values) == 1 else list(values)
+
+    here, there = MessageChannel()
+    async with here, there:
+        expose(
+            {
+                "echo": echo,
+                "two words": echo,
+                "none": lambda: None,
+                "fail": lambda text: int(text, 10),
+            },
+            there,
+        )
+        remote = wrap(here)
+        for value in (None, True, 0, -1, 1.5, math.inf, "", "☃𝄞\ud834", 2**53 - 1, 2**53, 2**70):
+            answer = await remote.echo(value)
+            assert (type(answer), answer) == (type(value), value)
+        assert math.isnan(await remote.echo(math.nan))
+        assert await remote.echo(2.0) == 2
+        assert await remote.echo([1, (2,)], b"x", {1: 2}, {3}) == [[1, [2]], b"x", {1: 2}, {3}]
+        assert await remote.echo(1, "two", None) == [1, "two", None]
+        assert await remote["two words"](1) == 1
+        assert await remote.none() is None
+        with pytest.raises(ValueError, match="invalid literal") as caught:
+            await remote.fail("x")
+        assert isinstance(caught.value, RemoteError)
+        with pytest.raises(DataCloneError, match=r"argument 2\[0\]: a function"):
+            remote.echo(1, [print])
+        calls = [remote.echo(i) if i % 3 else remote.echo([i]) for i in range(600)]
+        for i, call in enumerate(calls):
+            assert await call == (i if i % 3 else [i])
+        await asyncio.sleep(0)
+
+
+@run_in_pyodide
+async def test_order_is_kept_between_both_ways(selenium):
+    from pyodide_msgchan import MessageChannel, expose, wrap
+
+    here, there = MessageChannel()
+    async with here, there:
+        seen = []
+        expose({"note": seen.append}, there)
+        note = wrap(here).note
+        for i in range(300):
+            call = note(i) if i % 2 else note([i])
+        await call
+        assert seen == [i if i % 2 else [i] for i in range(300)]
+
+
+@run_in_pyodide
+async def test_a_blocked_call_lets_others_in(selenium):
+    import asyncio
+
+    from pyodide.ffi import can_run_sync, run_sync
+
+    from pyodide_msgchan import MessageChannel, expose, wrap
+
+    if not can_run_sync():
+        return
+    here, there = MessageChannel()
+    async with here, there:
+        gate = asyncio.Event()
+
+        def blocks():
+            run_sync(gate.wait())
+            return "blocked"
+
+        expose({"blocks": blocks, "open": gate.set, "echo": lambda value: value}, there)
+        remote = wrap(here)
+        first, second = remote.blocks(), remote.echo(1)
+        async with asyncio.timeout(5):
+            assert await second == 1
+            assert not first.done()
+            await remote.open()
+            assert await first == "blocked"
+
+
+@run_in_pyodide
+async def test_generators_send_buffers_ahead(selenium):
+    from pyodide_msgchan import MessageChannel, expose, wrap
+
+    here, there = MessageChannel()
+    async with here, there:
+
+        async def tiles(count):
+            for i in range(count):
+                yield {"i": i, "pixels": bytes([i]) * 100_000}
+
+        expose(tiles, there)
+        seen = [tile async for tile in wrap(here, prefetch=3)(20)]
+        assert [tile["i"] for tile in seen] == list(range(20))
+        assert all(tile["pixels"] == bytes([i]) * 100_000 for i, tile in enumerate(seen))
+
+
+@run_in_pyodide
+async def test_callbacks_leave_nothing_behind(selenium):
+    import asyncio
+    import gc
+
+    from pyodide_msgchan import MessageChannel, expose, wrap
+    from pyodide_msgchan._browser import holding, stepping
+
+    async def call(callback):
+        return await callback(1)
+
+    before = [len(table) for table in (holding, stepping)]
+    here, there = MessageChannel()
+    async with here, there:
+        expose(call, there)
+        remote = wrap(here)
+        for _ in range(200):
+            assert await remote(lambda value: value + 1) == 2
+        links = [port._reader for port in (here, there)]
+        async with asyncio.timeout(10):
+            while any(link._children for link in links):
+                gc.collect()
+                await asyncio.sleep(0)
+        assert not any(link.machine._pending or link.machine.running for link in links)
+    del links, remote
+    assert [len(table) for table in (holding, stepping)] == before
