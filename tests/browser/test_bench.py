@@ -4,7 +4,7 @@ import json
 from numbers import Real
 
 from bench.__main__ import write
-from bench.budgets import BY_HAND, COPIES, JSON_TEXT, KEYS, OBVIOUS, RAW
+from bench.budgets import BY_HAND, COMLINK, COPIES, JSON_TEXT, KEYS, OBVIOUS, RAW
 from bench.measure import TINY, Bench, bench_pages, measured
 from bench.table import show
 
@@ -16,6 +16,10 @@ _RIVALS = {
     "burst": {RAW, OBVIOUS},
     "rows_clone": {OBVIOUS, JSON_TEXT},
     "buffer_16mb": {COPIES, OBVIOUS},
+    "call_python_js": {COMLINK},
+    "call_js_python": {COMLINK},
+    "call_python_python": {COMLINK},
+    "calls_pipelined": {COMLINK},
     "connect": {BY_HAND},
     "fan_out": {"1 connection", "10 connections"},
     "import": set(),
