@@ -56,6 +56,7 @@ async function join({ name, hostOrigin, panel }) {
   function introduced({ number, names: [first, second] }, [port, control]) {
     const link = talk({ peer: name === first ? second : first, port, control, number, sent: 0 });
     control.onmessage = ({ data }) => {
+      if (data.type === "ping") control.postMessage({ type: "pong", n: data.n });
       if (data.type !== "goodbye") return;
       control.postMessage({ type: "farewell" });
       leave(link);

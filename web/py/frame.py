@@ -6,10 +6,13 @@ from page import host_origin, name, panel
 
 from pyodide_msgchan import MessageEvent, accept, introduced
 
+HEARTBEAT = 8
+"""Seconds: a frame that is removed can't always say goodbye, and only the host sees its element."""
+
 
 async def main() -> None:
     """Talk to the host and to everybody whom it introduces, until the host goes away."""
-    host = await accept(origin=host_origin, name=CHANNEL)
+    host = await accept(origin=host_origin, name=CHANNEL, heartbeat=HEARTBEAT)
     document.body.dataset.state = "ready"
 
     def report(what: str, link: Link) -> None:
