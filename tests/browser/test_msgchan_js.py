@@ -502,7 +502,18 @@ def test_opaque_page_and_worker_have_no_default_origin(host, kind):
     assert "origin" in error
 
 
-def test_page_from_the_back_forward_cache_announces_itself_again(host, driver, pages):
+def test_page_from_the_back_forward_cache_announces_itself_again(host, open_page, driver, pages):
+    for _ in range(3):  # whether it keeps a page is the browser's choice, which pressure can sway
+        restored, ids, got = go_and_come_back(host, driver, pages)
+        if restored:
+            break
+        assert open_page("pages/msgchan-host.html") == "done"
+    assert restored
+    assert len(ids) == len(set(ids)) == 2
+    assert got == ["back"]
+
+
+def go_and_come_back(host, driver, pages):
     host(
         """
         // On the window, since a script of the driver may have a global object of its own.
@@ -522,7 +533,7 @@ def test_page_from_the_back_forward_cache_announces_itself_again(host, driver, p
     driver.get(pages.url("pages/echo-origin.html"))
     driver.back()
     assert wait_state(driver) == "done"
-    restored, ids, got = run_async(
+    return run_async(
         driver,
         """
         const { peer, restored, connecting } = window;
@@ -535,6 +546,3 @@ def test_page_from_the_back_forward_cache_announces_itself_again(host, driver, p
         return [restored, ids, await got];
         """,
     )
-    assert restored
-    assert len(ids) == len(set(ids)) == 2
-    assert got == ["back"]

@@ -15,6 +15,20 @@ return [window.persisted, document.body.dataset.end ?? ""];
 
 
 def test_a_restored_page_connects_again(driver, pages, browser):
+    for _ in range(3):  # whether it keeps a page is the browser's choice, which pressure can sway
+        persisted = go_and_come_back(driver, pages)
+        if browser == "firefox":
+            # It keeps no page that holds a Web Lock, as this one does: it is loaded anew.
+            assert run_async(driver, _TURN, "1", timeout=60) == [None, ""]
+            return
+        if persisted:
+            break
+    assert persisted is True
+    _, end = run_async(driver, _TURN, "2", timeout=60)
+    assert "back/forward cache" in end or "vanished" in end  # whichever was said first
+
+
+def go_and_come_back(driver, pages):
     # How it was made to happen: away by an address, and back by the browser's own button.
     driver.get(pages.url("pages/python.html", run="keep_connected.py"))
     assert wait_state(driver, timeout=60) == "done"
@@ -23,14 +37,8 @@ def test_a_restored_page_connects_again(driver, pages, browser):
     )
     driver.get(pages.url("pages/echo-origin.html"))
     driver.back()
-    if browser == "firefox":
-        # It keeps no page that holds a Web Lock, as this one does for its peer: it is loaded anew.
-        assert wait_state(driver, timeout=60) == "done"
-        assert run_async(driver, _TURN, "1", timeout=60) == [None, ""]
-        return
-    persisted, end = run_async(driver, _TURN, "2", timeout=60)
-    assert persisted is True
-    assert "back/forward cache" in end or "vanished" in end  # whichever was said first
+    assert wait_state(driver, timeout=60) == "done"
+    return driver.execute_script("return window.persisted")
 
 
 def test_a_worker_in_python_accepts(driver, pages):
