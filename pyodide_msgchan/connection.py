@@ -150,9 +150,8 @@ class Control:
             return
         self._heard = self._loop.time()
         if isinstance(message, Notice):
-            if message.kind == "gone" and not self._said_goodbye:
-                self.link.expect(-1)
-                self._wait(SIGN_GRACE, self._lost)
+            if message.kind == "gone":
+                self._suspect()
             elif message.kind == "doubt":
                 self.doubt()
             elif message.kind == "hidden":
@@ -173,7 +172,13 @@ class Control:
         """Ask whether the other side is still there: its window may show another page."""
         if not self._said_goodbye and self._doubt is None:
             self.link.send({"type": "ping", "n": 0})
-            self._doubt = self._loop.call_later(DOUBT, self._lost)
+            self._doubt = self._loop.call_later(DOUBT, self._suspect)
+
+    def _suspect(self) -> None:
+        """Take the other side for lost, once what it had sent is out of the browser's queue."""
+        if not self._said_goodbye:
+            self.link.expect(-1)
+            self._wait(SIGN_GRACE, self._lost)
 
     def _goodbye(self, connection: Connection, sent: Any, reason: Any) -> None:
         self._said_goodbye = True
@@ -198,7 +203,6 @@ class Control:
     def _lost(self) -> None:
         connection = self.connection()
         if connection is not None:
-            self.link.expect(-1)
             connection._peer_ended(self.link.data.received(), lost=True)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
@@ -216,7 +220,7 @@ class Control:
         if now - self._due > heartbeat / 2:
             self._heard = now
         if now - self._heard > MISSED * heartbeat:
-            self._lost()
+            self._suspect()
             return
         self.link.send({"type": "ping", "n": math.floor(now * 1000)})
         self._next_beat(heartbeat)
