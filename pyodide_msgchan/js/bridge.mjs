@@ -81,17 +81,10 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       size: 0,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
-    Object.assign(slot, {
-      sent: 0,
-      bytes: 0,
-      received: 0,
-      link: null,
-      cleanup: null,
-      calls: false,
-    });
+    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
     slot.post = slot.native ? postMessage : port.postMessage;
-    Object.assign(slot, { seen: true, large: [] });
+    Object.assign(slot, { seen: true, large: [], bytes: 0 });
     slot.flag = free.pop() ?? 2 * streams + flags++;
     note(slot, ASK);
     slot.on = (event) => {
