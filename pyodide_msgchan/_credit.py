@@ -69,8 +69,7 @@ class Credit:
         messages, size = _between(self._marks[-1] if self._marks else self._taken, sent)
         if not messages or len(self._marks) == MOST_MARKS:
             return None
-        due = messages * PARTS >= self.high.messages or size * PARTS >= self.high.bytes
-        if not due and (self._marks or not self.is_used_up(sent)):
+        if messages * PARTS < self.high.messages and size * PARTS < self.high.bytes:
             return None
         self._marks.append(sent)
         return sent.messages

@@ -131,6 +131,18 @@ async def test_marks_and_their_answers(selenium, scene):
             """)
             await waiting
             assert await here.echo(connection)
+        frame = await here.open_attacker("cross-site")
+        task = await here.start("connect", frame, origin=[frame.origin, here.good.origin])
+        await frame.run("globalThis.ends = await take({ nonce: 'secret' })")
+        async with await task as connection:
+            await frame.run("""
+                const [data, control] = ends;
+                for (let n = 1; n <= 3; n++) data.postMessage(n);
+                for (let n = 1; n <= 3; n++) control.postMessage({ type: "mark", n });
+                control.postMessage({ type: "goodbye", sent: 3, reason: "close" });
+            """)
+            await connection.wait_closed()
+            assert [message async for message in connection] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("sent", SENT.split(";"))

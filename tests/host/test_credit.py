@@ -281,7 +281,7 @@ async def test_the_end_ends_a_drain(how):
     near.close()
 
 
-async def test_a_message_that_is_taken_after_the_end_is_told_to_nobody(ends):
+async def test_what_is_taken_after_the_end_is_all_that_was_sent(ends):
     near, far = ends
     near.set_high_water(messages=2)
     for i in range(2):
