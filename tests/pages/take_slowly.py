@@ -26,5 +26,5 @@ slow, held, called = await asyncio.gather(
 )
 taken = []
 expose({"note": taken.append, "taken": lambda: len(taken)}, called)
-taking = asyncio.ensure_future(take_slowly(slow))
+tasks = {asyncio.ensure_future(take_slowly(slow))}
 held.start()
