@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tools.bundle import build
-from tools.common import ROOT
+from tools.common import ROOT, SITE
 from tools.pages import run_async
 
 
@@ -52,6 +52,20 @@ def scene(request, peers, pages):
     """
     _give_module(request, "scene")
     return peers | {"port": pages.other_origin.rpartition(":")[2]}
+
+
+@pytest.fixture
+def pasted():
+    """A function that puts pages into the site, as a reader would; they are gone afterwards."""
+    made = []
+
+    def pasted(name, block):
+        made.append(SITE / name)
+        made[-1].write_text(block, encoding="utf-8")
+
+    yield pasted
+    for page in made:
+        page.unlink(missing_ok=True)
 
 
 def _give_module(request, name):

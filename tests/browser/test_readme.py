@@ -2,11 +2,8 @@
 
 import re
 
-import pytest
 from tools.common import ROOT
 from tools.pages import run_async
-
-SITE = ROOT / "dist" / "site"
 
 WAIT_FOR_TEXT = """
 const [wanted] = arguments;
@@ -22,20 +19,6 @@ return new Promise((resolve) => {
 def html_blocks():
     text = (ROOT / "README.md").read_text("utf-8")
     return re.findall(r"```html\n(.*?)```", text, re.DOTALL)
-
-
-@pytest.fixture
-def pasted():
-    """A function that puts pages into the site, as a reader would."""
-    made = []
-
-    def pasted(name, block):
-        made.append(SITE / name)
-        made[-1].write_text(block, encoding="utf-8")
-
-    yield pasted
-    for page in made:
-        page.unlink(missing_ok=True)
 
 
 def test_the_first_page_of_the_readme(driver, pages, pasted):
