@@ -12,6 +12,7 @@ POLICY = {"Content-Security-Policy": "script-src 'self' 'wasm-unsafe-eval'"}
 
 
 @pytest.mark.webkit
+@pytest.mark.timeout(300)
 def test_the_error_names_the_line_and_with_it_all_works(driver, pages, pasted):
     def address(name, **query):
         return pages.url(name, headers=POLICY, **query)
@@ -33,4 +34,4 @@ def test_the_error_names_the_line_and_with_it_all_works(driver, pages, pasted):
     frame = address("python.html", run="/pages/strict_frame.py")
     worker = address("pages/strict-worker.mjs")
     driver.get(address("python.html", run="/pages/strict_policy.py", frame=frame, worker=worker))
-    assert wait_state(driver) == "done", story()
+    assert wait_state(driver, timeout=150) == "done", story()

@@ -89,8 +89,12 @@ async def make_pair():
     return tuple(MessageChannel())
 
 
-for check in (CONTRACT | LINKED).values():
+for name, check in (CONTRACT | LINKED).items():
+    js.document.title = name  # which a test that waits in vain tells
     await check(make_pair)
+js.document.title = "values"
 await values()
+js.document.title = "a frame in Python"
 await python_frame(query["frame"])  # noqa: F821
+js.document.title = "a worker in JavaScript"
 await javascript_worker(query["worker"])  # noqa: F821
