@@ -3,7 +3,7 @@
 import { decode, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { createCalls } from "./calls.mjs";
-import { createWindows } from "./windows.mjs";
+import { createWindows, HEARD } from "./windows.mjs";
 import { promisingCall } from "./enter.mjs";
 import { keep, spare } from "./spare.mjs";
 
@@ -298,15 +298,15 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       if (!able.every((name) => typeof target[name] === "function")) return 0;
       return ids.get(target) ?? attach(target, promising);
     },
-    window(source, origins) {
-      const from = (event) => source === undefined || event.source === windowOf(source);
-      const any = origins.includes("*");
-      const id = attach(
-        new EventTarget(),
-        true,
-        (event) => from(event) && (any || origins.includes(event.origin)),
-      );
-      slots.get(id).port = globalThis;
+    window(source, origins, place = globalThis) {
+      const rejected = new Set();
+      const id = attach(new EventTarget(), true, ({ source: from, origin }) => {
+        if (source !== undefined && from !== windowOf(source)) return false;
+        if (origins.includes("*") || origins.includes(origin)) return true;
+        if (source !== undefined && rejected.size < HEARD) rejected.add(origin);
+        return false;
+      });
+      Object.assign(slots.get(id), { port: place, rejected });
       return id;
     },
     native: (id) => slots.get(id).port,
@@ -342,7 +342,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       const to = windowOf(target);
       if (typeof to?.postMessage !== "function") return "target";
       return dispatch(
-        (value, list) => to.postMessage(value, origin, list),
+        (value, list) => to.postMessage(value, ...(origin === undefined ? [] : [origin]), list),
         n,
         transfer,
         side,
