@@ -17,9 +17,7 @@ _SHADES = 256
 _STOPS = [(22, 26, 74), (79, 91, 213), (184, 56, 143), (240, 130, 50), (255, 236, 170)]
 
 
-async def paint(
-    left: float, top: float, step: float, depth: int, width: int, height: int
-) -> bytes:
+async def paint(left: float, top: float, step: float, depth: int, width: int, height: int) -> bytes:
     """Compute a rectangle of the complex plane as RGBA, four bytes a pixel.
 
     Args:
