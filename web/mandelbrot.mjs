@@ -27,7 +27,7 @@ const KEYS = {
  */
 export function createBoard(root) {
   const find = (selector) => root.querySelector(selector);
-  const [canvas, stage, lens] = [find("canvas"), find(".stage-view"), find(".lens")];
+  const [canvas, stage, lens] = [find("canvas"), find(".view"), find(".lens")];
   const [progress, status] = [find("progress"), find(".status")];
   const context = canvas.getContext("2d");
   const tiles = cover(find(".tiles"));
@@ -124,8 +124,8 @@ export function createBoard(root) {
     const digits = Math.max(2, Math.ceil(2 - Math.log10(width)));
     const times = Math.round(WHOLE.width / width).toLocaleString("en");
     const words = `${x.toFixed(digits)} ${y < 0 ? "−" : "+"} ${Math.abs(y).toFixed(digits)} i`;
-    find(".place").textContent = `${words.replace(/^-/, "−")}, magnified ${times} ×`;
-    canvas.setAttribute("aria-label", `The Mandelbrot set around ${find(".place").textContent}`);
+    find(".place").textContent = `${times} × around ${words.replace(/^-/, "−")}`;
+    canvas.setAttribute("aria-label", `The Mandelbrot set, ${find(".place").textContent}`);
     find("[name=out]").disabled = width >= WHOLE.width;
     find("[name=in]").disabled = width <= NARROWEST;
   }
