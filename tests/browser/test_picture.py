@@ -183,7 +183,7 @@ def test_picture_on_a_phone(driver, tmp_path):
             (Keys.ARROW_UP, "3 x around -1.00 + 0.20 i"),
             ("++", "27 x around -1.000 + 0.200 i"),
             (Keys.ARROW_RIGHT + Keys.ARROW_DOWN * 10, "27 x around -0.967 - 0.022 i"),
-            ("-", "9 x around -0.97 - 0.02 i"),
+            ("-", "9 x around -0.967 - 0.022 i"),
             ("0", whole),
         ):
             stage.send_keys(keys)
