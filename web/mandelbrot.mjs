@@ -133,13 +133,10 @@ export function createBoard(root) {
   function add(name) {
     const row = document.createElement("li");
     row.dataset.name = name;
-    const words = document.createElement("span");
-    words.textContent = label(name);
-    const bar = document.createElement("i");
-    const count = document.createElement("output");
-    row.append(words, bar, count);
+    const [words, bar, number] = ["span", "i", "b"].map((kind) => document.createElement(kind));
+    row.append(words, bar, number);
     find(".shares").append(row);
-    const share = { row, bar, countElement: count, count: 0, here: true };
+    const share = { row, words, bar, number, count: 0, here: true };
     shares.set(name, share);
     return share;
   }
@@ -152,11 +149,11 @@ export function createBoard(root) {
   function tell() {
     const atWork = new Set(tiles.filter(({ state }) => state === "claimed").map(({ by }) => by));
     const most = Math.max(1, ...[...shares.values()].map(({ count }) => count));
-    for (const [name, { row, bar, countElement, count, here }] of shares) {
+    for (const [name, { row, words, bar, number, count, here }] of shares) {
       row.dataset.state = atWork.has(name) ? "computing" : here ? "idle" : "gone";
-      row.title = here ? "" : "This frame is gone";
+      words.textContent = label(name) + (here ? "" : ", gone");
       bar.style.inlineSize = `${(100 * count) / most}%`;
-      countElement.textContent = count;
+      number.textContent = count;
     }
     progress.value = done;
     find(".count").textContent = `${done} of ${tiles.length} tiles`;

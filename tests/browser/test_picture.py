@@ -25,7 +25,7 @@ return [width, height, arguments[0].map(pixel)];
 """
 _SHARES = """
 return Object.fromEntries([...document.querySelectorAll("#mandelbrot .shares li")].map(
-    (row) => [row.dataset.name, [row.dataset.state, Number(row.querySelector("output").value)]]));
+    (row) => [row.dataset.name, [row.dataset.state, Number(row.querySelector("b").textContent)]]));
 """
 # Presses buttons at once when each of the named frames has tiles in hand.
 _PRESS_WHEN_BUSY = """
