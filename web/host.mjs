@@ -4,6 +4,7 @@ import { createFrames } from "./frames.mjs";
 import { createGraph } from "./graph.mjs";
 import { createBoard } from "./mandelbrot.mjs";
 import { label } from "./names.mjs";
+import { otherBase } from "./other.mjs";
 import { createPanel } from "./panel.mjs";
 import { showSources } from "./sources.mjs";
 
@@ -87,16 +88,8 @@ void boot({
 }).then(() => {
   if (!hostFailure) graph.state("host", "connected");
 });
+byId("check").href = `check.html${location.search}`; // with the second origin
 showSources(document.querySelectorAll("details[data-source]"));
-
-/** The folder of this page on the other origin, if the address names one that differs. */
-function otherBase() {
-  const given = new URLSearchParams(location.search).get("other");
-  if (!given || !/^https?:/.test(given) || !URL.canParse(given)) return null;
-  const { origin, pathname } = new URL(given);
-  if (origin === location.origin) return null;
-  return new URL(pathname === "/" ? new URL(".", location.href).pathname : pathname, origin);
-}
 
 function note(name, state) {
   if (!states.has(name)) return; // it was removed meanwhile
