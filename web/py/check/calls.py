@@ -473,7 +473,7 @@ for kind in COMLINK:
         f"comlink-wraps-{kind}",
         f"Comlink calls what Python exposes ({KINDS[kind].lower()})",
         source=WIRE,
-        expected=[3, "light", "dark", 11, [10, 20], "RemoteError caught"],
+        expected=[3, "light", "dark", 11, [10, 20], "ValueError caught"],
     )
     async def _(scene: Any, kind: str = kind) -> Any:
         async with scene.light(kind) as peer:
