@@ -4,12 +4,26 @@ import json
 
 import pytest
 from tools.bundle import build
-from tools.common import ROOT
+from tools.common import ROOT, SITE
 from tools.pages import run_async
 
 
 def pytest_configure():
     build()
+
+
+@pytest.fixture
+def pasted():
+    """A function that puts a page into the site, as a reader of the README would."""
+    made = []
+
+    def pasted(name, block):
+        made.append(SITE / name)
+        made[-1].write_text(block, encoding="utf-8")
+
+    yield pasted
+    for page in made:
+        page.unlink(missing_ok=True)
 
 
 @pytest.fixture
