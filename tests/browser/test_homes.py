@@ -14,6 +14,19 @@ ISOLATED = {
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+# A worker that the kernel starts and connects to; it lies at the address `worker`.
+NESTED = """
+from js import Worker
+from pyodide_msgchan import connect
+
+nested = await connect(Worker.new(worker, type="module"))
+print("The worker says", await nested.request("who are you?"))
+"""
+ANSWERING = """
+import { accept } from "./msgchan.mjs";
+const { port, peer } = await accept();
+port.onmessage = ({ ports: [reply] }) => reply.postMessage(`hello, ${peer.runtime}`);
+"""
 
 
 def test_the_readme_names_the_versions():
@@ -25,23 +38,26 @@ def test_the_readme_names_the_versions():
 
 @pytest.mark.only_in("chrome")
 @pytest.mark.parametrize("headers", [{}, ISOLATED], ids=["plain", "isolated"])
-def test_pyscript(driver, pages, pasted, headers):
+def test_pyscript(driver, site, headers):
     (page,) = blocks("In PyScript", "html")
     if headers:  # which a frame of an isolated page has to bring too
-        frame = pages.url("editor-frame.html", headers=headers)
+        frame = site.url("editor-frame.html", headers=headers)
         page = page.replace("editor-frame.html", html.escape(frame))
-    pasted("pyscript.html", page)
-    pasted("editor-frame.html", blocks("Connect two windows", "html")[1])
-    driver.get(pages.url("pyscript.html", headers=headers))
+    site.paste("pyscript.html", page)
+    site.paste("editor-frame.html", blocks("Connect two windows", "html")[1])
+    driver.get(site.url("pyscript.html", headers=headers))
     wait_text(driver, "Hello, pyodide 314.0.7: 2", timeout=120)
     assert driver.execute_script("return crossOriginIsolated") == bool(headers)
 
 
 @pytest.mark.only_in("chrome")
-def test_jupyterlite(driver, pages):
+def test_jupyterlite(driver, site):
     jupyterlite()
+    site.paste("answering.mjs", ANSWERING)
     cells = blocks("In JupyterLite", "python")
-    driver.get(pages.url("jupyterlite/repl/index.html", kernel="connected", code=cells))
+    cells.append(f"worker = {site.url('answering.mjs')!r}{NESTED}")
+    driver.get(site.url("jupyterlite/repl/index.html", kernel="connected", code=cells))
     wait_text(driver, "Mean: 2", timeout=120)
     wait_text(driver, "The page is called Hello, page", timeout=60)
     assert driver.title == "Hello, page"
+    wait_text(driver, "The worker says hello, pyodide 314.0.7", timeout=60)
