@@ -27,7 +27,7 @@ const KEYS = {
  */
 export function createBoard(root) {
   const find = (selector) => root.querySelector(selector);
-  const [canvas, stage, lens] = [find("canvas"), find(".stage-view"), find(".lens")];
+  const [canvas, stage, lens] = [find("canvas"), find(".view"), find(".lens")];
   const [progress, status] = [find("progress"), find(".status")];
   const context = canvas.getContext("2d");
   const tiles = cover(find(".tiles"));
@@ -124,8 +124,8 @@ export function createBoard(root) {
     const digits = Math.max(2, Math.ceil(2 - Math.log10(width)));
     const times = Math.round(WHOLE.width / width).toLocaleString("en");
     const words = `${x.toFixed(digits)} ${y < 0 ? "−" : "+"} ${Math.abs(y).toFixed(digits)} i`;
-    find(".place").textContent = `${words.replace(/^-/, "−")}, magnified ${times} ×`;
-    canvas.setAttribute("aria-label", `The Mandelbrot set around ${find(".place").textContent}`);
+    find(".place").textContent = `${times} × around ${words.replace(/^-/, "−")}`;
+    canvas.setAttribute("aria-label", `The Mandelbrot set, ${find(".place").textContent}`);
     find("[name=out]").disabled = width >= WHOLE.width;
     find("[name=in]").disabled = width <= NARROWEST;
   }
@@ -133,13 +133,10 @@ export function createBoard(root) {
   function add(name) {
     const row = document.createElement("li");
     row.dataset.name = name;
-    const words = document.createElement("span");
-    words.textContent = label(name);
-    const bar = document.createElement("i");
-    const count = document.createElement("output");
-    row.append(words, bar, count);
+    const [words, bar, number] = ["span", "i", "b"].map((kind) => document.createElement(kind));
+    row.append(words, bar, number);
     find(".shares").append(row);
-    const share = { row, bar, countElement: count, count: 0, here: true };
+    const share = { row, words, bar, number, count: 0, here: true };
     shares.set(name, share);
     return share;
   }
@@ -152,11 +149,11 @@ export function createBoard(root) {
   function tell() {
     const atWork = new Set(tiles.filter(({ state }) => state === "claimed").map(({ by }) => by));
     const most = Math.max(1, ...[...shares.values()].map(({ count }) => count));
-    for (const [name, { row, bar, countElement, count, here }] of shares) {
+    for (const [name, { row, words, bar, number, count, here }] of shares) {
       row.dataset.state = atWork.has(name) ? "computing" : here ? "idle" : "gone";
-      row.title = here ? "" : "This frame is gone";
+      words.textContent = label(name) + (here ? "" : ", gone");
       bar.style.inlineSize = `${(100 * count) / most}%`;
-      countElement.textContent = count;
+      number.textContent = count;
     }
     progress.value = done;
     find(".count").textContent = `${done} of ${tiles.length} tiles`;

@@ -74,7 +74,9 @@ class Picture:
         try:
             while True:  # even if none is left: another frame may go away and leave some
                 await self._compute(name, renderer, await self._take())
-        except PortStateError:  # the frame is gone
+        except PortStateError:
+            pass  # the frame is gone
+        finally:
             self._helpers -= 1
 
     async def _take(self) -> list[int]:
