@@ -360,7 +360,10 @@ def copy(message: Any, ports: Mapping[int, Any]) -> Any:
             return error_of(*error_parts(value))
         value = common_leaf(value, where)
         if isinstance(value, dt.datetime):
-            return date_of(milliseconds(value))
+            try:
+                return date_of(milliseconds(value))
+            except OverflowError:  # as JavaScript's own it would come back, which memory has not
+                raise DataCloneError("its moment is outside of datetime in UTC", place(where)) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)
