@@ -202,7 +202,7 @@ def _exact(kind: type, value: Any) -> Any:
     if kind is int:
         return int.__add__(value, 0)
     if kind is float:
-        return float.__add__(value, 0.0)
+        return float.__pos__(value)  # -0.0 plus anything is none any more
     every = slice(None)
     return bytes.__getitem__(value, every) if kind is bytes else bytearray.__getitem__(value, every)
 

@@ -21,8 +21,13 @@ const text = (points) => points.map((point) => String.fromCodePoint(point)).join
 export const build = (recipe) => {
   const made = [];
   const note = (value) => (made.push(value), value);
-  const fill = (target, values) => (target.push(...values), target);
   const make = ([name, ...parts]) => makers[name](...parts);
+  const makeKey = (recipe) => {
+    const before = made.length;
+    const value = make(recipe);
+    made.length = before;
+    return value;
+  };
   const makers = {
     none: () => undefined,
     null: () => null,
@@ -52,7 +57,7 @@ export const build = (recipe) => {
       const plain = items.every(([[name]]) => name === "str");
       const target = note(plain ? {} : new Map());
       for (const [key, item] of items) {
-        const [own, value] = [make(key), make(item)];
+        const [own, value] = [makeKey(key), make(item)];
         if (target instanceof Map) target.set(own, value);
         else
           Object.defineProperty(target, own, {
@@ -65,7 +70,7 @@ export const build = (recipe) => {
       return target;
     },
     set(members) {
-      const target = new Set(members.map(make));
+      const target = new Set(members.map(makeKey));
       return note(target);
     },
   };
@@ -73,7 +78,18 @@ export const build = (recipe) => {
 };
 
 const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
+const show = (value) => (Object.is(value, -0) ? "-0" : String(value));
 const octets = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).join();
+// Members of sets, in words and in one order: Python has none.
+const inWords = (members) => [...members].map(words).sort().join();
+const words = (value) => {
+  if (typeof value !== "object" || value === null)
+    return `${typeof value} ${JSON.stringify(show(value))}`;
+  if (ArrayBuffer.isView(value)) return `${tag(value)} ${octets(value)}`;
+  if (value instanceof Date) return `Date ${Number(value)}`;
+  if (value instanceof Error) return JSON.stringify([value.name, value.message]);
+  return value instanceof Set ? `{${inWords(value)}}` : `[${value.map(words).join()}]`;
+};
 
 /** Say where a value that came differs from what it should be, also in what is shared; or "". */
 export const difference = (got, expected) => {
@@ -81,12 +97,12 @@ export const difference = (got, expected) => {
   const theirs = new Map();
   const members = (value) => {
     if (value instanceof Map) return [...value].flat();
-    if (value instanceof Set) return [...value];
+    if (value instanceof Set) return [inWords(value)];
     return Object.entries(value).flat();
   };
   const look = (one, other, where) => {
     if (typeof other !== "object" || other === null)
-      return Object.is(one, other) ? "" : `${where} is ${String(one)}, not ${String(other)}`;
+      return Object.is(one, other) ? "" : `${where} is ${show(one)}, not ${show(other)}`;
     if (tag(one) !== tag(other)) return `${where} is a ${tag(one)}, not a ${tag(other)}`;
     if (Object.getPrototypeOf(one) !== Object.getPrototypeOf(other))
       return `${where} has another prototype`;
@@ -101,7 +117,8 @@ export const difference = (got, expected) => {
           return `the ${name} of ${where} is ${one[name]}, not ${other[name]}`;
     }
     const again = ours.has(one);
-    if (!(Array.isArray(other) && other.length === 0)) {
+    // Python has but one empty tuple, and one empty frozenset
+    if ((other.length ?? other.size) !== 0) {
       if (again !== theirs.has(other) || (again && ours.get(one) !== other))
         return `${where} ${again ? "is" : "is not"} shared`;
       ours.set(one, other);

@@ -26,7 +26,8 @@ def tag(value):
 
 async def clone(recipe, case):
     """Send it to JavaScript, which compares it with structuredClone and sends both back."""
-    expect(recipe)
+    if not case.refused:
+        expect(recipe)
     clone_port.post_message(case.sent)
     told, echo, form = await clone_port.receive()
     if told:

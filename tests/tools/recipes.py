@@ -117,7 +117,7 @@ class _Maker:
         return ["array", kind, data.hex(), self.pick(("array", "memoryview", "reversed"))]
 
     def make_date(self) -> Recipe:
-        return ["date", self.draw(_moments), self.pick(_OFFSETS)]
+        return ["date", str(self.draw(_moments)), self.pick(_OFFSETS)]
 
     def make_error(self) -> Recipe:
         return ["error", self.pick(sorted(BY_NAME)), [ord(one) for one in self.draw(_texts)]]
