@@ -54,3 +54,9 @@ Page tests, `tests/browser` and `tests/interop`: the host drives a real page.
 """
 
 pytest_plugins = ["tools.pytest_runtimes", "tools.pytest_pages"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--chaos-seconds", type=float, default=20, help="how long chaos reigns")
+    parser.addoption("--chaos-seed", type=int, help="the course that it takes (default: any)")
+    parser.addoption("--examples", type=int, default=2000, help="how many random values are sent")
