@@ -1,7 +1,18 @@
 // Which files of py/check make the check page, and what its address says; for the page and its peers.
 
 /** Modules with rows, in the order of the page. */
-const GROUPS = ["order", "values"];
+const GROUPS = [
+  "creation",
+  "starting",
+  "order",
+  "closing",
+  "transfer",
+  "events",
+  "errors",
+  "values",
+  "lifecycle",
+  "leaks",
+];
 
 /**
  * What `boot` needs to run Python here.

@@ -1,6 +1,6 @@
 // The JavaScript half of a port: it listens, collects what comes while Python is busy, and enters
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
-import { decode, sizeOf } from "./decode.mjs";
+import { decode, lone, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows, HEARD } from "./windows.mjs";
@@ -267,7 +267,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
   const post = (id, value) => {
     const slot = slots.get(id);
     posts++;
-    slot.post.call(slot.port, value);
+    slot.post.call(slot.port, lone(value));
     slot.sent++;
     slot.bytes += value?.length ?? SMALL;
   };

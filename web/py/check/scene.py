@@ -125,27 +125,36 @@ class Scene:
         page.booted(kind, fine=True, words=peer.connection.peer.runtime)
         return peer
 
-    def light(self, kind: str = "same") -> AbstractAsyncContextManager[Peer]:
+    def light(
+        self, kind: str = "same", *, connected: bool = True
+    ) -> AbstractAsyncContextManager[Peer]:
         """Put up a page without Python for a row alone, and take it away afterwards.
 
         Its scenarios are the functions of check-light.mjs.
+
+        Args:
+            kind: as in `KINDS`.
+            connected: or else the row connects to it, once, by the name "light".
         """
-        return self._own(kind, python=False)
+        return self._own(kind, python=False, connected=connected)
 
     def python(self, kind: str = "same") -> AbstractAsyncContextManager[Peer]:
         """Put up a page with Python for a row that leaves it not as it was; takes seconds."""
-        return self._own(kind, python=True)
+        return self._own(kind, python=True, connected=True)
 
     @asynccontextmanager
-    async def _own(self, kind: str, *, python: bool) -> AsyncIterator[Peer]:
+    async def _own(self, kind: str, *, python: bool, connected: bool) -> AsyncIterator[Peer]:
         if kind == "cross" and not self.other:
             self.notes.append(NO_OTHER)
         peer = await self._put_up(kind, python=python, shared=False)
         try:
-            name = "check" if python else "light"
-            peer.connection = await connect(peer.target, name=name, timeout=BOOT, **peer.options)
-            yield peer
-            peer.connection.close()
+            if connected:
+                name = "check" if python else "light"
+                options = {"name": name, "timeout": BOOT, **peer.options}
+                async with connect(peer.target, **options) as peer.connection:
+                    yield peer
+            else:
+                yield peer
         finally:
             peer.remove()
 
