@@ -271,7 +271,7 @@ async def _(scene: Any) -> Any:
     expected=True,
 )
 async def _(scene: Any) -> Any:
-    if not js.window.parent == js.window or js.window.opener:
+    if js.window.parent != js.window or js.window.opener:
         return True  # this page itself is in a frame, or was opened by another one
     got = await outcome(accept(name="nobody", timeout=0.3))
     return got.kind is HandshakeError
