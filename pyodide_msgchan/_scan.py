@@ -266,10 +266,10 @@ class _Scan:
         items = self.few(_FEW[action]) if action in _FEW else self.marked()
         if action == _TUPLE2 and items[0].kind == _TARGET:
             return self.push(_Slot(_FILLING, self.deepest(items[1:]), 0))
-        depth = 1 + self.deepest(items)
         if action == _FROZENSET:
             self.check_keys(items)
-            return self.push(_Slot(_VALUE, depth, 0))
+            return self.push(_Slot(_VALUE, 1 + self.deepest(items), 0))
+        depth = 1 + self.deepest(items)
         weight = 1 + sum(item.weight for item in items) if all(i.weight for i in items) else 0
         tag = items[0].tag if items and items[0].kind == _TAG else -1
         return self.push(_Slot(_ARGS, depth, min(weight, KEY_WEIGHT + 1), tag))
