@@ -17,7 +17,9 @@ function kindOf(target) {
     const name = tag(target);
     if (name === "HTMLIFrameElement") return "frame";
     if (name === "Worker" || name === "DedicatedWorkerGlobalScope") return "worker";
-    return typeof target.postMessage === "function" && target.window === target ? "window" : "";
+    if (typeof target.postMessage !== "function") return "";
+    // In Chrome a window of another site has none any more some time after it was closed.
+    return target.window === target || (target.window === null && target.closed) ? "window" : "";
   } catch {
     return ""; // a window of another origin answers to these questions
   }
