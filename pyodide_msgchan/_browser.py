@@ -87,6 +87,7 @@ class Bridge:
         self.tag: Callable[[Any], str] = native.tag
         self.count: Callable[[int], None] = native.count
         self.sent: Callable[[int], int] = native.sent
+        self.sent_bytes: Callable[[int], int] = native.sentBytes
         self.received: Callable[[int], int] = native.received
         self.post: Callable[[int, Any], None] = native.post
         self.send: Callable[..., str | None] = native.send

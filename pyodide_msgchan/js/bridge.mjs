@@ -1,6 +1,6 @@
 // The JavaScript half of a port: it listens, collects what comes while Python is busy, and enters
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
-import { decode } from "./decode.mjs";
+import { decode, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows } from "./windows.mjs";
@@ -10,6 +10,7 @@ import { keep, spare } from "./spare.mjs";
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
 const PATIENCE = 20; // ms that arrivals are collected at most: a busy page may never become idle
+const SMALL = 8; // bytes; a number, or the frame of a call, for who counts them
 const SHORT = 256; // characters; strings up to here cross as they are, faster than as a stream
 const DATA = 1,
   LISTEN = 3; // what Python waits for; 2 is one message with its event
@@ -83,7 +84,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
     slot.post = slot.native ? postMessage : port.postMessage;
-    Object.assign(slot, { seen: true, large: [] });
+    Object.assign(slot, { seen: true, large: [], bytes: 0 });
     slot.flag = free.pop() ?? 2 * streams + flags++;
     note(slot, ASK);
     slot.on = (event) => {
@@ -268,6 +269,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     posts++;
     slot.post.call(slot.port, value);
     slot.sent++;
+    slot.bytes += value?.length ?? SMALL;
   };
 
   const calls = createCalls({ slots, post, asked, answered, step, pyodide });
@@ -323,13 +325,16 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       };
     },
     sent: (id) => slots.get(id).sent,
+    sentBytes: (id) => slots.get(id).bytes,
     received: (id) => slots.get(id).received,
     post,
     send(id, n, transfer, side, chunks) {
       const slot = slots.get(id);
       const post = (value, list) => {
+        const size = sizeOf(n, side, chunks); // before they are moved
         slot.post.call(slot.port, value, list);
         slot.sent++;
+        slot.bytes += size;
       };
       return dispatch(post, n, transfer, side, chunks);
     },

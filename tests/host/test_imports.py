@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
     {"errors", "_version"},
-    {"_origin", "_wire", "_comlink"},
+    {"_origin", "_wire", "_comlink", "_credit"},
     {"_types", "_side"},
     {"_handshake"},
     {"_browser"},
