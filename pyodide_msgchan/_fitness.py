@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from itertools import chain
 from typing import Any, Final
@@ -46,7 +46,9 @@ def is_fit(message: Any) -> bool:
             return True
         inner: list[Any] = []
         for kind in rest:
-            items = level if len(kinds) == 1 else [item for item in level if type(item) is kind]
+            items: list[Any] = (
+                level if len(kinds) == 1 else [item for item in level if type(item) is kind]
+            )
             if kind in (list, tuple):
                 inner.extend(chain.from_iterable(items))
             elif kind is dict:
@@ -75,13 +77,19 @@ def _are_keys(keys: set[Any]) -> bool:
     """Say whether all are keys that need no second look."""
     kinds = set(map(type, keys))
     return kinds <= KEYS and (
-        int not in kinds
-        or all(key.bit_length() <= SHORT_INT for key in keys if type(key) is int)
+        int not in kinds or all(key.bit_length() <= SHORT_INT for key in keys if type(key) is int)
     )
 
 
-def check(message: Any, ports: Mapping[int, Any]) -> dict[int, Any]:
+def check(
+    message: Any, ports: Mapping[int, Any], complain: Callable[[Any], str] = lambda _: ""
+) -> dict[int, Any]:
     """Look at every value of a message.
+
+    Args:
+        message: what is to be sent.
+        ports: as for `pack`.
+        complain: says what is wrong with a JavaScript object; nothing if it can be sent.
 
     Returns:
         What `make` is to be called with for some of them, by their id.
@@ -89,7 +97,7 @@ def check(message: Any, ports: Mapping[int, Any]) -> dict[int, Any]:
     Raises:
         DataCloneError: with the path of the first that can't be sent.
     """
-    checker = _Checker(ports)
+    checker = _Checker(ports, complain)
     try:
         checker.value(message, None, 0)
     except RecursionError:
@@ -98,8 +106,9 @@ def check(message: Any, ports: Mapping[int, Any]) -> dict[int, Any]:
 
 
 class _Checker:
-    def __init__(self, ports: Mapping[int, Any]) -> None:
+    def __init__(self, ports: Mapping[int, Any], complain: Callable[[Any], str]) -> None:
         self.ports = ports
+        self.complain = complain
         self.instead: dict[int, Any] = {}
         self.seen: dict[int, Any] = {}
         self.open: set[int] = set()
@@ -143,16 +152,18 @@ class _Checker:
         except (UnfitError, AttributeError, ValueError, BufferError) as error:
             raise DataCloneError(str(error), place(where)) from None
         if recipe is not None:
-            return self.taken_apart(value, to.CUSTOM, recipe.pack, recipe.name, where, depth)
+            self.take_apart(value, recipe.pack, (to.CUSTOM, recipe.name), where, depth)
+            return None
         if kind not in CONTAINERS:
             converter = _converted_as(value)
             if converter is not None:
-                return self.taken_apart(value, to.PLAIN, _converters[converter], "", where, depth)
+                self.take_apart(value, _converters[converter], (to.PLAIN,), where, depth)
+                return None
             value = self.plain(value, where)
         return self.contents(value, where)
 
-    def taken_apart(
-        self, value: Any, tag: int, pack: Any, name: str, where: Where, depth: int
+    def take_apart(
+        self, value: Any, pack: Any, how: tuple[Any, ...], where: Where, depth: int
     ) -> None:
         """Let a user's function say what is sent for a value, and look at that."""
         try:
@@ -160,7 +171,7 @@ class _Checker:
         except Exception as error:
             what = f"packing a {type(value).__name__} raised {type(error).__name__}: {error}"
             raise DataCloneError(what, place(where)) from error
-        self.instead[id(value)] = (tag, name, state) if name else (tag, state)
+        self.instead[id(value)] = (*how, state)
         if depth >= MAX_DEPTH:
             raise DataCloneError(f"nested deeper than {MAX_DEPTH} levels", place(where))
         self.open.add(id(value))
@@ -174,10 +185,13 @@ class _Checker:
             DataCloneError: it is nothing that can be sent.
         """
         if is_js_proxy(value):
-            if bridge().tag(value) == "MessagePort" and not any(
-                value == port for port in self.ports.values()
-            ):
+            tag = bridge().tag(value)
+            if tag == "MessagePort" and value not in self.ports.values():
                 raise DataCloneError("a port must be in the transfer list too", place(where))
+            complaint = self.complain(value)
+            if complaint:
+                reason = f"a JavaScript {tag} can't be cloned: {complaint}"
+                raise DataCloneError(reason, place(where))
             return None
         if is_null(value):
             return None
@@ -265,11 +279,12 @@ def _plain(value: Any) -> Any:
         if isinstance(value, kind):
             return _exact(kind, value)
     if isinstance(value, dict):
-        base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
-        return dict(base.items(value))
-    for made in (list, tuple, set, frozenset):
-        if isinstance(value, made):
-            return made(made.__iter__(value))
+        owner: Any = OrderedDict if isinstance(value, OrderedDict) else dict
+        return dict(owner.items(value))
+    bases: tuple[Any, ...] = (list, tuple, set, frozenset)
+    for base in bases:
+        if isinstance(value, base):
+            return base(base.__iter__(value))
     return None
 
 

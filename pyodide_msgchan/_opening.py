@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import cache, partial
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
 from ._attempt import Attempt, Terms, describe
 from ._handshake import Caller, Listener
@@ -19,6 +19,7 @@ __all__ = ["Connecting", "Listening", "Opener", "Origins", "accept", "connect", 
 LONGEST_NAME = 200
 
 type Origins = Origin | Iterable[Origin]
+type Lane = Literal["packed", "clone"]
 
 
 class Opener:
@@ -42,6 +43,7 @@ class Opener:
         timeout: float | None = 30,
         heartbeat: float | None = None,
         stack_switching: bool = True,
+        lane: Lane | None = None,
     ) -> Connecting:
         """Connect to a frame, window or worker in which `accept` or `listen` is called.
 
@@ -69,6 +71,12 @@ class Opener:
             heartbeat: seconds between pings, for peers whose end nothing else shows; None for none.
                 A peer that computes longer than that without a pause counts as lost after two.
             stack_switching: as for `MessagePort`.
+            lane: how values travel. "clone": as JavaScript's structured clone has them. "packed":
+                with their Python types, and faster, if the other side is Python and says the same.
+                None: packed between two Pythons of one origin, which may be a worker and its
+                owner; else clone. What comes on the packed lane is data only: no peer can make
+                this page run code. But a peer of a foreign origin to whom you say "packed" may use
+                up this page's time and memory by what it sends.
 
         Raises:
             HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
@@ -81,7 +89,7 @@ class Opener:
         """
         world = self._get_world()
         kind = _kind(world, target)
-        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
         return Connecting(world, target, terms, _checked_seconds("timeout", timeout))
 
     async def accept(
@@ -93,6 +101,7 @@ class Opener:
         source: Any = None,
         heartbeat: float | None = None,
         stack_switching: bool = True,
+        lane: Lane | None = None,
     ) -> Connection:
         """Wait for one `connect` from this page's parent, else its opener, or a worker's owner.
 
@@ -106,6 +115,7 @@ class Opener:
             source: the window, iframe element or worker to wait for, instead.
             heartbeat: as for `connect`.
             stack_switching: as for `MessagePort`.
+            lane: as for `connect`.
 
         Raises:
             HandshakeTimeoutError: nobody called in time; it says who spoke and was not allowed.
@@ -122,7 +132,7 @@ class Opener:
                 )
             source = owners[0]
         kind = _kind(world, source)
-        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
         seconds = _checked_seconds("timeout", timeout)
         await _hold_lock(world, terms)
         return await _first(self._listening(terms, source, (source,)), seconds)
@@ -134,6 +144,7 @@ class Opener:
         name: str = "",
         heartbeat: float | None = None,
         stack_switching: bool = True,
+        lane: Lane | None = None,
     ) -> Listening:
         """Take every `connect` to this page, as an async iterator of connections.
 
@@ -145,6 +156,7 @@ class Opener:
             name: the same on both sides.
             heartbeat: as for `connect`.
             stack_switching: as for `MessagePort`.
+            lane: as for `connect`.
 
         Raises:
             HandshakeError: this page waits for that name already.
@@ -152,7 +164,7 @@ class Opener:
         """
         world = self._get_world()
         kind = "window" if world.origin else "worker"
-        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
         if _may_be_near(world, terms):
             world.hold_lock()
         return Listening(self._listening(terms, None, world.owners(everybody=True)))
@@ -304,7 +316,7 @@ def _facts(world: World, terms: Terms) -> dict[str, Any]:
         "opaque": world.origin == "null",
         "allowed": terms.origins or (),
         "worker": terms.origins is None,
-        "about": partial(describe, world),
+        "about": partial(describe, world, terms.lane),
     }
 
 
@@ -321,14 +333,17 @@ def _terms(
     origin: Origins | None,
     name: str,
     heartbeat: float | None,
+    lane: Lane | None,
     *,
     stack_switching: bool,
 ) -> Terms:
     """Check what was asked for."""
     if not isinstance(name, str) or len(name) > LONGEST_NAME:
         raise TypeError(f"a name is a string of at most {LONGEST_NAME} characters: {name!r:.80}")
+    if lane not in (None, "packed", "clone"):
+        raise ValueError(f'lane is "packed", "clone" or None, not {lane!r:.80}')
     origins = _origins(world, kind, origin)
-    return Terms(origins, name, _checked_seconds("heartbeat", heartbeat), stack_switching)
+    return Terms(origins, name, _checked_seconds("heartbeat", heartbeat), stack_switching, lane)
 
 
 def _origins(world: World, kind: str, origin: Origins | None) -> frozenset[str] | None:

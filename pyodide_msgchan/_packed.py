@@ -16,10 +16,19 @@ from ._reducers import UnfitError, reduce_other, reducers
 from ._sealed import Making, fill, make
 from .errors import DataCloneError
 
-__all__ = ["Packet", "pack", "unpack"]
+__all__ = ["Packet", "is_scalar", "pack", "unpack"]
 
 WHOLE: Final = 1 << 18
 """Bytes: a payload from here on is a segment of its own, so that it is copied once."""
+
+
+_SCALARS: Final = frozenset({str, int, bool, type(None)})
+
+
+def is_scalar(message: Any) -> bool:
+    """Say whether a message needs no packing: JavaScript gives it back as it was."""
+    kind = type(message)
+    return kind in _SCALARS or (kind is float and not message.is_integer())
 
 
 @final

@@ -28,9 +28,13 @@ class UnfitError(Exception):
 class Writer(Protocol):
     """What a reducer may ask of the pickler."""
 
-    side: list[Any]
-    ports: Mapping[int, Any]
-    instead: Mapping[int, Any]
+    @property
+    def ports(self) -> Mapping[int, Any]:
+        """What stands for each port, by the wrapper's id."""
+
+    @property
+    def instead(self) -> Mapping[int, Any]:
+        """What `make` is to be called with for some values, by their id."""
 
     def beside(self, value: Any) -> int:
         """Put something into the side list; gives where."""
@@ -91,7 +95,7 @@ def _view(writer: Writer, value: memoryview) -> Any:
     flat = value if value.c_contiguous else memoryview(value.tobytes())
     if not flat.nbytes:  # which can't be cast
         return make, (to.VIEW, bytearray(), code, (0,))
-    return make, (to.VIEW, _held(writer, flat.cast("B")), code, tuple(value.shape))
+    return make, (to.VIEW, _held(writer, flat.cast("B")), code, tuple(value.shape or ()))
 
 
 def _numpy(writer: Writer, value: Any) -> Any:

@@ -38,7 +38,8 @@ class Recipe:
         if pack is None and not issubclass(kind, Enum):
             from dataclasses import fields  # noqa: PLC0415 - its user has loaded it, others need not
 
-            self.fields = tuple(field.name for field in fields(kind))
+            described: Any = kind
+            self.fields = tuple(field.name for field in fields(described))
             self.values = _getter(self.fields)
 
 

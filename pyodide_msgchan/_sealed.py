@@ -57,7 +57,6 @@ MOST_PARTS: Final = 1000
 """Of the description of a dtype."""
 
 
-
 def make(*_parts: Any) -> None:
     """Stand in a stream for `Making.make` of the other side."""
 
@@ -70,14 +69,15 @@ def fill(*_parts: Any) -> None:
 class Sealed:
     """Stands for a function inside of the unpickler: to be called, and good for nothing else."""
 
-    __slots__ = ("__run",)
+    __slots__ = ("_run",)
+    _run: Callable[..., Any]
 
     def __init__(self, run: Callable[..., Any]) -> None:
-        object.__setattr__(self, "_Sealed__run", run)
+        object.__setattr__(self, "_run", run)
 
     def __call__(self, *parts: Any) -> Any:
         """Call it."""
-        return self.__run(*parts)
+        return self._run(*parts)
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise TypeError("this can only be called")
@@ -154,7 +154,7 @@ class Making:
         recipe = recipe_named(name)
         if recipe.fields is None:
             raise ValueError(f"{name:.60} is no dataclass here")
-        value = recipe.kind.__new__(recipe.kind)
+        value: Any = object.__new__(recipe.kind)
         self._unfilled[id(value)] = value
         return value
 
@@ -211,8 +211,6 @@ def _check_descr(descr: Any) -> None:
         elif type(part) not in (str, int):
             break
     raise TypeError("no dtype")
-
-
 
 
 def _plain(_: Making, value: Any) -> Any:

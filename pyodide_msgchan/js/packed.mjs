@@ -24,8 +24,17 @@ export const isEnvelope = (data) =>
   Array.isArray(data.side) &&
   Array.isArray(data.buffers);
 
+/** Gives the data of a message, and the buffers that go with it, each written for it alone. */
+export function seal(segments, side, buffers) {
+  const own = (part) =>
+    part.byteLength === part.buffer.byteLength ? part.buffer : part.slice().buffer;
+  const msgchan = segments.map(own),
+    beside = buffers?.map(own) ?? [];
+  return [{ msgchan, side: side ?? [], buffers: beside }, msgchan.concat(beside)];
+}
+
 /** Gives the scan: a function that says what is wrong with segments; nothing if they may be read. */
-export function createScan({ table, names, hashable, keyDepth, keyWeight, limit }) {
+export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   // The state of one scan; it runs to its end before the next one.
   const kind = [],
     depth = [],
