@@ -26,8 +26,8 @@ from .errors import (
 from .port import Listener, MessageEvent, MessagePort
 
 if TYPE_CHECKING:
-    from ._registry import register_type
     from ._opening import Connecting, Listening, accept, connect, listen
+    from ._registry import register_type
     from .connection import Connection, Outstanding, Peer
     from .frames import open_frame, open_window
     from .introduction import introduce, introduced

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum
+from gc import get_referents
 from itertools import chain
 from typing import Any, Final
 
 from . import _sealed as to
 from ._browser import MAX_DEPTH, bridge, is_js_proxy, is_null
 from ._clone import ATOMS, CONTAINERS, Where, _converted_as, _converters, _exact, _refusal, place
-from ._reducers import UnfitError, leaves, learn, names_of, reducers
+from ._reducers import UnfitError, learn, leaves, names_of, reducers
 from ._registry import recipe_of
 from ._remote_errors import wire_of_error
 from ._scan import KEY_DEPTH, KEY_WEIGHT, SHORT_INT
@@ -29,55 +30,66 @@ KEYS: Final = frozenset({type(None), bool, int, float, str, bytes})
 MADE_WEIGHT: Final = 8
 """What a key that is made of several scalars counts, at most."""
 
+_PLAIN: Final = ATOMS | CONTAINERS
+_HASHING: Final = frozenset({dict, set, frozenset})
 _MADE: Final = ("complex", "date", "time", "datetime", "timedelta", "Decimal", "UUID")
 
 
 def is_fit(message: Any) -> bool:
-    """Say whether a message is nothing but what the pickler writes as it is, and not nested deep.
+    """Say whether a message is not nested deep, and holds nothing that may be.
 
-    C functions do the looking. Pickling something deep would overflow the browser's stack, which
-    Python can't notice, and the interpreter would be gone.
+    C functions do the looking: the collector's, since whatever holds something is known to it. What
+    holds nothing is left to the pickler. Pickling something deep would overflow the browser's
+    stack, which Python can't notice, and the interpreter would be gone.
     """
     level = [message]
     for _ in range(LEVELS):
-        kinds = set(map(type, level))
-        rest = kinds - leaves
-        if not rest:
+        inner: list[Any] | None = get_referents(*level)
+        if not inner:
             return True
-        inner: list[Any] = []
-        for kind in rest:
-            items: list[Any] = (
-                level if len(kinds) == 1 else [item for item in level if type(item) is kind]
-            )
-            if kind in (list, tuple):
-                inner.extend(chain.from_iterable(items))
-            elif kind is dict:
-                if not _are_keys(set(chain.from_iterable(items))):
-                    return False
-                inner.extend(chain.from_iterable([item.values() for item in items]))
-            elif kind in (set, frozenset):
-                if not _are_keys(set(chain.from_iterable(items))):
-                    return False
-            elif (recipe := recipe_of(kind)) is not None:
-                if recipe.fields is None:
-                    return False
-                try:
-                    inner.extend(chain.from_iterable(map(recipe.values, items)))
-                except AttributeError:
-                    return False
-            elif not learn(kind):
-                return False
-        if len(inner) > MANY:
+        kinds = set(map(type, level))
+        if not kinds <= _PLAIN:
+            inner = _contents(level, kinds)
+        if inner is None or len(inner) > MANY or not _have_keys(level, kinds):
             return False
         level = inner
     return False
 
 
-def _are_keys(keys: set[Any]) -> bool:
-    """Say whether all are keys that need no second look."""
-    kinds = set(map(type, keys))
-    return kinds <= KEYS and (
-        int not in kinds or all(key.bit_length() <= SHORT_INT for key in keys if type(key) is int)
+def _contents(level: list[Any], kinds: set[type]) -> list[Any] | None:
+    """Give what a level with more than built-in containers holds; None if that needs care."""
+    inner: list[Any] = []
+    for kind in kinds - leaves:
+        items: list[Any] = [item for item in level if type(item) is kind]
+        recipe = recipe_of(kind)
+        if kind is dict:
+            inner.extend(chain.from_iterable([item.values() for item in items]))
+        elif kind in CONTAINERS:
+            inner.extend(chain.from_iterable(items))
+        elif recipe is not None and recipe.fields is not None:
+            try:
+                inner.extend(chain.from_iterable(map(recipe.values, items)))
+            except AttributeError:
+                return None
+        elif recipe is None or recipe.pack is not None:
+            if not learn(kind):
+                return None
+    return inner
+
+
+def _have_keys(level: list[Any], kinds: set[type]) -> bool:
+    """Say whether all keys and members on a level are such that need no second look."""
+    hashing = kinds & _HASHING
+    if not hashing:
+        return True
+    keys: set[Any] = set()
+    if len(kinds) == 1:
+        keys.update(*level)
+    else:
+        keys.update(*[item for item in level if type(item) in hashing])
+    found = set(map(type, keys))
+    return found <= KEYS and (
+        int not in found or all(key.bit_length() <= SHORT_INT for key in keys if type(key) is int)
     )
 
 
@@ -291,9 +303,9 @@ def _plain(value: Any) -> Any:
 def _say(value: Any) -> str:
     """Say why a value can't be sent."""
     name = type(value).__qualname__
-    if isinstance(value, Enum) or hasattr(value, "__dataclass_fields__"):
-        if not isinstance(value, type):
-            return f"{name} is not registered: register_type({name}) on both sides lets it travel"
+    known = isinstance(value, Enum) or hasattr(value, "__dataclass_fields__")
+    if known and not isinstance(value, type):
+        return f"{name} is not registered: register_type({name}) on both sides lets it travel"
     return _refusal(value).replace("register_converter", "register_type")
 
 

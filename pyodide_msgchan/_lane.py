@@ -1,4 +1,4 @@
-"""The packed lane in the browser: what Python packs goes into JavaScript's memory once, and back."""
+"""The packed lane in the browser: what Python packs is written once into JavaScript's memory."""
 
 from __future__ import annotations
 

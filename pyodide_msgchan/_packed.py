@@ -98,12 +98,15 @@ def pack(message: Any, ports: Mapping[int, Any]) -> Packet:
     Raises:
         DataCloneError: with the path of what can't be sent.
     """
-    fit = is_fit(message)
-    instead = {} if fit else check(message, ports)
+    if is_fit(message):
+        try:
+            return _pickle(message, ports, {}, exotic=False)
+        except UnfitError:
+            pass  # that needs care, or can't be sent
+    instead = check(message, ports)
     try:
-        return _pickle(message, ports, instead, exotic=not fit)
+        return _pickle(message, ports, instead, exotic=True)
     except UnfitError as error:
-        check(message, ports)  # which finds the place
         raise DataCloneError(str(error)) from None
 
 

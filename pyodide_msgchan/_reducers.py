@@ -15,7 +15,7 @@ from ._clone import ATOMS
 from ._registry import Recipe, recipe_of
 from ._sealed import fill, make
 
-__all__ = ["UnfitError", "leaves", "learn", "names_of", "reduce_other", "reducers"]
+__all__ = ["UnfitError", "learn", "leaves", "names_of", "reduce_other", "reducers"]
 
 IN_BAND: Final = 4096
 """Bytes: larger memory goes beside the stream, so that it is copied once."""
@@ -90,7 +90,7 @@ def _array(writer: Writer, value: array[Any]) -> Any:
 
 def _view(writer: Writer, value: memoryview) -> Any:
     code = value.format.lstrip("@")
-    if len(code) != 1 or code in "P?" or code == "n" or code == "N":
+    if len(code) != 1 or code in "Pn?N":
         raise UnfitError(f"a memoryview of format {value.format!r} can't be sent")
     flat = value if value.c_contiguous else memoryview(value.tobytes())
     if not flat.nbytes:  # which can't be cast
@@ -143,15 +143,17 @@ _LATER: Final = (
 
 def learn(kind: type) -> bool:
     """Take note of a type that is carried and was not met before; False if it is not carried."""
-    for module, name, reducer in _LATER:
-        if getattr(sys.modules.get(module), name, None) is kind:
-            break
-    else:
-        generic = getattr(sys.modules.get("numpy"), "generic", None)
-        if generic is None or not issubclass(kind, generic):
-            return False
-        reducer = _numpy_scalar
-    reducers[kind] = reducer
+    found = [
+        reducer
+        for module, name, reducer in _LATER
+        if getattr(sys.modules.get(module), name, None) is kind
+    ]
+    generic = getattr(sys.modules.get("numpy"), "generic", None)
+    if not found and generic is not None and issubclass(kind, generic):
+        found = [_numpy_scalar]
+    if not found:
+        return False
+    reducers[kind] = found[0]
     leaves.add(kind)
     return True
 
@@ -182,7 +184,8 @@ def reduce_other(writer: Writer, value: Any) -> Any:
     if is_js_proxy(value):
         return make, (to.SIDE, writer.beside(value))
     if is_null(value):
-        return make, tuple([to.PLAIN, None])  # a tuple of its own each time
+        parts = [to.PLAIN, None]
+        return make, tuple(parts)  # never the same tuple, which would be a reference
     if learn(type(value)):
         return reducers[type(value)](writer, value)
     raise UnfitError(f"a {type(value).__qualname__} can't be sent")

@@ -89,7 +89,8 @@ def register_type[T](
         raise TypeError("pack and unpack belong together: one for each way")
     if pack is None and not (issubclass(kind, Enum) or hasattr(kind, "__dataclass_fields__")):
         raise TypeError(
-            f"{kind.__name__} is neither a dataclass nor an enum: pack and unpack say how it travels"
+            f"{kind.__name__} is neither a dataclass nor an enum: "
+            "pack and unpack say how it travels"
         )
     name = f"{kind.__module__}:{kind.__qualname__}" if name is None else name
     known = _by_name.get(name)

@@ -283,9 +283,9 @@ def _decimal(_: Making, text: str) -> Any:
 
 
 def _uuid(_: Making, number: int) -> Any:
-    from uuid import UUID as Uuid  # noqa: PLC0415 - as above
+    import uuid  # noqa: PLC0415 - as above
 
-    return Uuid(int=_int(number))
+    return uuid.UUID(int=_int(number))
 
 
 def _custom(_: Making, name: str, state: Any) -> Any:

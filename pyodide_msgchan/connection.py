@@ -39,8 +39,8 @@ class Peer(NamedTuple):
         origin: of the page, checked by the browser; "null" where that is opaque, None for a worker.
         runtime: what it runs on: "pyodide 314.0.7", "javascript". Its own word, like the rest.
         version: of this package over there.
-        capabilities: what it can do: "credit" if it says what was taken, for `drain`; "packed" if it would
-            speak that lane with this side.
+        capabilities: what it can do: "credit" if it says what was taken, for `drain`; "packed" if
+            it would speak that lane with this side.
     """
 
     origin: str | None
