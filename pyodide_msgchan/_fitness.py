@@ -13,7 +13,7 @@ from . import _sealed as to
 from ._browser import MAX_DEPTH, bridge, is_js_proxy, is_null
 from ._clone import ATOMS, CONTAINERS, Where, _converted_as, _converters, _exact, _refusal, place
 from ._reducers import UnfitError, learn, leaves, names_of, reducers
-from ._registry import recipe_of
+from ._registry import Recipe, recipe_of
 from ._remote_errors import wire_of_error
 from ._scan import KEY_DEPTH, KEY_WEIGHT, SHORT_INT
 from .errors import DataCloneError
@@ -71,10 +71,13 @@ def _contents(level: list[Any], kinds: set[type]) -> list[Any] | None:
                 inner.extend(chain.from_iterable(map(recipe.values, items)))
             except AttributeError:
                 return None
-        elif recipe is None or recipe.pack is not None:
-            if not learn(kind):
-                return None
+        elif not (_is_enum(recipe) or learn(kind)):
+            return None
     return inner
+
+
+def _is_enum(recipe: Recipe | None) -> bool:
+    return recipe is not None and recipe.pack is None
 
 
 def _have_keys(level: list[Any], kinds: set[type]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
 from enum import Enum
 from operator import attrgetter
@@ -83,7 +84,7 @@ def register_type[T](
     """
     if not isinstance(kind, type):
         raise TypeError(f"only classes can be registered, not {kind!r:.80}")
-    if kind.__module__ == "builtins":
+    if getattr(builtins, kind.__name__, None) is kind:
         raise TypeError(f"{kind.__name__} is carried as it is, or not at all")
     if (pack is None) != (unpack is None):
         raise TypeError("pack and unpack belong together: one for each way")

@@ -264,7 +264,7 @@ def _enum(_: Making, name: str, members: tuple[str, ...]) -> Enum:
     if len(found) == 1:
         return found[0]
     if not issubclass(kind, Flag):
-        raise ValueError("one member is due")
+        raise TypeError("one member is due")
     return reduce(or_, found, kind(0))
 
 
