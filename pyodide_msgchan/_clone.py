@@ -195,6 +195,12 @@ def _converted_as(value: Any) -> type | None:
     return next((kind for kind in type(value).__mro__ if kind in _converters), None)
 
 
+def converter_of(value: Any) -> Callable[[Any], object] | None:
+    """Give the converter that serves a value, if one does."""
+    kind = _converted_as(value)
+    return None if kind is None else _converters[kind]
+
+
 def _exact(kind: type, value: Any) -> Any:
     """Give the plain value of an instance of a subclass, whatever that overrides."""
     if kind is str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from . import _sealed as to
 from ._browser import MAX_DEPTH, bridge, is_js_proxy, is_null
-from ._clone import ATOMS, CONTAINERS, Where, _converted_as, _converters, _exact, _refusal, place
+from ._clone import ATOMS, CONTAINERS, Where, _exact, _refusal, converter_of, place
 from ._reducers import UnfitError, learn, leaves, names_of, reducers
 from ._registry import Recipe, recipe_of
 from ._remote_errors import wire_of_error
@@ -170,9 +170,9 @@ class _Checker:
             self.take_apart(value, recipe.pack, (to.CUSTOM, recipe.name), where, depth)
             return None
         if kind not in CONTAINERS:
-            converter = _converted_as(value)
+            converter = converter_of(value)
             if converter is not None:
-                self.take_apart(value, _converters[converter], (to.PLAIN,), where, depth)
+                self.take_apart(value, converter, (to.PLAIN,), where, depth)
                 return None
             value = self.plain(value, where)
         return self.contents(value, where)

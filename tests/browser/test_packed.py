@@ -243,8 +243,8 @@ async def test_ten_thousand_mutated_messages(selenium, pair):
     attack = run_js("""(port, bytes, lengths) => {
         let at = 0;
         for (const n of lengths) {
-            const buffer = bytes.slice(at, at += n).buffer;
-            port.postMessage({ msgchan: [buffer], side: [null, {}], buffers: [new ArrayBuffer(8)] });
+            const msgchan = [bytes.slice(at, at += n).buffer];
+            port.postMessage({ msgchan, side: [null, {}], buffers: [new ArrayBuffer(8)] });
         }
     }""")
     errors, messages = [], 0
