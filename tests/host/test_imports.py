@@ -26,7 +26,8 @@ ORDER = [
     {"_lane"},
     {"_endpoint", "_receiver"},
     {"port", "_windows"},
-    {"channel", "connection", "_memory", "_round_trips"} | {"_reach", "_call", "_iteration"},
+    {"channel", "connection", "_memory", "_round_trips", "_checking"}
+    | {"_reach", "_call", "_iteration"},
     {"_attempt", "_contract", "_remote", "_parcel"},
     {"_opening", "_values"},
     {"_exposing", "_feed"},
