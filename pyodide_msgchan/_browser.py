@@ -87,7 +87,7 @@ class Bridge:
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
         self.endpoint: Callable[[Any, bool], int] = native.endpoint
-        self.listen_window: Callable[[Any, Any], int] = native.window
+        self.listen_window: Callable[..., int] = native.window
         self.native: Callable[[int], Any] = native.native
         self.flag: Callable[[int], int] = native.flag
         self.tag: Callable[[Any], str] = native.tag

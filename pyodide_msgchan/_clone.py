@@ -208,7 +208,7 @@ def _exact(kind: type, value: Any) -> Any:
     if kind is int:
         return int.__add__(value, 0)
     if kind is float:
-        return float.__add__(value, 0.0)
+        return float.__pos__(value)  # -0.0 plus anything is none any more
     every = slice(None)
     return bytes.__getitem__(value, every) if kind is bytes else bytearray.__getitem__(value, every)
 
@@ -373,7 +373,10 @@ def copy(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
             return error_of(*error_parts(value))
         value = common_leaf(value, where)
         if isinstance(value, dt.datetime):
-            return date_of(milliseconds(value))
+            try:
+                return date_of(milliseconds(value))
+            except OverflowError:  # as JavaScript's own it would come back, which memory has not
+                raise DataCloneError("its moment is outside of datetime in UTC", place(where)) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)

@@ -1,11 +1,11 @@
 // The JavaScript half of a port: it listens, collects what comes while Python is busy, and enters
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
-import { decode, sizeOf } from "./decode.mjs";
+import { decode, lone, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { createScan, isEnvelope, seal } from "./packed.mjs";
 import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
-import { createWindows } from "./windows.mjs";
+import { createWindows, HEARD } from "./windows.mjs";
 import { promisingCall } from "./enter.mjs";
 import { keep, spare } from "./spare.mjs";
 
@@ -257,7 +257,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
   const post = (id, value) => {
     const slot = slots.get(id);
     posts++;
-    slot.post.call(slot.port, value);
+    slot.post.call(slot.port, lone(value));
     slot.sent++;
     slot.bytes += value?.length ?? SMALL;
   };
@@ -288,15 +288,15 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       if (!able.every((name) => typeof target[name] === "function")) return 0;
       return ids.get(target) ?? attach(target, promising);
     },
-    window(source, origins) {
-      const from = (event) => source === undefined || event.source === windowOf(source);
-      const any = origins.includes("*");
-      const id = attach(
-        new EventTarget(),
-        true,
-        (event) => from(event) && (any || origins.includes(event.origin)),
-      );
-      slots.get(id).port = globalThis;
+    window(source, origins, place = globalThis) {
+      const rejected = new Set();
+      const id = attach(new EventTarget(), true, ({ source: from, origin }) => {
+        if (source !== undefined && from !== windowOf(source)) return false;
+        if (origins.includes("*") || origins.includes(origin)) return true;
+        if (source !== undefined && rejected.size < HEARD) rejected.add(origin);
+        return false;
+      });
+      Object.assign(slots.get(id), { port: place, rejected });
       return id;
     },
     native: (id) => slots.get(id).port,
@@ -326,7 +326,8 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       const to = windowOf(target);
       if (typeof to?.postMessage !== "function") return "target";
       posts++;
-      const post = (value, list) => to.postMessage(value, origin, list);
+      const post = (value, list) =>
+        to.postMessage(value, ...(origin === undefined ? [] : [origin]), list);
       return dispatch(post, transfer, () => decode(stream(n, chunks), side, limit));
     },
     pack(id, table, names, ...limits) {
