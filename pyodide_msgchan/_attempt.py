@@ -31,7 +31,7 @@ from ._wire import (
 from .connection import Connection, Control, Peer
 from .errors import HandshakeError, PortClosedError
 
-__all__ = ["Attempt", "Terms", "describe"]
+__all__ = ["Attempt", "Terms", "describe", "hold_lock", "may_be_near"]
 
 CAPABILITIES: Final = ("clone", "credit", "packs")
 """What this side can do, as the other is told."""
@@ -68,6 +68,17 @@ class Terms(NamedTuple):
     stack_switching: bool
     lane: str | None
     """What the caller said, if anything."""
+
+
+def may_be_near(world: World, terms: Terms) -> bool:
+    """Say whether peers may be of this page's origin, and so see its lock come free."""
+    return terms.origins is None or not terms.origins.isdisjoint({world.origin, "*"})
+
+
+async def hold_lock(world: World, terms: Terms) -> None:
+    """Let peers that may be near see this page's end by its lock."""
+    if may_be_near(world, terms) and (held := world.hold_lock()) is not None:
+        await held
 
 
 @final

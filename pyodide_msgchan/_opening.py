@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, Literal, Self, final
 
-from ._attempt import Attempt, Terms, describe
+from ._attempt import Attempt, Terms, describe, hold_lock, may_be_near
 from ._handshake import Caller, Listener
 from ._origin import Origin, allowed_origins
 from ._types import World
@@ -84,12 +84,11 @@ class Opener:
             heartbeat: seconds between pings, for peers whose end nothing else shows; None for none.
                 A peer that computes longer than that without a pause counts as lost after two.
             stack_switching: as for `MessagePort`.
-            lane: how values travel. "clone": as JavaScript's structured clone has them. "packed":
-                with their Python types, and faster, if the other side is Python and says the same.
-                None: packed between two Pythons of one origin, which may be a worker and its
-                owner; else clone. What comes on the packed lane is data only: no peer can make
-                this page run code. But a peer of a foreign origin to whom you say "packed" may use
-                up this page's time and memory by what it sends.
+            lane: how values travel: "clone", as JavaScript's, or "packed", as Python's and faster,
+                if the other side is Python and its user says so too. None: packed with a Python
+                of this page's origin, or between a worker and its owner; else clone. What comes
+                packed is data only, no peer can run code here by it; but one of a foreign origin
+                may use up this page's time and memory.
 
         Raises:
             HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
@@ -141,7 +140,7 @@ class Opener:
         kind = kind_of(world, source)
         terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
         seconds = checked_seconds("timeout", timeout)
-        await _hold_lock(world, terms)
+        await hold_lock(world, terms)
         return await _first(self._listening(terms, source, (source,)), seconds)
 
     def listen(
@@ -172,7 +171,7 @@ class Opener:
         world = self._get_world()
         kind = "window" if world.origin else "worker"
         terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
-        if _may_be_near(world, terms):
+        if may_be_near(world, terms):
             world.hold_lock()
         return Listening(self._listening(terms, None, world.owners(everybody=True)))
 
@@ -214,7 +213,7 @@ class Connecting:
         self._attempt: Attempt | None = None
 
     async def _open(self, seconds: float | None) -> Connection:
-        await _hold_lock(self._world, self._terms)
+        await hold_lock(self._world, self._terms)
         machine = Caller(**_facts(self._world, self._terms))
         source = None if self._terms.origins is None else self._target
         self._attempt = Attempt(
@@ -304,16 +303,6 @@ async def _first(attempt: Attempt, seconds: float | None) -> Connection:
     except BaseException:
         attempt.close()
         raise
-
-
-def _may_be_near(world: World, terms: Terms) -> bool:
-    """Say whether peers may be of this page's origin, and so see its lock come free."""
-    return terms.origins is None or not terms.origins.isdisjoint({world.origin, "*"})
-
-
-async def _hold_lock(world: World, terms: Terms) -> None:
-    if _may_be_near(world, terms) and (held := world.hold_lock()) is not None:
-        await held
 
 
 def _facts(world: World, terms: Terms) -> dict[str, Any]:
