@@ -15,12 +15,15 @@ from .errors import DataCloneError
 
 __all__ = ["packed_of", "post_packed", "refused", "start_packing"]
 
-_port_of: Callable[[Any], Any]
+_port_of: Callable[[Any], Any] | None = None
 
 
 def start_packing(number: int, port_of: Callable[[Any], Any]) -> None:
     """Let a port take what was packed; `port_of` gives the wrapper of a native port."""
     global _port_of  # noqa: PLW0603 - from above, and always the same
+    if _port_of is not None:
+        bridge().pack(number)
+        return
     _port_of = port_of
     names = to_js_list([name.decode() for name in NAMES])
     bridge().pack(number, to_js_bytes(TABLE), names, HASHABLE, KEY_DEPTH, KEY_WEIGHT)
@@ -75,7 +78,7 @@ def refused(reason: str) -> Notice:
 
 
 def _adopted(value: Any) -> Any:
-    if is_js_proxy(value) and bridge().tag(value) == "MessagePort":
+    if _port_of is not None and is_js_proxy(value) and bridge().tag(value) == "MessagePort":
         return _port_of(value)
     return value
 
