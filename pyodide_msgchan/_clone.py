@@ -195,6 +195,12 @@ def _converted_as(value: Any) -> type | None:
     return next((kind for kind in type(value).__mro__ if kind in _converters), None)
 
 
+def converter_of(value: Any) -> Callable[[Any], object] | None:
+    """Give the converter that serves a value, if one does."""
+    kind = _converted_as(value)
+    return None if kind is None else _converters[kind]
+
+
 def _exact(kind: type, value: Any) -> Any:
     """Give the plain value of an instance of a subclass, whatever that overrides."""
     if kind is str:
@@ -370,7 +376,9 @@ def copy(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
             try:
                 return date_of(milliseconds(value))
             except OverflowError:  # as JavaScript's own it would come back, which memory has not
-                raise DataCloneError("its moment is outside of datetime in UTC", place(where)) from None
+                raise DataCloneError(
+                    "its moment is outside of datetime in UTC", place(where)
+                ) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)
