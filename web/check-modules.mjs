@@ -12,6 +12,7 @@ const GROUPS = [
   "values",
   "windows",
   "connections",
+  "lanes",
   "calls",
   "lifecycle",
   "leaks",
