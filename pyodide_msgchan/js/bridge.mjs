@@ -4,7 +4,7 @@ import { decode } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows } from "./windows.mjs";
-import { promisingCall } from "./enter.mjs";
+import { promisingCall, STEP } from "./enter.mjs";
 import { keep, spare } from "./spare.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
@@ -13,8 +13,7 @@ const PATIENCE = 20; // ms that arrivals are collected at most: a busy page may 
 const SHORT = 256; // characters; strings up to here cross as they are, faster than as a stream
 const DATA = 1,
   LISTEN = 3; // what Python waits for; 2 is one message with its event
-const STEP = 1,
-  TAKEN = 2; // what a delivery left to do: a task to step, or nothing at all
+const TAKEN = 2; // what a delivery left to do: nothing at all
 const ASK = 9; // in a port's flag: Python has to call, for something may be here. 0: it need not.
 const TRANSFERABLE = new Set(
   (

@@ -25,7 +25,7 @@ ORDER = [
     | {"_reach", "_remote_errors", "_call", "_iteration"},
     {"_attempt", "_contract", "_remote", "_parcel"},
     {"_opening", "_values"},
-    {"_exposing", "_feed"},
+    {"_exposing", "_feed", "_calling"},
     {"_link"},
     {"dom", "frames", "introduction", "testing", "rpc"},
     {"__init__"},
