@@ -57,7 +57,7 @@ class Calling(Values):
             PortStateError: the port ended, or the object was released.
         """
         if hold.released or self.port.closed:
-            raise self._over(hold)
+            raise self._unusable(hold)
         calls = self.calls
         if (  # the short way, which takes most calls
             calls is not None
@@ -102,7 +102,7 @@ class Calling(Values):
             self._send(call, message, parcel)
         return call
 
-    def _over(self, hold: Hold) -> Exception:
+    def _unusable(self, hold: Hold) -> Exception:
         if hold.released:
             return PortStateError("this remote object was released")
         return self.port._ending() if self._end is None else self._end()
@@ -164,7 +164,7 @@ class Calling(Values):
     def release(self, hold: Hold) -> Call:
         """Be done with the object on the other side."""
         if hold.released or self.port.closed:
-            raise self._over(hold)
+            raise self._unusable(hold)
         call = Call(hold, self._cancel)
 
         def answered(_wire: Wire) -> list[Waiter]:

@@ -4,7 +4,7 @@ import { tag } from "./encode.mjs";
 
 const WIRE = 1; // version of the envelope
 const LONGEST = 200; // characters of a field
-const HEARD = 8; // wrong origins that are remembered
+export const HEARD = 8; // wrong origins that are remembered
 const LATE = 300; // ms by which an element's load event comes after the page's own, at the most
 const NEAR = 30; // ms by which clocks and messages may differ in telling when that was
 const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
@@ -248,6 +248,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       return slot.id;
     },
     rejected: (id) => [...slots.get(id).rejected],
+    watchSource(id, source) {
+      slots.get(id).cleanup = watchPlace(slots.get(id), source);
+    },
     announce(target, origin, type, name, id, nonce, to, reason) {
       const envelope = { msgchan: WIRE, type, name, id, loaded: loadedFor() };
       for (const [key, value] of Object.entries({ nonce, to, reason }))

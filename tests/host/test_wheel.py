@@ -1,4 +1,4 @@
-"""What the wheel's build leaves out: nothing that runs, that `help()` shows or that tracebacks count."""
+"""What the wheel's build leaves out: nothing that runs, or that `help()` or a traceback shows."""
 
 import ast
 import inspect

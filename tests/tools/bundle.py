@@ -34,7 +34,13 @@ _LOCK = "pyodide-lock.json"
 #: What the wheel is made of, beside the package.
 _WHEEL_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "tests/tools/wheel.py")
 #: What a page fetches; the rest of the npm package is for Node and for type checkers.
-_RUNTIME_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+_RUNTIME_FILES = {
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.js",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+}
 
 
 def wheel() -> Path:
@@ -102,23 +108,35 @@ def _relative_addresses(lock: Path) -> None:
 
 
 def _site() -> None:
-    lock = BUILD / "site.lock.json"
-    content = json.loads((TEST_DISTRIBUTION / _LOCK).read_text())
-    # Pyodide's other packages are not served here, so the site's lock does not promise them.
-    content["packages"] = {"pyodide-msgchan": content["packages"]["pyodide-msgchan"]}
-    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-    if not lock.is_file() or lock.read_text() != text:
-        lock.write_text(text)
-
     comlink = NODE_MODULES / "comlink"
     files = {
         **{path.relative_to(WEB).as_posix(): path for path in files_below(WEB)},
-        **{f"pyodide/{name}": TEST_DISTRIBUTION / name for name in _RUNTIME_FILES},
-        f"pyodide/{_LOCK}": lock,
-        f"pyodide/{wheel().name}": wheel(),
+        **_runtime("pyodide", TEST_DISTRIBUTION),
+        **_runtime("pyodide-0.29", OLD_DISTRIBUTION),
         **{path.name: path for path in (PACKAGE / "js").glob("*.mjs")},
         **{path.name: path for path in (PACKAGE / "js").glob("*.d.mts")},
         "vendor/comlink.mjs": comlink / "dist" / "esm" / "comlink.min.mjs",
         "vendor/comlink.LICENSE": comlink / "LICENSE",
     }
     mirror(files, SITE)
+
+
+def _runtime(folder: str, distribution: Path) -> dict[str, Path]:
+    """What pages load from a folder of the site to run Python."""
+    lock = BUILD / f"site-{folder}.lock.json"
+    content = json.loads((distribution / _LOCK).read_text())
+    # Pyodide's other packages are not served here, so the site's lock does not promise them.
+    content["packages"] = {"pyodide-msgchan": content["packages"]["pyodide-msgchan"]}
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    if not lock.is_file() or lock.read_text() != text:
+        lock.write_text(text)
+    return {
+        # The older Pyodide calls one of them pyodide.asm.js.
+        **{
+            f"{folder}/{path.name}": path
+            for path in distribution.iterdir()
+            if path.name in _RUNTIME_FILES
+        },
+        f"{folder}/{_LOCK}": lock,
+        f"{folder}/{wheel().name}": wheel(),
+    }

@@ -94,6 +94,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run in this one; may be given several times (default: chrome, firefox and node; "
         "webkit for tests marked so, where it is installed)",
     )
+    parser.addoption(
+        "--part",
+        action="append",
+        choices=sorted({*RUNTIMES, *PAGE_BROWSERS, "none"}),
+        help="of all that would run keep the tests in this browser; `none` are those in none",
+    )
 
 
 def chosen(config: pytest.Config, known: Sequence[str], default: Sequence[str]) -> list[str]:
@@ -149,21 +155,24 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop the tests for which no browser was chosen, and those of windows in Node."""
+    """Drop tests for which no browser was chosen, those of windows in Node, and other parts."""
+    parts = config.getoption("part")
     dropped = [
         item
         for item in items
         if item.name.endswith("[NOTSET]")
-        or (item.get_closest_marker("needs_windows") and _runtime(item) == "node")
+        or (item.get_closest_marker("needs_windows") and _browser_of(item) == "node")
+        or (parts and _browser_of(item) not in parts)
     ]
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item not in dropped]
 
 
-def _runtime(item: pytest.Item) -> str | None:
+def _browser_of(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
-    return callspec.params.get("runtime") if callspec else None
+    params = callspec.params if callspec else {}
+    return str(params.get("runtime", params.get("browser", "none")))
 
 
 @pytest.fixture(scope="session")
