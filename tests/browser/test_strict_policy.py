@@ -13,9 +13,9 @@ POLICY = {"Content-Security-Policy": "script-src 'self' 'wasm-unsafe-eval'"}
 
 @pytest.mark.webkit
 @pytest.mark.timeout(300)
-def test_the_error_names_the_line_and_with_it_all_works(driver, pages, pasted):
+def test_the_error_names_the_line_and_with_it_all_works(driver, site):
     def address(name, **query):
-        return pages.url(name, headers=POLICY, **query)
+        return site.url(name, headers=POLICY, **query)
 
     def story():
         return driver.find_element(By.TAG_NAME, "body").text
@@ -29,8 +29,8 @@ def test_the_error_names_the_line_and_with_it_all_works(driver, pages, pasted):
     script = (PAGES / "python.mjs").read_text("utf-8")
     registered = script.replace("// Here a page whose policy is strict", f"{line}; //")
     assert registered != script
-    pasted("python.mjs", registered)
-    pasted("python.html", (PAGES / "python.html").read_text("utf-8"))
+    site.paste("python.mjs", registered)
+    site.paste("python.html", (PAGES / "python.html").read_text("utf-8"))
     frame = address("python.html", run="/pages/strict_frame.py")
     worker = address("pages/strict-worker.mjs")
     driver.get(address("python.html", run="/pages/strict_policy.py", frame=frame, worker=worker))

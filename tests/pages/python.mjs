@@ -1,9 +1,10 @@
-// Runs the Python file that `run` names, which stands beside this page, and says how it went.
-import { loadPyodide } from "/test-pyodide/pyodide.mjs";
-
+// Runs the Python file that `run` names, which stands beside this page, and says how it went;
+// before anything else is loaded, the module `first`.
 const query = new URLSearchParams(location.search);
 try {
-  const pyodide = await loadPyodide({ packages: ["pyodide-msgchan"] });
+  if (query.has("first")) await import(query.get("first"));
+  const { loadPyodide } = await import("/test-pyodide/pyodide.mjs");
+  const pyodide = (globalThis.python = await loadPyodide({ packages: ["pyodide-msgchan"] }));
   // Here a page whose policy is strict registers the bridge.
   const source = await (await fetch(query.get("run"))).text();
   pyodide.globals.set("query", pyodide.toPy(Object.fromEntries(query)));

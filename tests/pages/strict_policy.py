@@ -37,7 +37,8 @@ async def python_frame(address):
     """Connect to a frame in Python that stands under the same policy."""
     async with open_frame(address, name="messages", timeout=60) as connection:
         connection.post_message({"echo": (1, b"2")})
-        assert await connection.receive() == {"echo": [1, b"2"]}
+        assert await connection.receive() == {"echo": (1, b"2")}
+        assert connection.lane == "packed"
         assert await connection.request("question") == "question"
         connection.set_high_water(messages=5)
         for i in range(50):
