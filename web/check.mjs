@@ -107,6 +107,7 @@ byId("failures").addEventListener("change", ({ target }) => {
 });
 byId("again").addEventListener("click", () => {
   byId("again").hidden = true;
+  document.body.dataset.state = "running";
   page.onblocked();
 });
 byId("demo").href = `./${location.search}`;

@@ -21,6 +21,7 @@ SCREENSHOTS = BUILD / "screenshots"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "webkit: the test runs in WebKit too, where that can be had")
+    config.addinivalue_line("markers", "only_in(browser, …): the test runs in no other browser")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -29,7 +30,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         default = ["chrome", "firefox"]
         if metafunc.definition.get_closest_marker("webkit") and webkit_is_there():
             default.append("webkit")
-        browsers = chosen(metafunc.config, PAGE_BROWSERS, tuple(default))
+        only = metafunc.definition.get_closest_marker("only_in")
+        known = only.args if only else PAGE_BROWSERS
+        browsers = chosen(metafunc.config, known, tuple(default))
         metafunc.parametrize("browser", browsers, scope="session")
 
 

@@ -12,7 +12,7 @@ from pytest_pyodide.runner import NodeRunner, SeleniumChromeRunner, SeleniumFire
 from pytest_pyodide.utils import parse_driver_timeout
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tools.bundle import OLD_DISTRIBUTION, TEST_DISTRIBUTION
+from tools.bundle import NEXT_DISTRIBUTION, OLD_DISTRIBUTION, TEST_DISTRIBUTION
 from tools.common import NODE_MODULES, ROOT, SITE
 from tools.pool import BrowserPool
 from tools.server import serving
@@ -25,6 +25,7 @@ MOUNTS = {
     "/pages/": ROOT / "tests" / "pages",
     "/test-pyodide/": TEST_DISTRIBUTION,
     "/pyodide-0.29/": OLD_DISTRIBUTION,
+    "/pyodide-next/": NEXT_DISTRIBUTION,
     "/node_modules/": NODE_MODULES,
     "/site/": SITE,
 }

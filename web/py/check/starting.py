@@ -14,7 +14,8 @@ START = "HTML 9.4.4, start() and the port message queue"
 
 
 async def fence() -> None:
-    """Wait until a message that was posted now has come: all before it have, too."""
+    """Wait until tasks made before have begun, and a message that is posted now has come."""
+    await asyncio.sleep(0)
     one, two = MessageChannel()
     async with one, two:
         one.post_message("fence")

@@ -397,9 +397,8 @@ async def _(scene: Any) -> Any:
     carrier, far = MessageChannel()
     one, two = MessageChannel()
     inner, deep = MessageChannel()
-    async with carrier, far, inner:
+    async with carrier, far, inner, one:
         one.post_message(deep, transfer=[deep])
-        one.close()
         carrier.post_message(two, transfer=[two])
         async with await far.receive() as moved, await moved.receive() as arrived_port:
             inner.post_message("deep")
