@@ -79,6 +79,7 @@ const page = {
       setTimeout(() => opened(open(address, "", "popup,width=420,height=320") ?? undefined)),
     ),
   booting(kind, words) {
+    byId("now").textContent = `Starting another Python: ${words}`;
     if (kind === "worker" || kind === "popup") helper(kind, words).textContent = "Starting Python";
   },
   booted(kind, { fine, words }) {

@@ -18,7 +18,7 @@ from .starting import fence
 row = group("leaks", "Leaks")
 
 NOTHING = {"Python proxies": 0, "JavaScript objects": 0}
-LEAK = "design 1.1: no leaks; HTML 9.4.5, ports and garbage collection"
+LEAK = "README, Ports: no leaks; HTML 9.4.5, ports and garbage collection"
 
 
 def counts() -> tuple[int, int]:
@@ -281,7 +281,7 @@ async def _(scene: Any) -> Any:
 @row(
     "leak-dropped",
     "A port that is dropped unclosed is collected, warns, and its partner learns of it",
-    source="HTML 9.4.5, ports and garbage collection; design 1.1: ResourceWarning",
+    source="HTML 9.4.5, ports and garbage collection; README, Ports: ResourceWarning",
     expected=[["ResourceWarning"], "sent before", Raised(PeerLostError)],
 )
 async def _(scene: Any) -> Any:

@@ -186,7 +186,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-cancelled",
     "A receive() that is cancelled loses no message",
-    source="design 1.1: nothing is lost",
+    source="README, Ports: nothing is lost",
     expected=["cancelled", "kept"],
 )
 async def _(scene: Any) -> Any:
@@ -203,7 +203,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-timeout",
     "Nor does one whose time ran out",
-    source="design 1.1: nothing is lost",
+    source="README, Ports: nothing is lost",
     expected=["timed out", "kept"],
 )
 async def _(scene: Any) -> Any:
@@ -222,7 +222,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-group",
     "A failing task group loses no message",
-    source="design 1.1: nothing is lost",
+    source="README, Ports: nothing is lost",
     expected="kept",
 )
 async def _(scene: Any) -> Any:
@@ -243,7 +243,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-listener-gone",
     "After the last listener has gone messages are kept again",
-    source="design 1.1: after the last is cancelled the port buffers again",
+    source="README, Ports: after the last is cancelled the port buffers again",
     expected=[["heard"], "kept"],
 )
 async def _(scene: Any) -> Any:
@@ -260,7 +260,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-take",
     "What came and was not asked for can be taken without waiting",
-    source="design 1.1: take_buffered()",
+    source="README, Ports: take_buffered()",
     expected=[0, [1, 2, 3], 0],
 )
 async def _(scene: Any) -> Any:
