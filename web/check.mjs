@@ -11,6 +11,8 @@ const query = new URLSearchParams(location.search);
 const report = { ...browser(), pyodide: "", package: "", rows: [] };
 const rows = new Map(); // of the report, by id
 const tables = createTables(byId("tables"), byId("groups"));
+const POPUP = "popup,width=420,height=320";
+let spare = null; // a window that a click has opened, for the next row that needs one
 const chosen = { group: query.getAll("group"), only: query.getAll("only") };
 
 // What Python imports as the module `page`.
@@ -51,6 +53,7 @@ const page = {
     show();
   },
   done() {
+    spare?.close(); // nobody needed it
     byId("now").textContent = "";
     finish();
   },
@@ -73,11 +76,16 @@ const page = {
     return element;
   },
   makeWorker: (address) => new Worker(address, { type: "module" }),
-  /** In a later turn: Firefox goes on with other tasks while it opens a window, and Python can't. */
-  openPopup: (address) =>
-    new Promise((opened) =>
-      setTimeout(() => opened(open(address, "", "popup,width=420,height=320") ?? undefined)),
-    ),
+  openPopup(address) {
+    if (spare && !spare.closed) {
+      const opened = spare;
+      spare = null;
+      opened.location.replace(address);
+      return Promise.resolve(opened);
+    }
+    // In a later turn: Firefox goes on with other tasks while it opens a window, and Python can't.
+    return new Promise((opened) => setTimeout(() => opened(open(address, "", POPUP) ?? undefined)));
+  },
   booting(kind, words) {
     byId("now").textContent = `Starting another Python: ${words}`;
     if (kind === "worker" || kind === "popup") helper(kind, words).textContent = "Starting Python";
@@ -109,6 +117,7 @@ byId("failures").addEventListener("change", ({ target }) => {
 byId("again").addEventListener("click", () => {
   byId("again").hidden = true;
   document.body.dataset.state = "running";
+  spare = open("about:blank", "", POPUP); // now, while it is in answer to a click
   page.onblocked();
 });
 byId("demo").href = `./${location.search}`;
