@@ -27,7 +27,7 @@ from .port import Listener, MessageEvent, MessagePort
 
 if TYPE_CHECKING:
     from ._opening import Connecting, Listening, accept, connect, listen
-    from .connection import Connection, Peer
+    from .connection import Connection, Outstanding, Peer
     from .frames import open_frame, open_window
     from .introduction import introduce, introduced
     from .rpc import (
@@ -63,6 +63,7 @@ __all__ = [
     "MsgChanError",
     "NotInBrowserError",
     "OriginRejectedError",
+    "Outstanding",
     "Peer",
     "PeerClosedError",
     "PeerLostError",
@@ -98,7 +99,7 @@ __all__ = [
 
 _LATER: Final = {
     "_opening": ("Connecting", "Listening", "accept", "connect", "listen"),
-    "connection": ("Connection", "Peer"),
+    "connection": ("Connection", "Outstanding", "Peer"),
     "frames": ("open_frame", "open_window"),
     "introduction": ("introduce", "introduced"),
     "rpc": (

@@ -33,7 +33,7 @@ from .errors import HandshakeError, PortClosedError
 
 __all__ = ["Attempt", "Terms", "describe"]
 
-CAPABILITIES: Final = ("clone",)
+CAPABILITIES: Final = ("clone", "credit")
 """What this side can do, as the other is told."""
 
 

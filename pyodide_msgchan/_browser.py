@@ -81,12 +81,13 @@ class Bridge:
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
         self.endpoint: Callable[[Any, bool], int] = native.endpoint
-        self.listen_window: Callable[[Any, Any], int] = native.window
+        self.listen_window: Callable[..., int] = native.window
         self.native: Callable[[int], Any] = native.native
         self.flag: Callable[[int], int] = native.flag
         self.tag: Callable[[Any], str] = native.tag
         self.count: Callable[[int], None] = native.count
         self.sent: Callable[[int], int] = native.sent
+        self.sent_bytes: Callable[[int], int] = native.sentBytes
         self.received: Callable[[int], int] = native.received
         self.post: Callable[[int, Any], None] = native.post
         self.send: Callable[..., str | None] = native.send

@@ -202,7 +202,7 @@ def _exact(kind: type, value: Any) -> Any:
     if kind is int:
         return int.__add__(value, 0)
     if kind is float:
-        return float.__add__(value, 0.0)
+        return float.__pos__(value)  # -0.0 plus anything is none any more
     every = slice(None)
     return bytes.__getitem__(value, every) if kind is bytes else bytearray.__getitem__(value, every)
 
@@ -340,14 +340,21 @@ def error_of(name: str, message: str, stack: str) -> RemoteError:
 # The memory channel: the same table without JavaScript -------------------------------------------
 
 
-def copy(message: Any, ports: Mapping[int, Any]) -> Any:
-    """Give what a message is on the other side, made by Python alone.
+SMALL: Final = 8
+"""Bytes; the size of what is neither text nor buffer."""
+
+
+def copy(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
+    """Give what a message is on the other side, made by Python alone, and its size in bytes, about.
 
     Raises:
         DataCloneError: with the path of what can't be sent.
     """
+    size = 0
 
     def leaf(value: Any, where: Where) -> Any:
+        nonlocal size
+        size += len(value) if isinstance(value, (str, bytes, bytearray)) else SMALL
         if id(value) in ports:
             return ports[id(value)]
         if isinstance(value, float):
@@ -360,14 +367,21 @@ def copy(message: Any, ports: Mapping[int, Any]) -> Any:
             return error_of(*error_parts(value))
         value = common_leaf(value, where)
         if isinstance(value, dt.datetime):
-            return date_of(milliseconds(value))
+            try:
+                return date_of(milliseconds(value))
+            except OverflowError:  # as JavaScript's own it would come back, which memory has not
+                raise DataCloneError(
+                    "its moment is outside of datetime in UTC", place(where)
+                ) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)
+        size += view.nbytes
         return (
             view.tobytes()
             if view.format == "B"
             else view_of(bytearray(view.tobytes()), view.format)
         )
 
-    return walk(message, leaf)
+    data = walk(message, leaf)
+    return data, size

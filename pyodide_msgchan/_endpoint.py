@@ -162,6 +162,9 @@ class BrowserEndpoint:
     def sent(self) -> int:
         return bridge().sent(self._number)
 
+    def sent_bytes(self) -> int:
+        return bridge().sent_bytes(self._number)
+
     def received(self) -> int:
         return bridge().received(self._number)
 

@@ -84,6 +84,10 @@ class Listener:
     def __init__(
         self, owner: list[Listener], callback: Callable[[Any], Any], done: Callable[[], None]
     ) -> None:
+        if not callable(callback):
+            raise TypeError(
+                f"a listener is called with the event, and {callback!r:.80} can't be called"
+            )
         self._callback = callback
         self._context: Context = copy_context()
         self._owner = (owner, done)

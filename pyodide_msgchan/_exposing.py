@@ -24,8 +24,11 @@ class Answering(Protocol):
     """What an exposed object needs of the port below it."""
 
     port: MessagePort
-    machine: Machine
     calls: Calls | None
+
+    @property
+    def machine(self) -> Machine:
+        """What the port says and hears."""
 
     def value(self, wire: Any) -> Any:
         """Give what a Wire stands for, or raise it."""

@@ -51,7 +51,7 @@ class MemoryEndpoint:
         self._started = False
         self._scheduled = False
         self._mode = 0
-        self._sent = self._received = 0
+        self._sent = self._received = self._sent_bytes = 0
         self._taker: Taker | None = None
 
     def post(self, message: Any, moved: Moved | None) -> None:
@@ -59,7 +59,7 @@ class MemoryEndpoint:
         arriving = {key: MemoryEndpoint() for key in wrappers}
         ports = {key: MessagePort._of(endpoint) for key, endpoint in arriving.items()}
         try:
-            data = copy(message, ports)
+            data, size = copy(message, ports)
         except BaseException:
             for port in ports.values():
                 port.close()
@@ -67,6 +67,7 @@ class MemoryEndpoint:
         for key, wrapper in wrappers.items():
             wrapper._endpoint._move_to(arriving[key])
         self._sent += 1
+        self._sent_bytes += size
         if self.peer is None:
             for port in ports.values():
                 port.close()
@@ -151,6 +152,9 @@ class MemoryEndpoint:
 
     def sent(self) -> int:
         return self._sent
+
+    def sent_bytes(self) -> int:
+        return self._sent_bytes
 
     def received(self) -> int:
         return self._received

@@ -14,7 +14,20 @@ from ._windows import BrowserWorld
 from .connection import Connection
 from .errors import HandshakeError, PortClosedError
 
-__all__ = ["Connecting", "Listening", "Opener", "Origins", "accept", "connect", "listen"]
+__all__ = [
+    "Connecting",
+    "Listening",
+    "Opener",
+    "Origins",
+    "accept",
+    "browser_world",
+    "checked_seconds",
+    "connect",
+    "kind_of",
+    "listen",
+    "origins_of",
+    "owner_of",
+]
 
 LONGEST_NAME = 200
 
@@ -80,9 +93,9 @@ class Opener:
             NotInBrowserError: there is no JavaScript here.
         """
         world = self._get_world()
-        kind = _kind(world, target)
+        kind = kind_of(world, target)
         terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
-        return Connecting(world, target, terms, _checked_seconds("timeout", timeout))
+        return Connecting(world, target, terms, checked_seconds("timeout", timeout))
 
     async def accept(
         self,
@@ -114,16 +127,10 @@ class Opener:
         """
         world = self._get_world()
         if source is None:
-            owners = world.owners(everybody=False)
-            if not owners:
-                raise HandshakeError(
-                    "nobody can connect to this page: it has neither a parent nor an opener; "
-                    "source= names the window to wait for"
-                )
-            source = owners[0]
-        kind = _kind(world, source)
+            source = owner_of(world)
+        kind = kind_of(world, source)
         terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
-        seconds = _checked_seconds("timeout", timeout)
+        seconds = checked_seconds("timeout", timeout)
         await _hold_lock(world, terms)
         return await _first(self._listening(terms, source, (source,)), seconds)
 
@@ -174,11 +181,11 @@ class Opener:
 
 
 @cache
-def _browser() -> World:
+def browser_world() -> World:
     return BrowserWorld()
 
 
-_here = Opener(_browser)
+_here = Opener(browser_world)
 connect, accept, listen = _here.connect, _here.accept, _here.listen
 
 
@@ -308,7 +315,27 @@ def _facts(world: World, terms: Terms) -> dict[str, Any]:
     }
 
 
-def _kind(world: World, target: Any) -> str:
+def owner_of(world: World) -> Any:
+    """Give who is waited for in a page or worker that names nobody.
+
+    Raises:
+        HandshakeError: there is nobody.
+    """
+    owners = world.owners(everybody=False)
+    if not owners:
+        raise HandshakeError(
+            "nobody can connect to this page: it has neither a parent nor an opener; "
+            "source= names the window to wait for"
+        )
+    return owners[0]
+
+
+def kind_of(world: World, target: Any) -> str:
+    """Give "frame", "window" or "worker".
+
+    Raises:
+        TypeError: it is none of them.
+    """
     kind = world.kind(target)
     if not kind:
         raise TypeError(f"not an iframe element, window or worker: {target!r:.80}")
@@ -327,11 +354,17 @@ def _terms(
     """Check what was asked for."""
     if not isinstance(name, str) or len(name) > LONGEST_NAME:
         raise TypeError(f"a name is a string of at most {LONGEST_NAME} characters: {name!r:.80}")
-    origins = _origins(world, kind, origin)
-    return Terms(origins, name, _checked_seconds("heartbeat", heartbeat), stack_switching)
+    origins = origins_of(world, kind, origin)
+    return Terms(origins, name, checked_seconds("heartbeat", heartbeat), stack_switching)
 
 
-def _origins(world: World, kind: str, origin: Origins | None) -> frozenset[str] | None:
+def origins_of(world: World, kind: str, origin: Origins | None) -> frozenset[str] | None:
+    """Give the origins to hear, as in ``event.origin``; None for a worker, which has none.
+
+    Raises:
+        TypeError: one was given for a worker.
+        ValueError: one is malformed, or needed since this page's own is opaque.
+    """
     if kind == "worker":
         if origin is not None:
             raise TypeError("a worker has no origin to check: leave origin= out")
@@ -345,7 +378,12 @@ def _origins(world: World, kind: str, origin: Origins | None) -> frozenset[str] 
     return frozenset({world.origin})
 
 
-def _checked_seconds(what: str, seconds: float | None) -> float | None:
+def checked_seconds(what: str, seconds: float | None) -> float | None:
+    """Give a time as it was asked for.
+
+    Raises:
+        ValueError: it is no number above 0.
+    """
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:

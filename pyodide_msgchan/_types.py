@@ -163,6 +163,9 @@ class Endpoint(Protocol):
     def sent(self) -> int:
         """Give how many messages were posted, those of JavaScript past the wrapper included."""
 
+    def sent_bytes(self) -> int:
+        """Give the size of what was posted, about; of JavaScript's own messages it is not known."""
+
     def received(self) -> int:
         """Give how many messages came out of the browser's queue so far."""
 

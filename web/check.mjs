@@ -3,6 +3,7 @@ import { boot } from "./boot.mjs";
 import { setup } from "./check-modules.mjs";
 import { createTables } from "./check-table.mjs";
 import { browser } from "./check-browser.mjs";
+import { describe, values } from "./check-values.mjs";
 import { label } from "./names.mjs";
 import { otherBase } from "./other.mjs";
 
@@ -75,6 +76,11 @@ const page = {
     byId(shared ? "helpers" : "light").append(element);
     return element;
   },
+  describe,
+  value: (name) => values[name](),
+  post: async (port, name) => port.postMessage(await values[name]()),
+  /** What comes next on a native port, in words. */
+  next: (port) => new Promise((said) => (port.onmessage = ({ data }) => said(describe(data)))),
   makeWorker: (address) => new Worker(address, { type: "module" }),
   openPopup(address) {
     if (spare && !spare.closed) {

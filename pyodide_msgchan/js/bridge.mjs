@@ -1,15 +1,16 @@
 // The JavaScript half of a port: it listens, collects what comes while Python is busy, and enters
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
-import { decode } from "./decode.mjs";
+import { decode, lone, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { createCalls } from "./calls.mjs";
-import { createWindows } from "./windows.mjs";
+import { createWindows, HEARD } from "./windows.mjs";
 import { promisingCall } from "./enter.mjs";
 import { keep, spare } from "./spare.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
 const PATIENCE = 20; // ms that arrivals are collected at most: a busy page may never become idle
+const SMALL = 8; // bytes; a number, or the frame of a call, for who counts them
 const SHORT = 256; // characters; strings up to here cross as they are, faster than as a stream
 const DATA = 1,
   LISTEN = 3; // what Python waits for; 2 is one message with its event
@@ -83,7 +84,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
     slot.post = slot.native ? postMessage : port.postMessage;
-    Object.assign(slot, { seen: true, large: [] });
+    Object.assign(slot, { seen: true, large: [], bytes: 0 });
     slot.flag = free.pop() ?? 2 * streams + flags++;
     note(slot, ASK);
     slot.on = (event) => {
@@ -266,8 +267,9 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
   const post = (id, value) => {
     const slot = slots.get(id);
     posts++;
-    slot.post.call(slot.port, value);
+    slot.post.call(slot.port, lone(value));
     slot.sent++;
+    slot.bytes += value?.length ?? SMALL;
   };
 
   const calls = createCalls({ slots, post, asked, answered, step, pyodide });
@@ -296,15 +298,15 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       if (!able.every((name) => typeof target[name] === "function")) return 0;
       return ids.get(target) ?? attach(target, promising);
     },
-    window(source, origins) {
-      const from = (event) => source === undefined || event.source === windowOf(source);
-      const any = origins.includes("*");
-      const id = attach(
-        new EventTarget(),
-        true,
-        (event) => from(event) && (any || origins.includes(event.origin)),
-      );
-      slots.get(id).port = globalThis;
+    window(source, origins, place = globalThis) {
+      const rejected = new Set();
+      const id = attach(new EventTarget(), true, ({ source: from, origin }) => {
+        if (source !== undefined && from !== windowOf(source)) return false;
+        if (origins.includes("*") || origins.includes(origin)) return true;
+        if (source !== undefined && rejected.size < HEARD) rejected.add(origin);
+        return false;
+      });
+      Object.assign(slots.get(id), { port: place, rejected });
       return id;
     },
     native: (id) => slots.get(id).port,
@@ -323,13 +325,16 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       };
     },
     sent: (id) => slots.get(id).sent,
+    sentBytes: (id) => slots.get(id).bytes,
     received: (id) => slots.get(id).received,
     post,
     send(id, n, transfer, side, chunks) {
       const slot = slots.get(id);
       const post = (value, list) => {
+        const size = sizeOf(n, side, chunks); // before they are moved
         slot.post.call(slot.port, value, list);
         slot.sent++;
+        slot.bytes += size;
       };
       return dispatch(post, n, transfer, side, chunks);
     },
@@ -337,7 +342,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       const to = windowOf(target);
       if (typeof to?.postMessage !== "function") return "target";
       return dispatch(
-        (value, list) => to.postMessage(value, origin, list),
+        (value, list) => to.postMessage(value, ...(origin === undefined ? [] : [origin]), list),
         n,
         transfer,
         side,

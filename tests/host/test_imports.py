@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
     {"errors", "_version"},
-    {"_origin", "_wire", "_comlink"},
-    {"_types", "_side"},
+    {"_origin", "_wire", "_comlink", "_credit"},
+    {"_types", "_side", "_penpal"},
     {"_handshake"},
     {"_browser"},
     {"_waiter", "_clone", "_event"},
@@ -27,7 +27,7 @@ ORDER = [
     {"_opening", "_values"},
     {"_exposing", "_feed"},
     {"_link"},
-    {"dom", "frames", "introduction", "testing", "rpc"},
+    {"dom", "frames", "introduction", "testing", "rpc", "penpal"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

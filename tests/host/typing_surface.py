@@ -14,6 +14,7 @@ from pyodide_msgchan import (
     create_endpoint,
     expose,
     new,
+    penpal,
     post_to_window,
     proxy,
     register_converter,
@@ -86,3 +87,13 @@ def wrong(port: MessagePort) -> None:
     expose(port)  # type: ignore[call-arg]
     assign("name", 3)  # type: ignore[arg-type]
     register_error(KeyboardInterrupt)  # type: ignore[type-var]
+
+
+async def over_penpal(frame: Any) -> None:
+    remote = await penpal.connect(frame, origin="https://app.example", methods={"log": print})
+    assert_type(remote, Remote)
+    assert_type(await remote.add(1, 2), Any)
+    async with penpal.accept(channel="side", timeout=3) as entered:
+        assert_type(entered, Remote)
+    async for again in penpal.connect(frame):
+        assert_type(again, Remote)
