@@ -198,7 +198,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       // Firefox goes on with other tasks while it opens a window. Python could not go on with its
       // own after that, so that happens in a turn without Python.
       const opened = new Promise((resolve) => {
-        timer = setTimeout(() => resolve((window = open(url, target, features) ?? undefined)));
+        timer = setTimeout(() =>
+          resolve((window = globalThis.open(url, target, features) ?? undefined)),
+        );
       });
       const close = () => (clearTimeout(timer), window?.close());
       return { opened, close };

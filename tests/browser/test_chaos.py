@@ -28,9 +28,7 @@ def test_chaos_leaves_nothing(driver, pages, request):
         )
     )
     state = wait_state(driver, timeout=seconds + 90)
-    assert state == "done", (
-        f"seed {seed}: {driver.execute_script('return document.body.innerText')}"
-    )
+    assert state == "done", f"seed {seed}: {driver.execute_script('return document.body.innerText')}"
     told = json.loads(driver.execute_script("return window.results"))
     print(json.dumps(told["results"], indent=1))
     tail = "\n".join(told["tail"])

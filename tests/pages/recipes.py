@@ -250,9 +250,7 @@ class Builder:
             kept = self._keep("Map")
             self._replace(expected, kept)
             return sent, kept
-        if not self.in_memory and all(
-            isinstance(key, str) for key, _ in filled
-        ):  # numbers come first in an Object
+        if not self.in_memory and all(isinstance(key, str) for key, _ in filled):  # numbers come first in an Object
             filled.sort(key=lambda pair: int(pair[0]) if _is_index(pair[0]) else 2**32)
         expected.update(filled)
         return sent, expected
@@ -341,11 +339,7 @@ def difference(got, expected, tag=None):
         if type(one) is not type(other):
             return f"{where} is {one!r:.80}, not {other!r:.80}"
         if isinstance(other, memoryview):
-            fits = (one.format, one.tobytes(), one.readonly) == (
-                other.format,
-                other.tobytes(),
-                False,
-            )
+            fits = (one.format, one.tobytes(), one.readonly) == (other.format, other.tobytes(), False)
             return shared(one, other, where) if fits else f"{where} is {one.format} {one.tolist()}"
         if not isinstance(other, (list, dict, set)):
             fits = one == other or (one != one and other != other)  # noqa: PLR0124 - NaN
@@ -356,21 +350,10 @@ def difference(got, expected, tag=None):
         if len(one) != len(other):
             return f"{where} has {len(one)} items, not {len(other)}"
         if isinstance(other, set):
-            return (
-                ""
-                if _plain(one) == _plain(other)
-                else f"{where} is {one!r:.200}, not {other!r:.200}"
-            )
-        pairs = zip(
-            *(
-                (value.items() if type(value) is dict else enumerate(value))
-                for value in (one, other)
-            )
-        )
+            return "" if _plain(one) == _plain(other) else f"{where} is {one!r:.200}, not {other!r:.200}"
+        pairs = zip(*((value.items() if type(value) is dict else enumerate(value)) for value in (one, other)))
         for (key, item), (name, wanted) in pairs:
-            text = look(key, name, f"a key of {where}") or look(
-                item, wanted, f"{where}[{key!r:.40}]"
-            )
+            text = look(key, name, f"a key of {where}") or look(item, wanted, f"{where}[{key!r:.40}]")
             if text:
                 return text
         return ""
