@@ -249,7 +249,7 @@ async def _(scene: Any) -> Any:
     "leak-native-ports",
     "Every native port of twenty requests is closed, at both ends",
     source=LEAK,
-    expected=40,
+    expected="40 or more",
     limit=30,
 )
 async def _(scene: Any) -> Any:
@@ -275,7 +275,8 @@ async def _(scene: Any) -> Any:
                 await asked
         finally:
             closed = stop()
-    return closed
+    # More, if those of a connection that ended a while ago are closed just now.
+    return "40 or more" if closed >= 40 else closed
 
 
 @row(
