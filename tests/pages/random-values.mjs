@@ -144,5 +144,5 @@ export const answer = (port) => {
     const native = structuredClone(form);
     port.postMessage([difference(data, native), data, form]);
   };
-  return (recipe) => (form = build(JSON.parse(recipe)));
+  return (recipe) => void (form = build(JSON.parse(recipe)));
 };

@@ -28,6 +28,9 @@ FIRST, LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tz
 MILLISECOND = dt.timedelta(milliseconds=1)
 SAFE = 2**53 - 1
 
+#: Keys and members that are objects in JavaScript, which Python can't hold as such.
+OBJECTS = {"list", "set", "bytes", "date", "error"}
+
 #: The error of JavaScript that is nearest to an exception, and what that is in Python again.
 ERRORS = {
     Exception: ("Error", None),
@@ -238,19 +241,19 @@ class Builder:
 
     def _dict(self, items, kind="dict"):
         kinds = {"dict": dict, "Record": Record, "OrderedDict": collections.OrderedDict}
-        sent, expected = self._note(kinds[kind](), {})
+        outside = any(key[0] in OBJECTS for key, _ in items)
+        sent, expected = self._note(kinds[kind](), self._keep("Map") if outside else {})
         filled = []
         for key, item in items:
             own, others = self._key(key)
             value, arrives = self.value(item)
             sent[own] = value
             filled.append((others, arrives))
-        self._distinct(filled)
-        if any(_is_object(key) for key, _ in filled):
-            kept = self._keep("Map")
-            self._replace(expected, kept)
-            return sent, kept
-        if not self.in_memory and all(isinstance(key, str) for key, _ in filled):  # numbers come first in an Object
+        if outside:
+            return sent, expected
+        self._distinct([key for key, _ in filled])
+        if not self.in_memory and all(isinstance(key, str) for key, _ in filled):
+            # Numbers come first in an Object
             filled.sort(key=lambda pair: int(pair[0]) if _is_index(pair[0]) else 2**32)
         expected.update(filled)
         return sent, expected
@@ -259,10 +262,10 @@ class Builder:
         pairs = [self._key(member) for member in members]
         kinds = {"set": set, "frozenset": frozenset, "Bag": Bag, "Frozen": Frozen}
         sent = kinds[kind](one for one, _ in pairs)
-        self._distinct(pairs_of := [(other, None) for _, other in pairs])
-        if any(_is_object(key) for key, _ in pairs_of):
+        if any(member[0] in OBJECTS for member in members):
             return self._note(sent, self._keep("Set"))
-        return self._note(sent, {key for key, _ in pairs_of})
+        self._distinct([key for _, key in pairs])
+        return self._note(sent, {key for _, key in pairs})
 
     def _refused(self, what):
         self.refused = True
@@ -272,18 +275,11 @@ class Builder:
         self.refused = self.refused or self.in_memory
         return Kept(tag)
 
-    def _distinct(self, pairs):
+    def _distinct(self, keys):
         """Keys that become one in JavaScript can't be sent."""
-        keys = ["nan" if key != key else (key,) for key, _ in pairs if not _is_object(key)]  # noqa: PLR0124
+        found = {"nan" if key != key else (key,) for key in keys}  # noqa: PLR0124
         if not self.in_memory:
-            self.refused = self.refused or len(set(keys)) < len(keys)
-
-    def _replace(self, old, new):
-        self.made = [(one, new if other is old else other) for one, other in self.made]
-
-
-def _is_object(key):
-    return isinstance(key, (list, dict, set, bytes, memoryview, dt.datetime, Kept, Fault))
+            self.refused = self.refused or len(found) < len(keys)
 
 
 def _is_index(key):
