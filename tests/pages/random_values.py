@@ -1,5 +1,6 @@
 """Sends random values through a lane and says how what arrives differs from what it should be."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -47,7 +48,8 @@ LANES = {"clone": clone}
 async def check(lane, recipe):
     case = build(json.loads(recipe))
     try:
-        complaint = await LANES[lane](recipe, case)
+        async with asyncio.timeout(30):  # so that a value that never comes is found
+            complaint = await LANES[lane](recipe, case)
     except Exception as error:
         return refusal(error, case.sent) if case.refused else f"{type(error).__name__}: {error}"
     return "it was not refused" if case.refused else complaint

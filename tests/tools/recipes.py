@@ -1,6 +1,7 @@
 """Hypothesis makes recipes of values, which tests/pages/recipes.py explains."""
 
 import json
+import math
 import struct
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -15,9 +16,10 @@ type Draw = Callable[[st.SearchStrategy[Any]], Any]
 _POWERS = (0, 7, 8, 15, 16, 31, 32, 52, 53, 63, 64, 100)
 _EDGES = [sign * (2**power + more) for power in _POWERS for sign in (1, -1) for more in (0, 1, -1)]
 _FLOATS = [0.0, -0.0, 2.0**31, 2.0**52, 2.0**53 - 1, 2.0**53, -(2.0**53), 2.0**60, 5e-324, 1e308]
+_FLOATS += [math.nan, math.inf, -math.inf]
 _SIZES = [85, 255, 256, 4095, 4096, 4097, 65_536, 70_000]
 _WORDS = ["", "__proto__", "constructor", "toString", "length", "then", "type"]
-_WORDS += ["0", "1", "10", "01", "-1", "4294967294", "4294967295"]
+_WORDS += ["0", "1", "10", "01", "-1", "4294967294", "4294967295", "\ud83c\udf88", "\U0001f388"]
 _LATEST = 315_537_897_599_999_999  # microseconds from the first day of year 1 to the last of 9999
 _EPOCH = 62_135_596_800_000_000
 _MOMENTS = [_EPOCH, 0, 1, 999, 1000, _EPOCH - 1, _EPOCH + 999, _LATEST]
