@@ -27,7 +27,8 @@ from .port import Listener, MessageEvent, MessagePort
 
 if TYPE_CHECKING:
     from ._opening import Connecting, Listening, accept, connect, listen
-    from .connection import Connection, Peer
+    from ._registry import register_type
+    from .connection import Connection, Outstanding, Peer
     from .frames import open_frame, open_window
     from .introduction import introduce, introduced
     from .rpc import (
@@ -63,6 +64,7 @@ __all__ = [
     "MsgChanError",
     "NotInBrowserError",
     "OriginRejectedError",
+    "Outstanding",
     "Peer",
     "PeerClosedError",
     "PeerLostError",
@@ -90,6 +92,7 @@ __all__ = [
     "proxy",
     "register_converter",
     "register_error",
+    "register_type",
     "release",
     "transfer",
     "window_messages",
@@ -97,8 +100,9 @@ __all__ = [
 ]
 
 _LATER: Final = {
+    "_registry": ("register_type",),
     "_opening": ("Connecting", "Listening", "accept", "connect", "listen"),
-    "connection": ("Connection", "Peer"),
+    "connection": ("Connection", "Outstanding", "Peer"),
     "frames": ("open_frame", "open_window"),
     "introduction": ("introduce", "introduced"),
     "rpc": (

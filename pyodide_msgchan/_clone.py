@@ -195,6 +195,12 @@ def _converted_as(value: Any) -> type | None:
     return next((kind for kind in type(value).__mro__ if kind in _converters), None)
 
 
+def converter_of(value: Any) -> Callable[[Any], object] | None:
+    """Give the converter that serves a value, if one does."""
+    kind = _converted_as(value)
+    return None if kind is None else _converters[kind]
+
+
 def _exact(kind: type, value: Any) -> Any:
     """Give the plain value of an instance of a subclass, whatever that overrides."""
     if kind is str:
@@ -340,14 +346,21 @@ def error_of(name: str, message: str, stack: str) -> RemoteError:
 # The memory channel: the same table without JavaScript -------------------------------------------
 
 
-def copy(message: Any, ports: Mapping[int, Any]) -> Any:
-    """Give what a message is on the other side, made by Python alone.
+SMALL: Final = 8
+"""Bytes; the size of what is neither text nor buffer."""
+
+
+def copy(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
+    """Give what a message is on the other side, made by Python alone, and its size in bytes, about.
 
     Raises:
         DataCloneError: with the path of what can't be sent.
     """
+    size = 0
 
     def leaf(value: Any, where: Where) -> Any:
+        nonlocal size
+        size += len(value) if isinstance(value, (str, bytes, bytearray)) else SMALL
         if id(value) in ports:
             return ports[id(value)]
         if isinstance(value, float):
@@ -363,14 +376,18 @@ def copy(message: Any, ports: Mapping[int, Any]) -> Any:
             try:
                 return date_of(milliseconds(value))
             except OverflowError:  # as JavaScript's own it would come back, which memory has not
-                raise DataCloneError("its moment is outside of datetime in UTC", place(where)) from None
+                raise DataCloneError(
+                    "its moment is outside of datetime in UTC", place(where)
+                ) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)
+        size += view.nbytes
         return (
             view.tobytes()
             if view.format == "B"
             else view_of(bytearray(view.tobytes()), view.format)
         )
 
-    return walk(message, leaf)
+    data = walk(message, leaf)
+    return data, size

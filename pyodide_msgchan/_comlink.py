@@ -27,6 +27,8 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple, TypeGuard
 
 __all__ = [
+    "LONG_ID",
+    "Action",
     "Answer",
     "Demand",
     "Detach",
@@ -36,6 +38,7 @@ __all__ = [
     "Settle",
     "Stop",
     "Supply",
+    "malformed",
     "raw",
     "thrown",
 ]
@@ -250,7 +253,7 @@ class Machine:
         if id_ in self.running:  # two calls can't have one answer
             return Discard(wires)
         path = message.get("path") or []
-        reason = _malformed(path, arguments, keywords)
+        reason = malformed(path, arguments, keywords)
         if reason:
             return _refusal(id_, reason, wires)
         run = Run(id_, kind, tuple(path), arguments, keywords)
@@ -306,7 +309,7 @@ def _found(arguments: Any, keywords: Any) -> list[Wire]:
     return [wire for wire in listed + named if type(wire) is dict]
 
 
-def _malformed(path: Any, arguments: Any, keywords: Any) -> str:
+def malformed(path: Any, arguments: Any, keywords: Any) -> str:
     """Say what is wrong with a request; nothing if it is fine."""
     if type(path) is not list or not all(type(name) is str for name in path):
         return "the path of a request is a list of strings"

@@ -66,6 +66,8 @@ class MessageEvent:
         if not self.ports:
             raise PortStateError("this message is no request: it brought no port to answer on")
         port = self.ports[-1]
+        if self._native.packed:
+            port._endpoint.pack()
         port.post_message(value, transfer=transfer)
         port.close()
 
@@ -84,6 +86,10 @@ class Listener:
     def __init__(
         self, owner: list[Listener], callback: Callable[[Any], Any], done: Callable[[], None]
     ) -> None:
+        if not callable(callback):
+            raise TypeError(
+                f"a listener is called with the event, and {callback!r:.80} can't be called"
+            )
         self._callback = callback
         self._context: Context = copy_context()
         self._owner = (owner, done)

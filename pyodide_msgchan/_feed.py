@@ -64,6 +64,8 @@ class _Feed:
         messages = list(port._buffer)
         port._buffer.clear()
         port._natives = None
+        if port._on_taken is not None:
+            port._on_taken()
         run = self.reader.take(messages)
         if port._end is not None:
             port._reader = None

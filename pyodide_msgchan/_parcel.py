@@ -58,7 +58,11 @@ class Parcel:
 
 Parcel.NONE = Parcel()
 
-_LISTED = (("message['argumentList'][", "argument "), ("message['keywords'][", "keyword "))
+_LISTED = (
+    ("message['argumentList'][", "argument ", "['value']"),
+    ("message['keywords'][", "keyword ", "['value']"),
+    ("message['args'][", "argument ", ""),
+)
 _WHOLE = (
     ("message['value']['value']", "value"),
     ("message['item']['value']", "the item"),
@@ -73,11 +77,11 @@ def readable(error: DataCloneError, result: str = "") -> DataCloneError:
         result: what the value of the message is, if that is a reply.
     """
     path = error.path
-    for prefix, word in _LISTED:
+    for prefix, word, wire in _LISTED:
         if path.startswith(prefix):
             index, _, rest = path[len(prefix) :].partition("]")
             name = str(int(index) + 1) if index.isdigit() else index
-            return DataCloneError(error.reason, word + name + rest.removeprefix("['value']"))
+            return DataCloneError(error.reason, word + name + rest.removeprefix(wire))
     for prefix, word in (("message['value']", result),) if result else _WHOLE:
         if path.startswith(prefix):
             return DataCloneError(error.reason, word + path[len(prefix) :])

@@ -38,6 +38,7 @@ class Receiver:
         self._dispatching = 0
         self._turn = 0.0
         self._expected: int | None = None
+        self._on_taken: Callable[[], None] | None = None  # while the sender wants to know
 
     # For tasks
 
@@ -68,7 +69,10 @@ class Receiver:
             await self._pause()
         if self._natives:
             self._natives.popleft()
-        return buffer.popleft()
+        message = buffer.popleft()
+        if self._on_taken is not None:
+            self._on_taken()
+        return message
 
     async def receive_event(self) -> MessageEvent:
         """Wait for the next message and take it with its event, as `receive` does."""
@@ -113,6 +117,8 @@ class Receiver:
         if self._natives is not None:
             for _ in taken:
                 self._natives.pop()
+        if self._on_taken is not None:
+            self._on_taken()
         return taken[::-1]
 
     @property
@@ -133,13 +139,12 @@ class Receiver:
             TypeError: the callback can't be called.
             PortStateError: the port ended, or a `receive` waits on it.
         """
-        self._check_callback(callback)
+        listener = Listener(self._listeners, callback, self._listener_gone)
         if self._end is not None and not self._buffer:
             raise self._end()
         if self._waiters or self._reader is not None:
             who = "a task waits for" if self._reader is None else "remote calls read"
             raise PortStateError(f"{who} this port's messages; a listener would take them away")
-        listener = Listener(self._listeners, callback, self._listener_gone)
         self._use_events()
         self._listeners.append(listener)
         if len(self._listeners) == 1:
@@ -154,17 +159,9 @@ class Receiver:
 
         Without such a listener the event loop's exception handler gets it.
         """
-        self._check_callback(callback)
         listener = Listener(self._error_listeners, callback, lambda: None)
         self._error_listeners.append(listener)
         return listener
-
-    @staticmethod
-    def _check_callback(callback: Any) -> None:
-        if not callable(callback):
-            raise TypeError(
-                f"a listener is called with the event, and {callback!r:.80} can't be called"
-            )
 
     def _listener_gone(self) -> None:
         if not self._listeners and self._end is None:
@@ -244,7 +241,10 @@ class Receiver:
         natives = cast(
             "deque[NativeEvent]", self._natives
         )  # since whoever comes here called _use_events
-        return MessageEvent(self._buffer.popleft(), natives.popleft())
+        event = MessageEvent(self._buffer.popleft(), natives.popleft())
+        if self._on_taken is not None:
+            self._on_taken()
+        return event
 
     def _hear(self) -> None:
         """Call the listeners, at the top of the browser's loop."""

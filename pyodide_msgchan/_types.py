@@ -67,6 +67,10 @@ class NativeEvent(Protocol):
     def js(self) -> Any:
         """The JavaScript event; None in memory."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether the message came on the packed lane, so that an answer may go by it."""
+
 
 class Moved(Protocol):
     """The transfer list of one message, checked."""
@@ -133,6 +137,13 @@ class Endpoint(Protocol):
     def private(self) -> bool:
         """Whether nobody but the wrapper can have the native port."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether it speaks the packed lane."""
+
+    def pack(self) -> None:
+        """Speak the packed lane from now on: both ends are known to."""
+
     def post(self, message: Any, moved: Moved | None) -> None:
         """Convert and send; raises DataCloneError with nothing moved."""
 
@@ -162,6 +173,9 @@ class Endpoint(Protocol):
 
     def sent(self) -> int:
         """Give how many messages were posted, those of JavaScript past the wrapper included."""
+
+    def sent_bytes(self) -> int:
+        """Give the size of what was posted, about; of JavaScript's own messages it is not known."""
 
     def received(self) -> int:
         """Give how many messages came out of the browser's queue so far."""

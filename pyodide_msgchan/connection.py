@@ -8,11 +8,13 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Self, final
 
+from ._credit import Credit, Marks, Outstanding
 from ._types import Link, Notice
+from ._waiter import Waiter
 from .errors import PeerLostError, PortClosedError, PortStateError
 from .port import MessagePort
 
-__all__ = ["Connection", "Control", "Peer"]
+__all__ = ["Connection", "Control", "Outstanding", "Peer"]
 
 SIGN_GRACE: Final = 0.04
 """Seconds that a goodbye may still take after another sign of the peer's end."""
@@ -37,7 +39,8 @@ class Peer(NamedTuple):
         origin: of the page, checked by the browser; "null" where that is opaque, None for a worker.
         runtime: what it runs on: "pyodide 314.0.7", "javascript". Its own word, like the rest.
         version: of this package over there.
-        capabilities: what it can do beyond the plain lane.
+        capabilities: what it can do: "credit" if it says what was taken, for `drain`; "packed" if
+            it would speak that lane with this side.
     """
 
     origin: str | None
@@ -62,26 +65,110 @@ class Connection(MessagePort):
     Attributes:
         peer: who is there.
         source: its window as a JsProxy, or the worker.
+        lane: "packed" if values keep their Python types, "clone" if they become JavaScript's.
     """
 
+    lane: str
     peer: Peer
     source: Any
     _control: Control
     _lock: str
     _missing: int | None = None
+    _drains: list[Waiter]
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Refuse: there is nothing to make one of."""
         raise TypeError("a Connection comes from connect(), accept() or listen()")
 
     @classmethod
-    def _open(cls, control: Control, peer: Peer, source: Any, lock: str) -> Self:
+    def _open(cls, control: Control, peer: Peer, source: Any, lock: str, lane: str) -> Self:
         self = cls._of(control.link.data)
+        self.lane = lane
+        if lane == "packed":
+            self._endpoint.pack()
         self.peer, self.source, self._lock, self._control = peer, source, lock, control
+        self._drains = []
         control.start(weakref.ref(self))
         return self
 
+    @property
+    def outstanding(self) -> Outstanding:
+        """How many messages, and bytes, the other side's user has not taken, as far as is known.
+
+        What came there and waits in its buffer counts too. It is known to a quarter of the
+        high-water mark. Bytes are those of buffers and text, about; of messages that JavaScript
+        posted past this connection only the number is known.
+
+        Raises:
+            PortStateError: the connection ended, or the other side can't tell, being no Python.
+        """
+        return self._control.credit.outstanding(self._look())
+
+    async def drain(self) -> None:
+        """Wait while as much is outstanding as the high-water mark says; like asyncio's streams do.
+
+        Call it before or after each `post_message`, or every few of them. A message is taken when
+        the other side's `receive` or iteration gave it, or when it went to a listener or to remote
+        calls. A peer that takes nothing makes this wait until the connection ends. Cancelling
+        loses nothing.
+
+        Raises:
+            PortStateError: the other side can't tell, being no Python; ``"credit" in
+                connection.peer.capabilities`` says so beforehand.
+            PortClosedError: this side closed the connection.
+            PeerClosedError: the other side did.
+            PeerLostError: the other side vanished.
+        """
+        while self._control.credit.is_used_up(self._look()):
+            waiter = Waiter(asyncio.get_running_loop())
+            self._drains.append(waiter)
+            try:
+                await self._wait_or_close(waiter)
+            finally:
+                self._drains.remove(waiter)
+
+    def set_high_water(self, *, messages: int | None = None, bytes: int | None = None) -> None:  # noqa: A002 - the unit
+        """Set how much may be outstanding before `drain` waits.
+
+        Args:
+            messages: how many; 10,000 at first.
+            bytes: their size; 16 MB at first.
+
+        Raises:
+            ValueError: one of them is no whole number above 0.
+        """
+        high = self._control.credit.high
+        wanted = [high.messages if messages is None else messages]
+        wanted.append(high.bytes if bytes is None else bytes)
+        for number in wanted:
+            if type(number) is not int or number < 1:
+                raise ValueError(f"a high-water mark is a whole number above 0: {number!r:.80}")
+        self._control.credit.high = Outstanding(*wanted)
+        self._drain_again()
+
+    def _look(self) -> Outstanding:
+        """Give what was sent so far, and set a mark where one is due."""
+        if self.closed:
+            raise self._ending()
+        if "credit" not in self.peer.capabilities:
+            raise PortStateError(
+                f"the other side ({self.peer.runtime}) does not tell what it took, so nobody can "
+                "wait for that; pace it by requests that it answers"
+            )
+        sent = Outstanding(self._endpoint.sent(), self._endpoint.sent_bytes())
+        mark = self._control.credit.mark(sent)
+        if mark is not None:
+            self._control.link.send({"type": "mark", "n": mark})
+        return sent
+
+    def _drain_again(self) -> None:
+        """Let those who wait look again."""
+        for waiter in self._drains:
+            if not waiter.done():
+                waiter.wake_soon()
+
     def _let_go(self) -> None:
+        self._on_taken = None
         self._control.close(goodbye=self._expected is None)
 
     def _abandon(self) -> None:
@@ -123,7 +210,7 @@ def _put_away() -> PortClosedError:
 
 @final
 class Control:
-    """The control channel of a connection: who says goodbye, who is still there."""
+    """The control channel of a connection: who says goodbye, is still there, took how much."""
 
     def __init__(self, link: Link, heartbeat: float | None, ended: Callable[[], None]) -> None:
         self.link = link
@@ -136,6 +223,8 @@ class Control:
         self._beat: asyncio.TimerHandle | None = None
         self._doubt: asyncio.TimerHandle | None = None
         self._said_goodbye = False
+        self.credit = Credit()
+        self._marks = Marks()
 
     def start(self, connection: Callable[[], Connection | None]) -> None:
         """Serve a connection, which is asked for weakly."""
@@ -165,8 +254,24 @@ class Control:
         elif kind == "pong" and self._doubt is not None:
             self._doubt.cancel()
             self._doubt = None
+        elif kind == "mark":
+            self._marks.set(message.get("n"))
+            self._tell_taken()
+        elif kind == "taken" and self.credit.taken(message.get("n")):
+            connection._drain_again()
         elif kind == "goodbye" and not self._said_goodbye:
             self._goodbye(connection, message.get("sent"), message.get("reason"))
+
+    def _tell_taken(self) -> None:
+        """Say how many messages were taken, if that reaches a mark; and see to the next one."""
+        connection = self.connection()
+        if connection is None:
+            return
+        taken = connection._taken - len(connection._buffer)
+        wanted = self._marks.next
+        if wanted is not None and taken >= wanted:
+            self.link.send({"type": "taken", "n": self._marks.reached(taken)})
+        connection._on_taken = None if self._marks.next is None else self._tell_taken
 
     def doubt(self) -> None:
         """Ask whether the other side is still there: its window may show another page."""

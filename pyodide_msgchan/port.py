@@ -130,6 +130,8 @@ class MessagePort(Receiver):
             DataCloneError, PortStateError: as `post_message`.
         """
         ours, theirs = (MessagePort._of(endpoint) for endpoint in self._endpoint.pair())
+        if self._endpoint.packed:
+            ours._endpoint.pack()
         try:
             self.post_message(message, transfer=[*transfer, theirs])
         except BaseException:
@@ -173,9 +175,11 @@ class MessagePort(Receiver):
 
     async def wait_closed(self) -> None:
         """Wait until the port is closed by either side, or transferred."""
-        if self.closed:
-            return
-        waiter = Waiter(asyncio.get_running_loop())
+        if not self.closed:
+            await self._wait_or_close(Waiter(asyncio.get_running_loop()))
+
+    async def _wait_or_close(self, waiter: Waiter) -> None:
+        """Wait until it is woken, or the port is closed or transferred."""
         self._closers.append(waiter)
         _awaited.add(self)
         try:
@@ -261,6 +265,8 @@ class MessagePort(Receiver):
     def _count_taken(self) -> None:
         """Note that a message was taken past the buffer."""
         self._taken += 1
+        if self._on_taken is not None:
+            self._on_taken()
         if self._expected is not None:
             self._check_end()
 
@@ -283,6 +289,8 @@ class MessagePort(Receiver):
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
         super()._store(messages, events)
+        if self._on_taken is not None:  # one that can't be read counts as taken
+            self._on_taken()
         if self._expected is not None:
             self._check_end()
 

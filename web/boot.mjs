@@ -1,5 +1,4 @@
 // Starts Python for a page: loads Pyodide with a progress bar, gives Python the page, runs its code.
-const PYODIDE = new URL("pyodide/", import.meta.url);
 const CODE = new URL("py/", import.meta.url);
 const PACKAGE = "pyodide-msgchan";
 const BYTES = 12.1e6; // what Pyodide fetches, about: only the bar's pace hangs on it
@@ -9,11 +8,12 @@ const LOADED = 0.85; // share of the bar for what is fetched, the rest is for Py
  * Start Python and run the `main` of its first module.
  *
  * panel: shows progress and failure.
- * modules: names of the files in py/, the one with `main` first.
+ * modules: names of the files in py/, with their folders, the one with `main` first.
  * page: what Python imports as the module `page`.
+ * distribution: the folder from which Pyodide comes.
  * onfail: called with the words that the panel shows, after it shows them.
  */
-export async function boot({ panel, modules, page, onfail }) {
+export async function boot({ panel, modules, page, onfail, distribution = "pyodide" }) {
   let step = "";
   const begin = (share, words) => panel.progress(share, (step = words));
   try {
@@ -23,7 +23,7 @@ export async function boot({ panel, modules, page, onfail }) {
     begin(0, "Fetching Python");
     const sources = Promise.all(modules.map(fetchSource));
     sources.catch(() => {}); // it is awaited below, perhaps after something else has failed
-    const { loadPyodide } = await import(new URL("pyodide.mjs", PYODIDE));
+    const { loadPyodide } = await import(new URL(`${distribution}/pyodide.mjs`, import.meta.url));
     const pyodide = await counting(
       (bytes) => {
         const share = Math.min(bytes / BYTES, 1);
@@ -38,10 +38,14 @@ export async function boot({ panel, modules, page, onfail }) {
       throw new Failure(`The package ${PACKAGE} did not load.`);
 
     begin(0.95, "Importing the code");
-    (await sources).forEach((text, i) => pyodide.FS.writeFile(`${modules[i]}.py`, text));
+    (await sources).forEach((text, i) => {
+      const [, folder] = /^(.*)\/|/.exec(modules[i]);
+      if (folder) pyodide.FS.mkdirTree(folder);
+      pyodide.FS.writeFile(`${modules[i]}.py`, text);
+    });
     pyodide.registerJsModule("page", page);
     pyodide.pyimport("importlib").invalidate_caches();
-    const { main } = pyodide.pyimport(modules[0]);
+    const { main } = pyodide.pyimport(modules[0].replaceAll("/", "."));
     panel.progress(1, "Ready");
     panel.ready(`Python ${pyodide.runPython("import platform; platform.python_version()")}`);
     await main();

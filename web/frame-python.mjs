@@ -7,7 +7,7 @@ if (setup) {
   const { name, hostOrigin, panel } = setup;
   void boot({
     panel,
-    modules: ["frame", "mesh", "pictures"],
+    modules: ["frame", "mesh", "pictures", "mandelbrot"],
     page: { name, panel, host_origin: hostOrigin },
     onfail: (words) => reportFailure(hostOrigin, words),
   });

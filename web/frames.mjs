@@ -4,7 +4,7 @@ import { label } from "./names.mjs";
 
 const MOST = 7; // frames and popups at a time: each Python takes some 60 MB
 const SANDBOX = "allow-scripts";
-const CLOSED_CHECK = 250; // ms between looks at a popup: no event tells that it was closed
+const PYTHON = "frame-python.html";
 
 /** What can be put up, by kind; `other` is the folder of this site on another origin, or null. */
 function kinds(other) {
@@ -28,8 +28,8 @@ function kinds(other) {
  * root: has a [name=kind] select, [name=add] and [name=popup] buttons, and a .frames element.
  * other: the folder of this site on another origin, or null.
  * onadded: called with each participant that is put up: `name`, `window` (a frame element or a
- *   window), `origin` (null for an opaque one) and `exists()`.
- * onremoved: called with a participant that its button has taken down, or that was closed.
+ *   window), `origin` (null for an opaque one), `python` (whether it runs Python) and `exists()`.
+ * onremoved: called with a participant that its button has taken down.
  * onblocked: called when the browser does not open a popup.
  */
 export function createFrames(root, { other, onadded, onremoved, onblocked }) {
@@ -39,7 +39,7 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
   const present = new Map(); // what takes a participant down, by its name
 
   function add(kind) {
-    const { how, sandbox, base = location.href, file = "frame-python.html" } = all[kind];
+    const { how, sandbox, base = location.href, file = PYTHON } = all[kind];
     const number = (numbers.get(kind) ?? 0) + 1;
     const name = number === 1 ? kind : `${kind}-${number}`;
     const address = new URL(file, base);
@@ -52,6 +52,7 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
       name,
       window: made.window,
       origin: sandbox ? null : address.origin,
+      python: file === PYTHON,
       exists: made.exists,
     };
     const figure = document.createElement("figure");
@@ -63,7 +64,6 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
       takeDown(name);
       onremoved(participant);
     };
-    if (kind === "popup") onceClosed(made.window, remove);
     caption.append(
       words,
       button("Reload", `Reload ${label(name)}`, made.reload),
@@ -115,7 +115,6 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
       remove: () => opened.close(),
       exists: () => !opened.closed,
     };
-    return made;
   }
 
   function count() {
@@ -131,14 +130,6 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
   find("[name=popup]").addEventListener("click", () => add("popup"));
   for (const kind of ["same", other ? "cross" : "second", "sandbox", "script"]) add(kind);
   return { takeDown };
-}
-
-function onceClosed(opened, act) {
-  const look = setInterval(() => {
-    if (!opened.closed) return;
-    clearInterval(look);
-    act();
-  }, CLOSED_CHECK);
 }
 
 function button(words, described, onclick) {

@@ -2,7 +2,9 @@
 import { boot } from "./boot.mjs";
 import { createFrames } from "./frames.mjs";
 import { createGraph } from "./graph.mjs";
+import { createBoard } from "./mandelbrot.mjs";
 import { label } from "./names.mjs";
+import { otherBase } from "./other.mjs";
 import { createPanel } from "./panel.mjs";
 import { showSources } from "./sources.mjs";
 
@@ -24,6 +26,7 @@ graph.add("host");
 // What Python imports as the module `page`.
 const page = {
   panel,
+  board: createBoard(byId("mandelbrot")),
   participants: [],
   onadded: null, // Python's: called with every participant that is put up later
 
@@ -31,11 +34,9 @@ const page = {
     panel.note(name, `connected: ${words}`);
     note(name, "connected");
   },
-  /** The connection has ended: the participant is loaded anew, or was removed. */
-  lost(name) {
-    if (page.participants.some((one) => one.name === name && one.exists())) note(name, "loading");
-    else remove(name);
-  },
+  /** The connection has ended: the participant is loaded anew, or gone. */
+  lost: (name) => note(name, "loading"),
+  gone: remove,
   failed(name, words) {
     console.warn(`${name}: ${words}`);
     note(name, "failed");
@@ -69,17 +70,15 @@ const frames = createFrames(byId("stand"), {
     show();
   },
   onremoved(participant) {
-    // Where there was a connection its end shows that the participant is gone; see page.lost.
-    if (states.get(participant.name) === "connected") return;
-    participant.forget?.();
-    remove(participant.name);
+    // Where there was a connection its end shows that the participant is gone.
+    if (states.get(participant.name) !== "connected") remove(participant.name);
   },
   onblocked: () => say("The browser has blocked the popup: allow it for this page, and try again."),
 });
 
 void boot({
   panel,
-  modules: ["host", "mesh", "pictures"],
+  modules: ["host", "mesh", "pictures", "painter", "mandelbrot"],
   page,
   onfail(words) {
     hostFailure = words;
@@ -89,16 +88,8 @@ void boot({
 }).then(() => {
   if (!hostFailure) graph.state("host", "connected");
 });
+byId("check").href = `check.html${location.search}`; // with the second origin
 showSources(document.querySelectorAll("details[data-source]"));
-
-/** The folder of this page on the other origin, if the address names one that differs. */
-function otherBase() {
-  const given = new URLSearchParams(location.search).get("other");
-  if (!given || !/^https?:/.test(given) || !URL.canParse(given)) return null;
-  const { origin, pathname } = new URL(given);
-  if (origin === location.origin) return null;
-  return new URL(pathname === "/" ? new URL(".", location.href).pathname : pathname, origin);
-}
 
 function note(name, state) {
   if (!states.has(name)) return; // it was removed meanwhile
@@ -108,7 +99,7 @@ function note(name, state) {
 }
 
 function remove(name) {
-  states.delete(name);
+  if (!states.delete(name)) return;
   page.participants = page.participants.filter((one) => one.name !== name);
   frames.takeDown(name);
   graph.remove(name);

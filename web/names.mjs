@@ -8,6 +8,7 @@ const LABELS = {
   second: "Second sandbox",
   script: "JavaScript",
   popup: "Popup",
+  worker: "Worker",
 };
 
 /** "same" is called Same origin, and the next of its kind, "same-2", Same origin 2. */

@@ -45,6 +45,7 @@ export function createPanel(root, name) {
   find("h2").textContent = label(name);
   find(".origin").textContent = self.origin === "null" ? "opaque origin" : self.origin;
   find("progress").setAttribute("aria-label", `${label(name)}: loading`);
+  const rendering = new Set(); // numbers of the host's pictures that are computed here
   const picture = find("[name=picture]");
   const controls = [...form.elements, picture];
   for (const control of controls) control.disabled = true;
@@ -76,6 +77,15 @@ export function createPanel(root, name) {
       }
     },
 
+    began(number) {
+      rendering.add(number);
+      showRendering();
+    },
+    ended(number) {
+      rendering.delete(number);
+      showRendering();
+    },
+
     peers(names) {
       const { to } = form.elements;
       const before = to.value;
@@ -102,6 +112,10 @@ export function createPanel(root, name) {
       );
     },
   };
+
+  function showRendering() {
+    root.dataset.rendering = [...rendering].join(" ");
+  }
 
   function line(kind, other, text, note = "") {
     const row = element("li");

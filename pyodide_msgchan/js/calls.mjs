@@ -1,6 +1,7 @@
 // Remote calls of one name and of plain values: the objects that Comlink makes of them are built and
 // taken apart here, so that only plain values cross into Python. All others go the general way.
 
+import { lone } from "./decode.mjs";
 import { promisingCall } from "./enter.mjs";
 
 const LONG_ID = 1000; // as in _comlink.py
@@ -9,7 +10,7 @@ const plain = (v) => {
   const type = typeof v;
   return type === "number" || type === "string" || type === "boolean" || v == null;
 };
-const raw = (value) => ({ type: "RAW", value });
+const raw = (value) => ({ type: "RAW", value: lone(value) });
 
 /** The part of the bridge that knows calls; `post` is its own, `asked` and `answered` are Python's. */
 export function createCalls({ slots, post, asked, answered, step, pyodide }) {
@@ -32,7 +33,7 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
       post(id, { id: call, type: "APPLY", path: [name], argumentList: values.map(raw) });
     },
     answer(id, call, value) {
-      post(id, { id: call, type: "RAW", value });
+      post(id, { id: call, ...raw(value) });
     },
     /** Hands a message over if it is a plain one, and says whether it was. */
     take(slot, data) {

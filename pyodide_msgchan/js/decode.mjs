@@ -7,6 +7,23 @@ export const ARRAYS = { b: "Int8", h: "Int16", H: "Uint16", i: "Int32", I: "Uint
 Object.assign(ARRAYS, { f: "Float32", d: "Float64", q: "BigInt64", Q: "BigUint64", B: "Uint8" });
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+const GREATEST = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** What Python posted by itself: Pyodide makes a BigInt of the greatest safe int too. */
+export function lone(value) {
+  return value === GREATEST || value === -GREATEST ? Number(value) : value;
+}
+
+/** The bytes of a message, about: those of its stream and of the buffers beside it. */
+export function sizeOf(n, side, chunks) {
+  return n + sizeOfBuffers(side) + sizeOfBuffers(chunks);
+}
+
+function sizeOfBuffers(values) {
+  const buffer = (v) => v instanceof ArrayBuffer || ArrayBuffer.isView(v);
+  return values?.reduce((size, v) => (buffer(v) ? size + v.byteLength : size), 0) ?? 0;
+}
+
 /** Reads what Python's pickler wrote. Lists of chunks, since large payloads come as their own. */
 export function decode(chunks, side, limit, maps = new Set()) {
   const S = [],

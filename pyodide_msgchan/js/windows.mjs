@@ -4,7 +4,7 @@ import { tag } from "./encode.mjs";
 
 const WIRE = 1; // version of the envelope
 const LONGEST = 200; // characters of a field
-const HEARD = 8; // wrong origins that are remembered
+export const HEARD = 8; // wrong origins that are remembered
 const LATE = 300; // ms by which an element's load event comes after the page's own, at the most
 const NEAR = 30; // ms by which clocks and messages may differ in telling when that was
 const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
@@ -17,7 +17,9 @@ function kindOf(target) {
     const name = tag(target);
     if (name === "HTMLIFrameElement") return "frame";
     if (name === "Worker" || name === "DedicatedWorkerGlobalScope") return "worker";
-    return typeof target.postMessage === "function" && target.window === target ? "window" : "";
+    if (typeof target.postMessage !== "function") return "";
+    // In Chrome a window of another site has none any more some time after it was closed.
+    return target.window === target || (target.window === null && target.closed) ? "window" : "";
   } catch {
     return ""; // a window of another origin answers to these questions
   }
@@ -27,7 +29,7 @@ const text = (value) => typeof value === "string" && value.length <= LONGEST;
 
 /** The part of the bridge that knows windows; what it is given is the bridge's own. */
 export function createWindows({ attach, arrived, start, slots, ids, windowOf, drop }) {
-  const inPage = typeof document === "object";
+  const inPage = kindOf(globalThis) === "window"; // a worker may have been given a document: PyScript does
   const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
   const hearings = new Set();
   const watchedFrames = new Map(); // elements by the slot that is told of their removal
@@ -246,6 +248,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       return slot.id;
     },
     rejected: (id) => [...slots.get(id).rejected],
+    watchSource(id, source) {
+      slots.get(id).cleanup = watchPlace(slots.get(id), source);
+    },
     announce(target, origin, type, name, id, nonce, to, reason) {
       const envelope = { msgchan: WIRE, type, name, id, loaded: loadedFor() };
       for (const [key, value] of Object.entries({ nonce, to, reason }))

@@ -86,6 +86,65 @@ async def test_pings(selenium, scene, call, join):
             assert await here.echo(connection)
 
 
+@run_in_pyodide
+async def test_marks_and_their_answers(selenium, scene):
+    """Those that make no sense are dropped, and no flood of them is kept."""
+    import asyncio
+
+    from scene import Scene
+
+    async with Scene(scene) as here:
+        frame = await here.open_attacker("cross-site")
+        task = await here.start("connect", frame, origin=[frame.origin, here.good.origin])
+        await frame.run("""
+            about.capabilities = ["credit"];
+            globalThis.ends = await take({ nonce: 'secret' });
+        """)
+        async with await task as connection:
+            connection.set_high_water(messages=2)
+            connection.post_message({"nobody": "takes it"})
+            connection.post_message({"nobody": "takes it"})
+            waiting = asyncio.ensure_future(connection.drain())
+            told = await frame.run("""
+                const [data, control] = ends;
+                const odd = [undefined, null, "1", true, -1, 0, 0.5, NaN, Infinity, 2 ** 53, 1e300,
+                    -(10n ** 40n), 10n ** 40n, {}, [1], new Uint8Array(1e6), new Blob(["x"])];
+                for (const type of ["mark", "taken"]) {
+                    for (const n of odd) control.postMessage({ type, n });
+                    for (let n = 3; n < 20_000; n++) control.postMessage({ type, n });
+                    for (let n = 20_000; n > 2; n--) control.postMessage({ type, n });
+                }
+                control.postMessage({ type: "ping", n: 7 });
+                await until(() => control.heard.some(({ type }) => type === "pong"));
+                data.postMessage("one");
+                return control.heard.filter(({ type }) => !["confirm", "pong"].includes(type));
+            """)
+            assert {(word["type"], word["n"]) for word in told} <= {("mark", 1), ("mark", 2)}
+            assert await connection.receive() == "one"
+            assert len(connection._control._marks._open) == 16
+            assert len(connection._control.credit._marks) <= 2
+            assert not waiting.done()
+            await frame.run("""
+                const [data, control] = ends;
+                data.onmessage = ({ data: message }) => data.postMessage(message);
+                control.postMessage({ type: "taken", n: 2 });
+            """)
+            await waiting
+            assert await here.echo(connection)
+        frame = await here.open_attacker("cross-site")
+        task = await here.start("connect", frame, origin=[frame.origin, here.good.origin])
+        await frame.run("globalThis.ends = await take({ nonce: 'secret' })")
+        async with await task as connection:
+            await frame.run("""
+                const [data, control] = ends;
+                for (let n = 1; n <= 3; n++) data.postMessage(n);
+                for (let n = 1; n <= 3; n++) control.postMessage({ type: "mark", n });
+                control.postMessage({ type: "goodbye", sent: 3, reason: "close" });
+            """)
+            await connection.wait_closed()
+            assert [message async for message in connection] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("sent", SENT.split(";"))
 @run_in_pyodide
 async def test_goodbye_that_counts_wrongly(selenium, scene, sent):

@@ -260,6 +260,28 @@ async def test_the_loop_ends_with_its_frame_or_window(selenium, peers, kind):
     assert turns == 1
 
 
+@run_in_pyodide
+async def test_a_window_that_was_closed_long_ago_is_still_a_closed_one(selenium, peers):
+    import asyncio
+
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import HandshakeError, connect
+
+    peer = await open_peer("popup", peers["popup"])
+    await peer.run("return 1")
+    peer.close()
+    # Chrome takes its inside away some time after that, and tells nobody.
+    for _ in range(100):
+        if not hasattr(peer.target.window, "postMessage"):
+            break
+        await asyncio.sleep(0.005)
+    async with asyncio.timeout(10):
+        with pytest.raises(HandshakeError, match="closed"):
+            await connect(peer.target, **peer.options)
+
+
 @pytest.mark.parametrize("kind", ["same-origin", "popup"])
 @run_in_pyodide
 async def test_who_waits_for_a_frame_learns_that_it_is_gone(selenium, peers, kind):

@@ -1,67 +1,33 @@
 """The pages in the README can be pasted, and work."""
 
-import re
-
-import pytest
-from tools.common import ROOT
-from tools.pages import run_async
-
-SITE = ROOT / "dist" / "site"
-
-WAIT_FOR_TEXT = """
-const [wanted] = arguments;
-if (document.body.innerText.includes(wanted)) return true;
-return new Promise((resolve) => {
-  new MutationObserver(() => {
-    if (document.body.innerText.includes(wanted)) resolve(true);
-  }).observe(document.body, { childList: true, subtree: true, characterData: true });
-});
-"""
+from tools.pages import wait_text
+from tools.readme import blocks
 
 
-def html_blocks():
-    text = (ROOT / "README.md").read_text("utf-8")
-    return re.findall(r"```html\n(.*?)```", text, re.DOTALL)
+def test_the_first_page_of_the_readme(driver, site):
+    site.paste("hello.html", blocks("A page that works", "html")[0])
+    driver.get(site.url("hello.html"))
+    wait_text(driver, "The frame says: 6", timeout=60)
 
 
-@pytest.fixture
-def pasted():
-    """A function that puts pages into the site, as a reader would."""
-    made = []
-
-    def pasted(name, block):
-        made.append(SITE / name)
-        made[-1].write_text(block, encoding="utf-8")
-
-    yield pasted
-    for page in made:
-        page.unlink(missing_ok=True)
-
-
-def test_the_first_page_of_the_readme(driver, pages, pasted):
-    pasted("hello.html", html_blocks()[0])
-    driver.get(pages.url("hello.html"))
-    assert run_async(driver, WAIT_FOR_TEXT, "The frame says: 6", timeout=60)
-
-
-def test_host_and_frame_of_the_readme(driver, pages, pasted):
-    pasted("editor-host.html", html_blocks()[1])
-    pasted("editor-frame.html", html_blocks()[2])
-    driver.get(pages.url("editor-host.html"))
-    assert run_async(driver, WAIT_FOR_TEXT, "Hello, pyodide 314", timeout=60)
+def test_host_and_frame_of_the_readme(driver, site):
+    site.paste("editor-host.html", blocks("Connect two windows", "html")[0])
+    site.paste("editor-frame.html", blocks("Connect two windows", "html")[1])
+    driver.get(site.url("editor-host.html"))
+    wait_text(driver, "Hello, pyodide 314", timeout=60)
     again = """
         const words = document.getElementById("words");
         words.textContent = "";
         document.getElementById("editor").contentWindow.location.reload();
     """
     driver.execute_script(again)
-    assert run_async(driver, WAIT_FOR_TEXT, "Hello, pyodide 314", timeout=60)
+    wait_text(driver, "Hello, pyodide 314", timeout=60)
 
 
-def test_calls_of_the_readme(driver, pages, pasted):
-    pasted("calls-host.html", html_blocks()[3])
-    pasted("calls-frame.html", html_blocks()[4])
-    driver.get(pages.url("calls-host.html"))
-    assert run_async(driver, WAIT_FOR_TEXT, "Mean 2, 3 bars", timeout=60)
+def test_calls_of_the_readme(driver, site):
+    site.paste("calls-host.html", blocks("Call functions across frames", "html")[0])
+    site.paste("calls-frame.html", blocks("Call functions across frames", "html")[1])
+    driver.get(site.url("calls-host.html"))
+    wait_text(driver, "Mean 2, 3 bars", timeout=60)
     driver.switch_to.frame("frame")
-    assert run_async(driver, WAIT_FOR_TEXT, "Squares: 5", timeout=10)
+    wait_text(driver, "Squares: 5", timeout=10)

@@ -1,35 +1,16 @@
 """The demo: people type in one frame and read in another, frames come and go, failures are told."""
 
 import itertools
-import urllib.parse
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from tools.common import SITE
+from tools.demo import enter, press, settle, visit, wait_for
 from tools.pages import run_async, wait_state
 from tools.server import serving
 
-#: Four interpreters boot on as many cores as there are.
-BOOT = 150
-
-
-_WAIT_FOR = """
-const [selector] = arguments;
-while (!document.querySelector(selector)) {
-    await new Promise((resolve) => {
-        const observer = new MutationObserver(() => {
-            observer.disconnect();
-            resolve();
-        });
-        observer.observe(document, {
-            attributes: true, characterData: true, childList: true, subtree: true,
-        });
-    });
-}
-return document.querySelector(selector).textContent;
-"""
 _REMOVE = """
 const [button, edge] = arguments;
 const graph = document.getElementById("graph");
@@ -68,19 +49,6 @@ return [canvas.width, canvas.height, new Set(new Uint32Array(data.buffer)).size]
 """
 
 
-def visit(driver, origins, *, two_origins=True, **query):
-    if two_origins:
-        query["other"] = origins.other_origin
-    driver.get(f"{origins.origin}/index.html?{urllib.parse.urlencode(query)}")
-    return wait_state(driver, BOOT, ("ready", "failed"))
-
-
-def enter(driver, name):
-    driver.switch_to.default_content()
-    if name != "host":
-        driver.switch_to.frame(driver.find_element(By.ID, name))
-
-
 def edges(driver):
     """Who is connected to whom, as drawn; each pair must have a number."""
     driver.switch_to.default_content()
@@ -96,26 +64,6 @@ def edges(driver):
 
 def all_pairs(names):
     return {frozenset(pair) for pair in itertools.combinations(names, 2)}
-
-
-def press(driver, description):
-    """Press one of the host page's buttons as a person does: a popup needs a real click."""
-    driver.switch_to.default_content()
-    button = driver.find_element(
-        By.CSS_SELECTOR, f"[aria-label='{description}'], [name={description!r}]"
-    )
-    driver.execute_script("arguments[0].scrollIntoView({ block: 'center' })", button)
-    button.click()
-
-
-def settle(driver):
-    """Wait until everybody is connected to everybody again."""
-    driver.switch_to.default_content()
-    assert wait_state(driver, BOOT, ("ready", "failed")) == "ready"
-
-
-def wait_for(driver, selector, timeout=30):
-    return run_async(driver, _WAIT_FOR, selector, timeout=timeout)
 
 
 def click(driver, element):

@@ -107,8 +107,10 @@ async def test_what_javascript_gets(selenium):
     listen = run_js("""port => {
         const tag = v => Object.prototype.toString.call(v).slice(8, -1);
         const isFirefox = (globalThis.navigator?.userAgent ?? "").includes("Firefox");
-        port.onmessage = ({ data: [check, v] }) =>
+        port.onmessage = ({ data }) => {
+            const [check, v] = Array.isArray(data) ? data : ["typeof v === 'number'", data];
             port.postMessage(Function("v, tag, isFirefox", `return ${check}`)(v, tag, isFirefox));
+        };
     }""")
     listen(native.port2)
     wrong = []
@@ -117,6 +119,10 @@ async def test_what_javascript_gets(selenium):
             port.post_message([check, value])
             if await port.receive() is not True:
                 wrong.append((value, check))
+        for value in (2**53 - 1, -(2**53) + 1, 2.0**60):  # as the whole message
+            port.post_message(value)
+            if await port.receive() is not True:
+                wrong.append(value)
     native.port2.close()
     assert wrong == []
 

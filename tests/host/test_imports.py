@@ -13,21 +13,26 @@ PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
     {"errors", "_version"},
-    {"_origin", "_wire", "_comlink"},
-    {"_types", "_side"},
+    {"_origin", "_wire", "_comlink", "_credit"},
+    {"_types", "_side", "_penpal"},
     {"_handshake"},
     {"_browser"},
-    {"_waiter", "_clone", "_event"},
-    {"_inbox", "_stream"},
+    {"_waiter", "_clone", "_event", "_registry", "_scan"},
+    {"_inbox", "_stream", "_remote_errors"},
+    {"_sealed"},
+    {"_reducers"},
+    {"_fitness"},
+    {"_packed"},
+    {"_lane"},
     {"_endpoint", "_receiver"},
     {"port", "_windows"},
-    {"channel", "connection", "_memory", "_round_trips"}
-    | {"_reach", "_remote_errors", "_call", "_iteration"},
+    {"channel", "connection", "_memory", "_round_trips", "_checking"}
+    | {"_reach", "_call", "_iteration"},
     {"_attempt", "_contract", "_remote", "_parcel"},
     {"_opening", "_values"},
     {"_exposing", "_feed"},
     {"_link"},
-    {"dom", "frames", "introduction", "testing", "rpc"},
+    {"dom", "frames", "introduction", "testing", "rpc", "penpal"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

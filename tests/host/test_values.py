@@ -16,7 +16,7 @@ from pyodide_msgchan._stream import _is_plain
 
 
 def sent(value):
-    return copy(value, {})
+    return copy(value, {})[0]
 
 
 @pytest.fixture

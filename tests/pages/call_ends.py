@@ -1,4 +1,4 @@
-"""Every way in which a page ends while calls to and from it are at each step: who learns what."""
+"""Every way in which another page or a worker ends amid calls at each step: who learns what."""
 
 import asyncio
 import contextlib
@@ -6,8 +6,9 @@ import json
 from types import SimpleNamespace
 
 import js
+from pyodide.ffi import to_js
 
-from pyodide_msgchan import OPAQUE_ORIGIN, connect, expose, wrap
+from pyodide_msgchan import OPAQUE_ORIGIN, RemoteError, connect, expose, wrap
 from pyodide_msgchan._browser import holding
 
 running = []
@@ -100,19 +101,63 @@ async def outcome(story):
     return "no error"
 
 
-async def end(way):
-    """Bring calls to each step, let the page or its connections end, and give what came of it."""
+NAMES = [story.__name__ for story in STORIES]
+MODULE = to_js({"type": "module"}, dict_converter=js.Object.fromEntries)
+
+
+class Peer:
+    """A frame, popup or worker that serves round after round, until it is taken away."""
+
+    def __init__(self, page, where):
+        self.where, self.round = where, 0
+        base = query["far"] if where == "cross-site" else str(js.location.origin)  # noqa: F821
+        address = f"{base}/pages/{page}&stories={'+'.join(NAMES)}"
+        self.options = {} if where == "worker" else {"origin": base}
+        if where == "worker":
+            self.target = js.Worker.new(address, MODULE)
+        elif where == "popup":
+            self.target = js.open(address)
+        else:
+            self.target = js.document.createElement("iframe")
+            if where == "sandboxed":
+                self.target.sandbox, self.options["origin"] = "allow-scripts", OPAQUE_ORIGIN
+            self.target.src = address
+            js.document.body.append(self.target)
+
+    def remove(self):
+        if self.where == "worker":
+            self.target.terminate()
+        elif self.where == "popup":
+            self.target.close()
+        else:
+            self.target.remove()
+
+    def navigate(self):
+        if self.where == "popup":
+            self.target.location = "about:blank"
+        else:
+            self.target.src = "about:blank"
+
+
+async def told():
+    """Give what an error tells of where it was raised, if the other side is Python."""
+    try:
+        await now.control.fail()
+    except RemoteError as error:
+        noted = any("Remote traceback" in note for note in getattr(error, "__notes__", ()))
+        return [bool(error.stack), noted]
+
+
+async def end(peer, way):
+    """Bring calls to each step, let the peer or its connections end, and give what came of it."""
     before = len(holding)
-    frame = js.document.createElement("iframe")
-    names = [story.__name__ for story in STORIES]
-    origin = query["base"]  # noqa: F821
-    if "sandboxed" in query:  # noqa: F821
-        frame.sandbox, origin = "allow-scripts", OPAQUE_ORIGIN
-    frame.src = f"{query['base']}/pages/{query['page']}&stories={'+'.join(names)}"  # noqa: F821
-    js.document.body.append(frame)
     connections = await asyncio.gather(
-        *(connect(frame, origin=origin, name=name, timeout=60) for name in [*names, "control"])
+        *(
+            connect(peer.target, name=f"{name} {peer.round}", timeout=200, **peer.options)
+            for name in [*NAMES, "control"]
+        )
     )
+    peer.round = 0 if way == "reload" else peer.round + 1
     now.control = wrap(connections[-1])
     now.going = asyncio.Event()
     steps = [asyncio.Event() for _ in STORIES]
@@ -122,14 +167,15 @@ async def end(way):
     ]
     async with asyncio.timeout(20):
         await asyncio.gather(*(here.wait() for here in steps))
+        traces = await told()
     now.going.set()
     await asyncio.sleep(0)  # so that the last call is on its way
     last = None
     match way:
         case "remove":
-            frame.remove()
+            peer.remove()
         case "navigate":
-            frame.src = "about:blank"
+            peer.navigate()
         case "reload":
             last = now.control.reload()
         case "close":
@@ -141,8 +187,9 @@ async def end(way):
     await asyncio.wait(tasks, timeout=10)
     outcomes = {
         name: task.result() if task.done() else "hangs"
-        for name, task in zip(names, tasks, strict=True)
+        for name, task in zip(NAMES, tasks, strict=True)
     }
+    outcomes["traces"] = traces
     if last is not None:
         async with asyncio.timeout(10):
             with contextlib.suppress(*([Exception] if way == "reload" else [])):
@@ -152,12 +199,16 @@ async def end(way):
             await asyncio.sleep(0)
     for connection in connections:
         connection.close()
-    frame.remove()
     outcomes["more"] = len(holding) - before
     return outcomes
 
 
 results = {}
-for way in query["ways"].split():  # noqa: F821
-    results[way] = await end(way)
+wanted = json.loads(query["peers"])  # noqa: F821
+peers = [Peer(page, where) for page, where, _ in wanted]  # they load at the same time
+for peer, (_, where, ways) in zip(peers, wanted, strict=True):
+    for way in ways.split():
+        js.document.title = f"{where}, {way}"
+        results[f"{where} {way}"] = await end(peer, way)
+    peer.remove()
 js.window.results = json.dumps(results)

@@ -1,7 +1,8 @@
-"""A frame in Python that is called by the page that holds it, on a connection for each story."""
+"""A page or worker in Python, called by its owner on a connection for each story and round."""
 
 import asyncio
 import contextlib
+from itertools import count
 
 import js
 
@@ -11,6 +12,7 @@ stories = query["stories"].split()  # noqa: F821
 connections = {}
 running = []
 asked = []
+anybody = {"origin": ANY_ORIGIN} if hasattr(js, "document") else {}  # a worker has no origins
 
 
 @contextlib.contextmanager
@@ -48,7 +50,10 @@ class Served(Thing):
 
     def ask(self):
         """Call the other side, on a connection where it exposes something."""
-        asked.append(wrap(connections["asked"]).wait())
+        asked[:] = [wrap(connections["asked"]).wait()]
+
+    def fail(self):
+        raise ValueError("on purpose")
 
     def close(self):
         for name in stories:
@@ -68,8 +73,10 @@ class Served(Thing):
 
 
 async def serve(name):
-    connections[name] = await accept(origin=ANY_ORIGIN, name=name)
-    expose(Served(), connections[name])
+    for number in count():
+        connections[name] = await accept(name=f"{name} {number}", **anybody)
+        expose(Served(), connections[name])
+        await connections[name].wait_closed()
 
 
 await asyncio.gather(*(serve(name) for name in (*stories, "control")))

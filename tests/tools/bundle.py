@@ -32,7 +32,13 @@ OLD_DISTRIBUTION = BUILD / "pyodide-0.29-dist"
 _TEMPLATES = Path(sysconfig.get_path("purelib")) / "pytest_pyodide" / "_templates"
 _LOCK = "pyodide-lock.json"
 #: What a page fetches; the rest of the npm package is for Node and for type checkers.
-_RUNTIME_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+_RUNTIME_FILES = {
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.js",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+}
 
 
 def wheel() -> Path:
@@ -45,8 +51,9 @@ def build() -> None:
     with one_at_a_time("bundle"):
         npm_modules()
         _build_wheel()
-        _distribution("pyodide", TEST_DISTRIBUTION, browser_wheels(), list(_TEMPLATES.iterdir()))
-        _distribution("pyodide-0.29", OLD_DISTRIBUTION, [], [])
+        wheels = [wheel(), *browser_wheels()]
+        distribution("pyodide", TEST_DISTRIBUTION, wheels, list(_TEMPLATES.iterdir()))
+        distribution("pyodide-0.29", OLD_DISTRIBUTION, [wheel()], [])
         _site()
 
 
@@ -68,16 +75,15 @@ def _build_wheel() -> None:
     once("wheel", sources, DIST.glob("*.whl") if any(DIST.glob("*.whl")) else [DIST / "none"], work)
 
 
-def _distribution(
-    npm_name: str, target: Path, more_wheels: list[Path], more_files: list[Path]
-) -> None:
-    """Npm's core runtime, and a lock file by which `loadPackage` finds our wheel."""
+def distribution(npm_name: str, target: Path, wheels: list[Path], more_files: list[Path]) -> None:
+    """Npm's core runtime, and a lock file by which `loadPackage` finds the wheels."""
     source = NODE_MODULES / npm_name
-    wheels = [wheel(), *more_wheels]
+    place = target.relative_to(BUILD)
+    name = "-".join(place.parts)
 
     def work() -> None:
-        say(f"Making build/{target.name}")
-        lock = BUILD / f"{target.name}.lock.json"
+        say(f"Making build/{place}")
+        lock = BUILD / f"{name}.lock.json"
         pyodide = Path(sys.executable).with_name("pyodide")
         add_wheels: list[str | Path] = [pyodide, "lockfile", "add-wheels", "--base-path", ROOT]
         # The wheels' hashes and dependencies replace those of the packages in Pyodide's own lock.
@@ -88,7 +94,7 @@ def _distribution(
         }
         mirror({**files, _LOCK: lock}, target)
 
-    once(target.name, [NODE_LOCK, Path(__file__), *wheels], [target / _LOCK], work)
+    once(name, [NODE_LOCK, Path(__file__), *wheels], [target / _LOCK], work)
 
 
 def _relative_addresses(lock: Path) -> None:
@@ -100,23 +106,35 @@ def _relative_addresses(lock: Path) -> None:
 
 
 def _site() -> None:
-    lock = BUILD / "site.lock.json"
-    content = json.loads((TEST_DISTRIBUTION / _LOCK).read_text())
-    # Pyodide's other packages are not served here, so the site's lock does not promise them.
-    content["packages"] = {"pyodide-msgchan": content["packages"]["pyodide-msgchan"]}
-    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-    if not lock.is_file() or lock.read_text() != text:
-        lock.write_text(text)
-
     comlink = NODE_MODULES / "comlink"
     files = {
         **{path.relative_to(WEB).as_posix(): path for path in files_below(WEB)},
-        **{f"pyodide/{name}": TEST_DISTRIBUTION / name for name in _RUNTIME_FILES},
-        f"pyodide/{_LOCK}": lock,
-        f"pyodide/{wheel().name}": wheel(),
+        **_runtime("pyodide", TEST_DISTRIBUTION),
+        **_runtime("pyodide-0.29", OLD_DISTRIBUTION),
         **{path.name: path for path in (PACKAGE / "js").glob("*.mjs")},
         **{path.name: path for path in (PACKAGE / "js").glob("*.d.mts")},
         "vendor/comlink.mjs": comlink / "dist" / "esm" / "comlink.min.mjs",
         "vendor/comlink.LICENSE": comlink / "LICENSE",
     }
     mirror(files, SITE)
+
+
+def _runtime(folder: str, distribution: Path) -> dict[str, Path]:
+    """What pages load from a folder of the site to run Python."""
+    lock = BUILD / f"site-{folder}.lock.json"
+    content = json.loads((distribution / _LOCK).read_text())
+    # Pyodide's other packages are not served here, so the site's lock does not promise them.
+    content["packages"] = {"pyodide-msgchan": content["packages"]["pyodide-msgchan"]}
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    if not lock.is_file() or lock.read_text() != text:
+        lock.write_text(text)
+    return {
+        # The older Pyodide calls one of them pyodide.asm.js.
+        **{
+            f"{folder}/{path.name}": path
+            for path in distribution.iterdir()
+            if path.name in _RUNTIME_FILES
+        },
+        f"{folder}/{_LOCK}": lock,
+        f"{folder}/{wheel().name}": wheel(),
+    }

@@ -14,6 +14,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 from tools.bundle import OLD_DISTRIBUTION, TEST_DISTRIBUTION
 from tools.common import NODE_MODULES, ROOT, SITE
+from tools.jupyterlite import JUPYTERLITE
 from tools.pool import BrowserPool
 from tools.server import serving
 
@@ -26,6 +27,8 @@ MOUNTS = {
     "/test-pyodide/": TEST_DISTRIBUTION,
     "/pyodide-0.29/": OLD_DISTRIBUTION,
     "/node_modules/": NODE_MODULES,
+    "/pyscript/": NODE_MODULES / "@pyscript" / "core" / "dist",
+    "/jupyterlite/": JUPYTERLITE,
     "/site/": SITE,
 }
 #: What a page has and Node keeps from code in its sandbox.
@@ -94,6 +97,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run in this one; may be given several times (default: chrome, firefox and node; "
         "webkit for tests marked so, where it is installed)",
     )
+    parser.addoption(
+        "--part",
+        action="append",
+        choices=sorted({*RUNTIMES, *PAGE_BROWSERS, "none"}),
+        help="of all that would run keep the tests in this browser; `none` are those in none",
+    )
 
 
 def chosen(config: pytest.Config, known: Sequence[str], default: Sequence[str]) -> list[str]:
@@ -149,21 +158,24 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop the tests for which no browser was chosen, and those of windows in Node."""
+    """Drop tests for which no browser was chosen, those of windows in Node, and other parts."""
+    parts = config.getoption("part")
     dropped = [
         item
         for item in items
-        if item.name.endswith("[NOTSET]")
-        or (item.get_closest_marker("needs_windows") and _runtime(item) == "node")
+        if "NOTSET" in item.name
+        or (item.get_closest_marker("needs_windows") and _browser_of(item) == "node")
+        or (parts and _browser_of(item) not in parts)
     ]
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item not in dropped]
 
 
-def _runtime(item: pytest.Item) -> str | None:
+def _browser_of(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
-    return callspec.params.get("runtime") if callspec else None
+    params = callspec.params if callspec else {}
+    return str(params.get("runtime", params.get("browser", "none")))
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
 """The `test` verb: every suite in turn, and one plain total as the last line."""
 
 import argparse
+import contextlib
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tools import browsers
 from tools.bundle import build
@@ -13,8 +17,45 @@ from tools.common import BUILD, ROOT, say
 
 _REPORTS = BUILD / "reports"
 _INTERRUPTED, _NOTHING_RAN = 2, 5
-#: Name and folders, in the order they run: the quick ones first.
-_SUITES = (("host", ["tests/host"]), ("browsers", ["tests/browser", "tests/interop"]))
+_PAGES = ["tests/browser", "tests/interop"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Some of the tests, run by one pytest."""
+
+    name: str
+    folders: list[str]
+    parts: tuple[str, ...] = ()
+
+    @property
+    def report(self) -> Path:
+        """What pytest writes about it."""
+        return _REPORTS / f"{self.name}.xml"
+
+    def start(self, words: list[str], output: IO[str] | None) -> subprocess.Popen[str]:
+        """Start pytest."""
+        self.report.unlink(missing_ok=True)
+        parts = [f"--part={part}" for part in self.parts]
+        command = [sys.executable, "-P", "-m", "pytest", f"--junitxml={self.report}", *parts]
+        return subprocess.Popen(
+            [*command, *self.folders, *words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=None if output is None else subprocess.STDOUT,
+            text=True,
+        )
+
+
+#: In the order they run; those in one line run beside each other, as a browser leaves time for one.
+_SUITES = (
+    (Suite("host", ["tests/host"]),),
+    (
+        Suite("chrome", _PAGES, ("chrome", "node", "none")),
+        Suite("firefox", _PAGES, ("firefox", "webkit")),
+    ),
+)
 
 
 @dataclass
@@ -58,19 +99,30 @@ def main(words: list[str]) -> int:
         browsers.have_webkit()
 
     total = Total()
-    paths = [word for word in words if (ROOT / word.split("::")[0]).exists()]
-    suites = (("chosen", []),) if paths else _SUITES
-    for name, folders in suites:
-        there = [folder for folder in folders if any((ROOT / folder).rglob("test_*.py"))]
-        if folders and not there:
-            continue
-        say(f"\nTests: {name}")
-        report = _REPORTS / f"{name}.xml"
-        report.unlink(missing_ok=True)
-        command = [sys.executable, "-P", "-m", "pytest", f"--junitxml={report}", *there, *words]
-        status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
-        total.add(report, status)
-        if status == _INTERRUPTED:
+    chosen = any((ROOT / word.split("::")[0]).exists() for word in words)
+    for beside in ((Suite("chosen", []),),) if chosen else _SUITES:
+        if _INTERRUPTED in _run(beside, words, total):
             break
     say(f"\n{total}")
     return 0 if total.passed and not total.failed else 1
+
+
+def _run(suites: Sequence[Suite], words: list[str], total: Total) -> list[int]:
+    """Run suites at once: the first is seen at work, the others are shown when they are done."""
+    statuses: list[int] = []
+    with contextlib.ExitStack() as stack:
+        outputs: list[IO[str] | None] = [
+            None,
+            *(stack.enter_context(tempfile.TemporaryFile("w+")) for _ in suites[1:]),
+        ]
+        say(f"\nTests: {' and '.join(suite.name for suite in suites)}")
+        running = [
+            suite.start(words, output) for suite, output in zip(suites, outputs, strict=True)
+        ]
+        for suite, process, output in zip(suites, running, outputs, strict=True):
+            statuses.append(process.wait())
+            if output is not None:
+                output.seek(0)
+                say(f"\nTests: {suite.name}\n{output.read()}")
+            total.add(suite.report, statuses[-1])
+    return statuses

@@ -1,10 +1,13 @@
 """A frame of the demo, or a popup: accepts the host's connection, and those that it arranges."""
 
+from collections.abc import AsyncIterator
+
 from js import document
+from mandelbrot import paint
 from mesh import CHANNEL, Link, Mesh
 from page import host_origin, name, panel
 
-from pyodide_msgchan import MessageEvent, accept, introduced
+from pyodide_msgchan import MessageEvent, accept, expose, introduced, listen
 
 HEARTBEAT = 8
 """Seconds: a frame that is removed can't always say goodbye, and only the host sees its element."""
@@ -32,4 +35,43 @@ async def main() -> None:
                 mesh.start(mesh.talk(link, measure=name == first))
 
     mesh = Mesh(name, panel, report)
+    mesh.start(offer())
     await mesh.talk(Link("host", host, 0), other=other)
+
+
+async def offer() -> None:
+    """Let the host call `render`, on a connection beside the one for messages."""
+    async for connection in listen(origin=host_origin, name="mandelbrot"):
+        expose({"render": render}, connection)
+
+
+async def render(
+    tiles: list[tuple[int, int, int]],
+    *,
+    picture: int,
+    left: float,
+    top: float,
+    step: float,
+    depth: int,
+    size: int,
+) -> AsyncIterator[tuple[int, bytes]]:
+    """Compute square tiles one by one, as far as the caller has use for them.
+
+    Args:
+        tiles: number and place in the picture, in pixels, of each.
+        picture: which of the host's pictures they belong to.
+        left: real part of the picture's corner.
+        top: imaginary part of the picture's corner.
+        step: from one pixel to the next.
+        depth: see `paint`.
+        size: of a tile, in pixels.
+
+    Yields:
+        The number of a tile, and its pixels.
+    """
+    panel.began(picture)
+    try:
+        for number, x, y in tiles:
+            yield number, await paint(left + x * step, top - y * step, step, depth, size, size)
+    finally:  # all are done; or the caller has left, or is gone
+        panel.ended(picture)

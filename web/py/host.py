@@ -7,6 +7,7 @@ from typing import Any
 
 import page
 from mesh import CHANNEL, Link, Mesh
+from painter import Painter
 from pyodide.ffi import create_proxy
 
 from pyodide_msgchan import (
@@ -33,15 +34,16 @@ async def main() -> None:
 
 def add(participant: Any) -> None:
     """Look after a frame or a popup."""
-    task = mesh.start(hold(participant))
-    participant.forget = create_proxy(task.cancel)
-
-
-async def hold(participant: Any) -> None:
-    """Stay connected: anew whenever the page over there is loaded anew, until it is removed."""
     # A sandboxed frame has no origin that could be named. All the others are named exactly, so
     # that no port ever reaches a page that has taken the frame's place.
     origin = participant.origin or OPAQUE_ORIGIN
+    mesh.start(hold(participant, origin))
+    if participant.python:
+        mesh.start(employ(participant, origin))
+
+
+async def hold(participant: Any, origin: Any) -> None:
+    """Stay connected: anew whenever the page over there is loaded anew, until it is removed."""
     while participant.exists():
         try:
             async for connection in connect(
@@ -51,10 +53,19 @@ async def hold(participant: Any) -> None:
                 welcome(link)
                 await mesh.talk(link, measure=True, other=partial(reported, link.peer))
                 page.lost(link.peer)
-                if not participant.exists():
-                    break
         except HandshakeError as error:
-            page.failed(participant.name, str(error))
+            if participant.exists():
+                page.failed(participant.name, str(error))
+    page.gone(participant.name)
+
+
+async def employ(participant: Any, origin: Any) -> None:
+    """Have tiles computed there, on a connection of their own: calls share it with no messages."""
+    with suppress(HandshakeError):  # it was removed before it was ready
+        async for connection in connect(
+            participant.window, origin=origin, name="mandelbrot", timeout=None
+        ):
+            await painter.employ(participant.name, connection)
 
 
 def welcome(newcomer: Link) -> None:
@@ -86,3 +97,4 @@ def report(what: str, link: Link) -> None:
 
 
 mesh = Mesh("host", page.panel, report)
+painter = Painter(page.board, mesh.start)

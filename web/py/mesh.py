@@ -6,7 +6,7 @@ from math import inf
 from time import perf_counter
 from typing import Any
 
-from pictures import HEIGHT, WIDTH, mandelbrot
+from pictures import HEIGHT, WIDTH, next_picture
 from pyodide.ffi import create_proxy, to_js
 
 from pyodide_msgchan import Connection, MessageEvent, PeerLostError, PortStateError
@@ -161,7 +161,7 @@ class Mesh:
             self._panel.sent(to_js(peers), words, max(taken))
 
     async def _send_picture(self, peers: list[str]) -> None:
-        pixels = await mandelbrot()
+        pixels = await next_picture()
         # The bytes are copied out of Python's memory once for each peer, and that copy is moved.
         message = {"type": "picture", "width": WIDTH, "height": HEIGHT, "pixels": pixels}
         await self._send_all(peers, "a picture", message)

@@ -1,0 +1,1 @@
+"""The check page: what this package promises, row by row, in the browser that shows it."""
