@@ -31,7 +31,8 @@ sender's page had loaded, -1 before that and in workers. The ports of an offer a
 
 (3) ``version`` and ``runtime``: strings, of the package and of what runs it; ``capabilities``: an
 array of strings; ``loaded``; ``lock``: the name of a Web Lock, or missing. (4) ``sent`` counts the
-messages posted on the data port, null if nobody counted; ``reason`` is "close" or "pagehide".
+messages posted on the data port, null if nobody counted; ``reason`` is "close", "pagehide", or
+"lost" from who took the other side for gone, which may have been busy only.
 (5) counts the data messages posted so far; each mark is above the one before, and 16 at most are
 unanswered. Capabilities: "clone"; "credit": marks are answered; "packs": this is Python, and could
 speak the packed lane; "packed": it would, with the one that is told so, since that is of its own

@@ -307,8 +307,11 @@ class Control:
 
     def _lost(self) -> None:
         connection = self.connection()
-        if connection is not None:
-            connection._peer_ended(self.link.data.received(), lost=True)
+        if connection is None or self._said_goodbye:
+            return
+        # It may have been busy only: then it must not wait for ever for what nobody answers.
+        self.link.send({"type": "goodbye", "sent": self.link.data.sent(), "reason": "lost"})
+        connection._peer_ended(self.link.data.received(), lost=True)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
         if self._timer is not None:

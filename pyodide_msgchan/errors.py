@@ -92,7 +92,7 @@ class PortDetachedError(PortStateError):
 
 
 class PeerLostError(PortStateError):
-    """The other side vanished without a goodbye.
+    """The other side vanished without a goodbye, or took this one for lost.
 
     Attributes:
         missing: how many of its messages are known to be lost; None where nobody can tell.

@@ -187,6 +187,8 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
       };
 
       const settle = () => {
+        // To a side that was busy only: it must not wait for ever for what nobody answers.
+        if (expected === null) send("goodbye", { sent, reason: "lost" });
         end(why, isAll() ? 0 : expected && arrived ? expected - arrived : null);
         if (!isAll()) return; // they may lie in a port that was not started: it stays open
         send("farewell");
@@ -277,7 +279,7 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
           if (left) shut([port, control]);
         } else if (type === "goodbye") {
           if (agreed && !left) {
-            gone(reason === "pagehide" ? "lost" : "closed", sent >= 0 ? sent : null);
+            gone(reason === "close" ? "closed" : "lost", sent >= 0 ? sent : null);
           } else {
             send("farewell");
             drop();

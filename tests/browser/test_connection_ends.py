@@ -156,6 +156,57 @@ async def test_only_a_heartbeat_sees_a_page_that_hangs(selenium, peers):
     peer.close()
 
 
+@run_in_pyodide
+async def test_a_worker_that_was_only_busy_learns_that_it_is_lost(selenium, peers):
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import PeerLostError, connect
+
+    peer = await open_peer("worker", peers["worker"])
+    await peer.take()
+    async with connect(peer.target, heartbeat=0.1) as connection:
+        connection.post_message("before")
+        await peer.run("""
+            await taking;
+            setTimeout(() => {
+                const until = performance.now() + 2000;
+                while (performance.now() < until);
+            });
+        """)
+        with pytest.raises(PeerLostError):
+            await connection.receive()
+    assert await peer.run("return [await ended, got]") == [
+        {"reason": "lost", "missing": 0},
+        ["before"],
+    ]
+    peer.close()
+
+
+@run_in_pyodide
+async def test_this_page_was_only_busy_and_learns_that_it_is_lost(selenium, peers):
+    from time import monotonic
+
+    import pytest
+    from peers import open_peer
+
+    from pyodide_msgchan import PeerLostError, connect
+
+    peer = await open_peer("worker", peers["worker"])
+    await peer.take(heartbeat=0.1)
+    async with connect(peer.target) as connection:
+        await peer.run("await taking; connection.port.postMessage('before')")
+        until = monotonic() + 1
+        while monotonic() < until:
+            pass
+        with pytest.raises(PeerLostError) as caught:
+            while True:
+                assert await connection.receive() == "before"
+        assert caught.value.missing == 0
+    assert await peer.run("return (await ended).reason") == "lost"
+    peer.close()
+
+
 @pytest.mark.driver_timeout(120)
 @run_in_pyodide
 async def test_a_hundred_reloads_leave_nothing(selenium, peers):

@@ -270,6 +270,26 @@ async def test_heartbeat_sees_silence(windows):
     far.close()
 
 
+async def test_a_page_that_was_only_busy_learns_that_it_is_lost(windows):
+    host, app = windows
+    accepting = asyncio.create_task(app.accept(origin=HOST))
+    near = await host.connect(app, origin=APP, heartbeat=0.02)
+    far = await accepting
+    inbox = far._control.link._inbox
+    hear, held = inbox._handle, []
+    inbox._handle = lambda *message: held.append(message)
+    near.post_message("before")
+    with pytest.raises(PeerLostError):
+        await near.receive()
+    inbox._handle = hear  # it is idle again, and takes what has come meanwhile
+    for message in held:
+        hear(*message)
+    assert await far.receive() == "before"
+    with pytest.raises(PeerLostError) as caught:
+        await far.receive()
+    assert caught.value.missing == 0
+
+
 async def test_a_connection_stays_where_it_is(windows):
     near, far = await joined(*windows)
     carrier, other = await joined(*windows, name="carrier")
