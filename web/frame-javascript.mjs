@@ -13,11 +13,8 @@ if (setup) void join(setup);
 
 async function join({ name, hostOrigin, panel }) {
   const links = new Map(); // by the peer's name
+  let host, hostLink;
   panel.ready("no Python here");
-  const host = await accept({ origin: hostOrigin, name: CHANNEL });
-  document.body.dataset.state = "ready";
-  const hostLink = talk({ peer: "host", port: host.port, number: 0 });
-  void host.closed.then(() => leave(hostLink));
   addEventListener("pagehide", () => {
     for (const { control, sent } of links.values()) {
       control?.postMessage({ type: "goodbye", sent, reason: "pagehide" });
@@ -26,6 +23,11 @@ async function join({ name, hostOrigin, panel }) {
 
   function talk(link) {
     link.count = 0;
+    const before = links.get(link.peer);
+    if (before) {
+      before.left = true; // the host has lost one of the two for a while, and introduced them anew
+      before.control.postMessage({ type: "goodbye", sent: before.sent, reason: "close" });
+    }
     links.set(link.peer, link);
     panel.peers([...links.keys()]);
     link.port.onmessage = (event) => heard(link, event); // this also starts the port
@@ -129,6 +131,16 @@ async function join({ name, hostOrigin, panel }) {
       return send(peer, message, [pixels.buffer]);
     });
   };
+
+  // The host calls again where it has taken this page for lost.
+  for (;;) {
+    host = await accept({ origin: hostOrigin, name: CHANNEL });
+    document.body.dataset.state = "ready";
+    hostLink = talk({ peer: "host", port: host.port, number: 0 });
+    await host.closed;
+    leave(hostLink);
+    host.close();
+  }
 }
 
 /** Rings around two points that meet, as RGBA. */

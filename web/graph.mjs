@@ -103,6 +103,9 @@ export function createGraph(root, body) {
     },
 
     link(number, ...ends) {
+      // It takes the place of one whose end nobody could tell.
+      for (const [old, link] of [...links])
+        if (ends.every((name) => link.ends.includes(name))) unlink(old);
       const line = document.createElementNS(SVG, "line");
       line.dataset.ends = ends.join(" ");
       lines.append(line);

@@ -285,7 +285,8 @@ async def test_a_hundred_reloads_leave_nothing(selenium, peers):
         except PeerLostError:
             await peer.take()
     gc.collect()
-    assert all(now <= then for now, then in zip(count.read().to_py(), before, strict=True))
+    after = count.read().to_py()
+    assert all(now <= then for now, then in zip(after, before, strict=True)), (after, before)
     connection.close()
     peer.close()
     count.undo()

@@ -27,6 +27,18 @@ button.click();
 if (!graph.querySelector(edge)) throw new Error("the button, not the connection's end, removed it");
 return gone;
 """
+_TAKE_FOR_LOST = """
+const [frame] = arguments;
+const lost = new Promise((resolve) => {
+    new MutationObserver((_, observer) => {
+        if (document.body.dataset.state !== "loading") return;
+        observer.disconnect();
+        resolve();
+    }).observe(document.body, { attributeFilter: ["data-state"] });
+});
+frame.dispatchEvent(new Event("load"));  // as of a page that took the other's place
+return lost;
+"""
 _NUMBERS = """
 return [...document.querySelectorAll("#links tr")].map(
     (row) => [row.dataset.ends, ...[...row.cells].slice(2).map((cell) => cell.textContent)]);
@@ -158,6 +170,16 @@ def test_everybody_reaches_everybody(driver, pages):
 @pytest.mark.timeout(400)
 def test_frames_come_and_go(driver, pages):
     assert visit(driver, pages) == "ready"
+
+    # One that is taken for lost, though it is there, learns of it and is connected again.
+    for name in ("cross", "script"):
+        enter(driver, "host")
+        run_async(driver, _TAKE_FOR_LOST, driver.find_element(By.ID, name))
+        enter(driver, name)
+        assert "vanished" in wait_for(driver, "li[data-kind=note][data-other=host]")
+        settle(driver)
+        assert edges(driver) == all_pairs(everybody(driver))
+    check_messages(driver, ["cross", "script"])
 
     # A frame that is loaded anew is connected and introduced again.
     press(driver, "Reload Sandbox")

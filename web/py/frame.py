@@ -1,13 +1,14 @@
 """A frame of the demo, or a popup: accepts the host's connection, and those that it arranges."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from js import document
 from mandelbrot import paint
 from mesh import CHANNEL, Link, Mesh
 from page import host_origin, name, panel
 
-from pyodide_msgchan import MessageEvent, accept, expose, introduced, listen
+from pyodide_msgchan import HandshakeError, MessageEvent, accept, expose, introduced, listen
 
 HEARTBEAT = 8
 """Seconds: a frame that is removed can't always say goodbye, and only the host sees its element."""
@@ -15,15 +16,17 @@ HEARTBEAT = 8
 
 async def main() -> None:
     """Talk to the host and to everybody whom it introduces, until the host goes away."""
+    mesh.start(offer())
+    await meet_host()
+    with suppress(HandshakeError):  # a popup's opener was closed
+        while True:  # the host is back, or was busy for so long that it was taken for lost
+            await meet_host()
+
+
+async def meet_host() -> None:
+    """Talk to the host until that connection ends."""
     host = await accept(origin=host_origin, name=CHANNEL, heartbeat=HEARTBEAT)
     document.body.dataset.state = "ready"
-
-    def report(what: str, link: Link) -> None:
-        """Let the host draw what passes between this frame and another, which it does not see."""
-        if link.connection is not host and not host.closed:
-            host.post_message(
-                {"type": what, "number": link.number, "count": link.count, "ms": link.ms}
-            )
 
     def other(event: MessageEvent) -> None:
         """Take the connection to another frame out of the host's hands."""
@@ -34,9 +37,16 @@ async def main() -> None:
                 link = Link(second if name == first else first, connection, number)
                 mesh.start(mesh.talk(link, measure=name == first))
 
-    mesh = Mesh(name, panel, report)
-    mesh.start(offer())
     await mesh.talk(Link("host", host, 0), other=other)
+
+
+def report(what: str, link: Link) -> None:
+    """Let the host draw what passes between this frame and another, which it does not see."""
+    host = mesh.links.get("host")
+    if host and link.peer != "host" and not host.connection.closed:
+        host.connection.post_message(
+            {"type": what, "number": link.number, "count": link.count, "ms": link.ms}
+        )
 
 
 async def offer() -> None:
@@ -75,3 +85,6 @@ async def render(
             yield number, await paint(left + x * step, top - y * step, step, depth, size, size)
     finally:  # all are done; or the caller has left, or is gone
         panel.ended(picture)
+
+
+mesh = Mesh(name, panel, report)

@@ -1,5 +1,6 @@
 """The page that holds the frames: connects to each, and introduces them to each other."""
 
+import asyncio
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -22,7 +23,12 @@ from pyodide_msgchan import (
 PATIENCE = 90
 """Seconds for a frame to fetch and start Python."""
 
+PAUSE = 2
+"""Seconds until two that lost each other are introduced anew: by then an end is known here."""
+
 numbers = count(1)
+introductions: dict[int, tuple[Link, Link]] = {}
+"""Who was introduced, by the number of the link between them."""
 
 
 async def main() -> None:
@@ -74,10 +80,22 @@ def welcome(newcomer: Link) -> None:
     page.connected(newcomer.peer, f"{peer.runtime}, origin {peer.origin}")
     page.linked(newcomer.number, "host", newcomer.peer)
     for link in mesh.links.values():
-        number, names = next(numbers), [newcomer.peer, link.peer]
-        with suppress(PortStateError):  # one of the two went away in this very moment
-            introduce(newcomer.connection, link.connection, {"number": number, "names": names})
-            page.linked(number, *names)
+        acquaint(newcomer, link)
+
+
+def acquaint(first: Link, second: Link) -> None:
+    """Introduce two participants to each other."""
+    number, names = next(numbers), [first.peer, second.peer]
+    with suppress(PortStateError):  # one of the two went away in this very moment
+        introduce(first.connection, second.connection, {"number": number, "names": names})
+        introductions[number] = first, second
+        page.linked(number, *names)
+
+
+def acquaint_again(first: Link, second: Link) -> None:
+    """Do it once more if both are still there: one was only busy when the other gave it up."""
+    if all(mesh.links.get(link.peer) is link for link in (first, second)):
+        acquaint(first, second)
 
 
 def reported(sender: str, event: MessageEvent) -> None:
@@ -89,6 +107,9 @@ def reported(sender: str, event: MessageEvent) -> None:
             page.failed(sender, words)
         case {"type": str(what), "number": int(number), "count": int(count), "ms": ms}:
             page.reported(what, number, sender, count, ms)
+            if what == "ended" and number in introductions:  # both tell
+                pair = introductions.pop(number)
+                asyncio.get_event_loop().call_later(PAUSE, acquaint_again, *pair)
 
 
 def report(what: str, link: Link) -> None:

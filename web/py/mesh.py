@@ -86,7 +86,9 @@ class Mesh:
             measure: ask the peer for answers all the time, and report how long they take.
             other: called with what is no text, picture or ping for this participant.
         """
-        self.links[link.peer] = link
+        before, self.links[link.peer] = self.links.get(link.peer), link
+        if before:  # the host has lost one of the two for a while, and introduced them anew
+            before.connection.close()
         self._show_peers()
         if measure:
             self.start(self._measure(link))
