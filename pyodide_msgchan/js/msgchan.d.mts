@@ -55,7 +55,8 @@ export interface Peer {
 export interface Closed {
   /**
    * "local": this side called `close`, or this page was left. "closed": the other side called
-   * `close`. "lost": the other side's page was left, removed, replaced, or is silent.
+   * `close`. "lost": the other side's page was left, removed, replaced, or is silent; or this one
+   * was silent for so long that the other side took it for lost.
    */
   readonly reason: "closed" | "lost" | "local";
   /**
