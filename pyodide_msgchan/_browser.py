@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from _pickle import loads  # pickle's C half: the module itself takes long to load
 from asyncio import _get_running_loop, _set_running_loop, current_task
@@ -53,6 +54,12 @@ stepping: Final[dict[int, tuple[Taker, Callable[[], None]]]] = {}
 """Who goes on for an id, in a call of its own, once what arrived is stored."""
 
 
+_PARTS: Final = (
+    "decode", "packed", "encode", "dispatch", "enter", "spare", "windows", "calls", "bridge",
+)  # fmt: skip
+"""The JavaScript half, each part after those that it imports."""
+
+
 def in_browser() -> bool:
     """Say whether this Python runs on JavaScript at all."""
     return sys.platform == "emscripten" and "pyodide_js" in sys.modules
@@ -91,6 +98,9 @@ class Bridge:
         self.received: Callable[[int], int] = native.received
         self.post: Callable[[int, Any], None] = native.post
         self.send: Callable[..., str | None] = native.send
+        self.pack: Callable[..., None] = native.pack
+        self.is_packed: Callable[[Any], bool] = native.isPacked
+        self.send_packed: Callable[..., str | None] = native.sendPacked
         self.send_to: Callable[..., str | None] = native.sendTo
         self.clonable: Callable[[Any], str] = native.clonable
         self.want: Callable[[int, int, int], Any] = native.want
@@ -134,14 +144,10 @@ def _load() -> Any:
         return createBridge
     loader: Any = globals()["__loader__"]  # which finds it in a folder as in an archive
     folder = __file__.rpartition("/")[0]
-    lines = [
-        line.removeprefix("export ")
-        for name in ("decode", "encode", "enter", "spare", "windows", "calls", "bridge")
-        for line in loader.get_data(f"{folder}/js/{name}.mjs").decode().splitlines()
-        if not line.startswith("import ")
-    ]
+    text = "\n".join(loader.get_data(f"{folder}/js/{name}.mjs").decode() for name in _PARTS)
+    text = re.sub(r'\bimport ?{[^}]*} ?from ?"[^"]*";|\bexport (?=const|function)', "", text)
     try:
-        return run_js("\n".join(["(() => {", *lines, "return createBridge; })()"]))
+        return run_js(f"(() => {{{text}\nreturn createBridge; }})()")
     except JsException as error:
         if error.name != "EvalError":
             raise
@@ -196,14 +202,25 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
     return _go_on(port, taker, run, now=now)
 
 
-def _asked(port: int, now: bool, call: str, name: str, *values: Any) -> int:  # noqa: FBT001 - as above
-    """Store a call of plain values; answers as `_deliver`."""
+def _asked(port: int, now: bool, call: str, name: str | None, *values: Any) -> Any:  # noqa: FBT001 - as above
+    """Take a call of plain values.
+
+    Returns its result if that is plain and there already, which JavaScript sends as the answer: one
+    way across the border less. Else None; or, unless `now`, 1 if `_step` is to follow.
+    """
     feed: Any = holding[port]  # which stays: only who reads for good is asked
+    path = () if name is None else (name,)
     try:
-        run = feed.reader.asked(call, name, values)
+        if now:
+            result = feed.reader.asked(call, path, values)
+            if result is not NotImplemented:
+                return result
+        run = feed.store_call(call, path, values)
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
-        return _report(error)
-    return _go_on(port, feed, run, now=now)
+        _report(error)
+        return None
+    step = _go_on(port, feed, run, now=now)
+    return None if now else step
 
 
 def _answered(port: int, now: bool, call: str, value: Any = None) -> int:  # noqa: FBT001 - as above
@@ -211,6 +228,12 @@ def _answered(port: int, now: bool, call: str, value: Any = None) -> int:  # noq
     feed: Any = holding[port]
     try:
         run = feed.reader.answered(call, value)
+        if now and run is not None:  # as `_go_on`, a call dearer
+            run()
+            return 0
+    except (SystemExit, KeyboardInterrupt) as error:
+        leave(asyncio.get_event_loop(), error)
+        return 0
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, feed, run, now=now)
@@ -292,11 +315,16 @@ def runtime() -> str:
 
 def is_js_proxy(value: object) -> bool:
     """Say whether a value lives in JavaScript; never true where there is none."""
+    return isinstance(value, _proxies())
+
+
+@cache
+def _proxies() -> tuple[type, ...]:
     if not in_browser():
-        return False
+        return ()
     from pyodide.ffi import JsProxy
 
-    return isinstance(value, JsProxy)
+    return (JsProxy,)
 
 
 def is_null(value: object) -> bool:

@@ -121,13 +121,15 @@ class _Walker:
             base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
             for key, item in base.items(value):
                 step = f"[{key!r}]"
-                mapping[self.key(key, where, depth)] = self.value(item, (where, step), depth)
+                known = self.one_more(key, mapping, where, depth)
+                mapping[known] = self.value(item, (where, step), depth)
             return mapping
         if isinstance(value, (set, frozenset)):
             members: set[Any] = set()
             self.note(value, members)
             held = _held(set if isinstance(value, set) else frozenset, value)
-            members.update(self.key(member, where, depth) for member in held)
+            for member in held:
+                members.add(self.one_more(member, members, where, depth))
             return members
         items: list[Any] = []
         self.note(value, items)
@@ -174,6 +176,12 @@ class _Walker:
         self.note(value, result)
         return result
 
+    def one_more(self, key: Any, held: Any, where: Where, depth: int) -> Any:
+        result = self.key(key, where, depth)
+        if result in held:
+            raise DataCloneError(f"{result!r:.60} would be there twice", place(where))
+        return result
+
     def key(self, key: Any, where: Where, depth: int) -> Any:
         here: Where = (where, f"<key {key!r:.60}>")
         if type(key) in (tuple, frozenset):
@@ -193,6 +201,12 @@ class _Walker:
 def _converted_as(value: Any) -> type | None:
     """Give the class whose converter serves a value, if one does."""
     return next((kind for kind in type(value).__mro__ if kind in _converters), None)
+
+
+def converter_of(value: Any) -> Callable[[Any], object] | None:
+    """Give the converter that serves a value, if one does."""
+    kind = _converted_as(value)
+    return None if kind is None else _converters[kind]
 
 
 def _exact(kind: type, value: Any) -> Any:
@@ -370,7 +384,9 @@ def copy(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
             try:
                 return date_of(milliseconds(value))
             except OverflowError:  # as JavaScript's own it would come back, which memory has not
-                raise DataCloneError("its moment is outside of datetime in UTC", place(where)) from None
+                raise DataCloneError(
+                    "its moment is outside of datetime in UTC", place(where)
+                ) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)

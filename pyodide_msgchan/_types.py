@@ -67,6 +67,10 @@ class NativeEvent(Protocol):
     def js(self) -> Any:
         """The JavaScript event; None in memory."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether the message came on the packed lane, so that an answer may go by it."""
+
 
 class Moved(Protocol):
     """The transfer list of one message, checked."""
@@ -99,8 +103,12 @@ class Reader(Protocol):
     def take(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store messages; gives what is to be called for them as the last act."""
 
-    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], None] | None:
-        """Store a remote call that came apart from other messages, as `take` does."""
+    def asked(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+        """Run a remote call of plain values at once, as the last act of its arrival.
+
+        Gives its result if that is plain and there already, else None. NotImplemented if it has to
+        be taken like other messages.
+        """
 
     def answered(self, call: str, value: Any) -> Callable[[], None] | None:
         """Store an answer that came apart from other messages, as `take` does."""
@@ -112,8 +120,11 @@ class Reader(Protocol):
 class Calls(Protocol):
     """A short way for remote calls of plain values."""
 
-    def call(self, call: str, name: str, values: tuple[Any, ...]) -> None:
-        """Send a call of one name."""
+    def open(self) -> None:
+        """Have them come by it too from now on."""
+
+    def call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
+        """Send a call of one name, or of the object itself."""
 
     def answer(self, call: str, value: Any) -> None:
         """Send the answer to one."""
@@ -132,6 +143,13 @@ class Endpoint(Protocol):
     @property
     def private(self) -> bool:
         """Whether nobody but the wrapper can have the native port."""
+
+    @property
+    def packed(self) -> bool:
+        """Whether it speaks the packed lane."""
+
+    def pack(self) -> None:
+        """Speak the packed lane from now on: both ends are known to."""
 
     def post(self, message: Any, moved: Moved | None) -> None:
         """Convert and send; raises DataCloneError with nothing moved."""
@@ -173,7 +191,7 @@ class Endpoint(Protocol):
         """Make a channel of the same kind."""
 
     def calls(self) -> Calls | None:
-        """Give the short way for remote calls, where there is one; they come by it from now on."""
+        """Give the short way for remote calls, where there is one."""
 
     def close(self) -> None:
         """Close the native port and let go of it."""

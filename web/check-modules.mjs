@@ -10,6 +10,10 @@ const GROUPS = [
   "events",
   "errors",
   "values",
+  "windows",
+  "connections",
+  "lanes",
+  "calls",
   "lifecycle",
   "leaks",
 ];

@@ -73,3 +73,9 @@ def _give_module(request, name):
     runner = request.getfixturevalue("selenium")
     source = (ROOT / "tests" / "pages" / f"{name}.py").read_text()
     runner.run_js(f"pyodide.FS.writeFile('{name}.py', {json.dumps(source)})")
+
+
+@pytest.fixture
+def pair(request):
+    """Pyodide gets the module `packed_pair`: both ends of a connection in one page."""
+    _give_module(request, "packed_pair")

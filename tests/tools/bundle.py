@@ -33,6 +33,8 @@ NEXT_DISTRIBUTION = BUILD / "pyodide-next-dist"
 #: The pages from which pytest-pyodide drives Pyodide; they import it from beside them.
 _TEMPLATES = Path(sysconfig.get_path("purelib")) / "pytest_pyodide" / "_templates"
 _LOCK = "pyodide-lock.json"
+#: What the wheel is made of, beside the package.
+_WHEEL_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "tests/tools/wheel.py")
 #: What a page fetches; the rest of the npm package is for Node and for type checkers.
 _RUNTIME_FILES = {
     "pyodide.mjs",
@@ -61,7 +63,7 @@ def build() -> None:
 
 
 def _build_wheel() -> None:
-    sources = [PACKAGE, *(ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE"))]
+    sources = [PACKAGE, *(ROOT / name for name in _WHEEL_SOURCES)]
 
     def work() -> None:
         fresh = BUILD / "wheel"
