@@ -3,9 +3,7 @@
 import re
 
 from tools.common import ROOT
-from tools.compat import COLUMNS, FAMILIES, KNOWN, NEXT, markdown, titles
-
-BEGIN, END = "<!-- ./build.sh table -->", "<!-- end of the table -->"
+from tools.compat import BEGIN, COLUMNS, END, FAMILIES, KNOWN, NEXT, markdown, titles
 
 
 def report(*, version="156.0.1", hold=True, **more):
