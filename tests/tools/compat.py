@@ -115,7 +115,8 @@ def _results(
         cells = []
         for name in names:
             rows = [row for row in reports[name]["rows"] if group in {"", row["group"]}]
-            cells.append(f"{sum(row['ok'] is True for row in rows)} of {len(rows)}")
+            held = sum(row["ok"] is True for row in rows)
+            cells.append(f"{held} of {len(rows)}" if rows else "not run")
         yield _line([title, *cells])
 
 
