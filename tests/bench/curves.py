@@ -20,6 +20,7 @@ class Curve:
         x: What the points count.
         points: In rising order.
         function: In workloads/growth.py.
+        lines: Its contestants, in the order in which they are shown.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Curve:
     x: str
     points: tuple[int, ...]
     function: str
+    lines: tuple[str, ...]
 
 
 CURVES = {
@@ -37,6 +39,7 @@ CURVES = {
         "bytes in the message",
         (1, 64, 2**12, 2**16, 2**20, 2**23, 2**26),
         "size",
+        ("clone lane", "packed lane", "raw JavaScript"),
     ),
     "in_flight": Curve(
         "More messages in flight",
@@ -44,6 +47,7 @@ CURVES = {
         "messages in flight",
         (1, 3, 10, 30, 100, 300, 1000),
         "in_flight",
+        ("clone lane", "packed lane", "raw JavaScript"),
     ),
     "frames": Curve(
         "More frames",
@@ -52,6 +56,7 @@ CURVES = {
         "frames",
         (1, 2, 5, 10, 20, 50),
         "frames",
+        ("clone lane", "raw JavaScript"),
     ),
     "proxies": Curve(
         "More live proxies",
@@ -60,6 +65,7 @@ CURVES = {
         "live proxies",
         (1, 10, 100, 1000, 10_000),
         "proxies",
+        ("made", "called once each", "released", "Comlink: made", "Comlink: called once each"),
     ),
 }
 
@@ -76,7 +82,8 @@ def entry(curve: Curve, points: Sequence[int], samples: Mapping[str, Any]) -> di
         For each line the medians, the lowest and highest sample at each point, and as `growth`
         the exponent of its last decade: 1 is linear, less is better.
     """
-    lines = {name: [median(rounds) for rounds in of_line] for name, of_line in samples.items()}
+    ordered = {name: samples[name] for name in curve.lines if name in samples}
+    lines = {name: [median(rounds) for rounds in of_line] for name, of_line in ordered.items()}
     return {
         "title": curve.title,
         "about": curve.about,
@@ -86,7 +93,7 @@ def entry(curve: Curve, points: Sequence[int], samples: Mapping[str, Any]) -> di
         "lines": lines,
         "spread": {
             name: [[min(rounds), max(rounds)] for rounds in of_line]
-            for name, of_line in samples.items()
+            for name, of_line in ordered.items()
         },
         "growth": {name: growth(points, numbers) for name, numbers in lines.items()},
     }
