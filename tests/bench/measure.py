@@ -59,7 +59,7 @@ class Effort:
 #: Enough to see that everything runs; its numbers mean nothing.
 TINY = Effort(rounds=2, count=2, burst=20, calls=20, soak=50, boots=1, fresh=False, points=2)
 #: A curve has many points, and what it tells is its shape.
-CURVES_EFFORT = Effort(rounds=5, seconds=6, milliseconds=20)
+CURVES_EFFORT = Effort(rounds=5, seconds=4, milliseconds=20)
 
 
 @contextlib.contextmanager
