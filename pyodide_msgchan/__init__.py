@@ -27,6 +27,7 @@ from .port import Listener, MessageEvent, MessagePort
 
 if TYPE_CHECKING:
     from ._opening import Connecting, Listening, accept, connect, listen
+    from ._registry import register_type
     from .connection import Connection, Outstanding, Peer
     from .frames import open_frame, open_window
     from .introduction import introduce, introduced
@@ -91,6 +92,7 @@ __all__ = [
     "proxy",
     "register_converter",
     "register_error",
+    "register_type",
     "release",
     "transfer",
     "window_messages",
@@ -98,6 +100,7 @@ __all__ = [
 ]
 
 _LATER: Final = {
+    "_registry": ("register_type",),
     "_opening": ("Connecting", "Listening", "accept", "connect", "listen"),
     "connection": ("Connection", "Outstanding", "Peer"),
     "frames": ("open_frame", "open_window"),

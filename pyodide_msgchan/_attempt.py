@@ -31,21 +31,31 @@ from ._wire import (
 from .connection import Connection, Control, Peer
 from .errors import HandshakeError, PortClosedError
 
-__all__ = ["Attempt", "Terms", "describe"]
+__all__ = ["Attempt", "Terms", "describe", "hold_lock", "may_be_near"]
 
-CAPABILITIES: Final = ("clone", "credit")
+CAPABILITIES: Final = ("clone", "credit", "packs")
 """What this side can do, as the other is told."""
 
 
-def describe(world: World) -> dict[str, Any]:
-    """Give what the other side is told of this one."""
+def describe(world: World, lane: str | None, origin: str | None) -> dict[str, Any]:
+    """Give what a peer of that origin is told of this side."""
     return {
         "version": __version__,
         "runtime": world.runtime,
-        "capabilities": list(CAPABILITIES),
+        "capabilities": [*CAPABILITIES, *(["packed"] if packs(world, lane, origin) else [])],
         "loaded": world.loaded(),
         "lock": world.lock(),
     }
+
+
+def packs(world: World, lane: str | None, origin: str | None) -> bool:
+    """Say whether this side would speak the packed lane with a peer of that origin.
+
+    Both sides ask this, and tell each other; they do if both would.
+    """
+    if lane is not None:
+        return lane == "packed"
+    return origin is None or (origin == world.origin and origin != "null")
 
 
 class Terms(NamedTuple):
@@ -56,6 +66,19 @@ class Terms(NamedTuple):
     name: str
     heartbeat: float | None
     stack_switching: bool
+    lane: str | None
+    """What the caller said, if anything."""
+
+
+def may_be_near(world: World, terms: Terms) -> bool:
+    """Say whether peers may be of this page's origin, and so see its lock come free."""
+    return terms.origins is None or not terms.origins.isdisjoint({world.origin, "*"})
+
+
+async def hold_lock(world: World, terms: Terms) -> None:
+    """Let peers that may be near see this page's end by its lock."""
+    if may_be_near(world, terms) and (held := world.hold_lock()) is not None:
+        await held
 
 
 @final
@@ -274,7 +297,9 @@ class Attempt:
         control = Control(link, self._terms.heartbeat, partial(self._ended, key))
         self._controls[key] = control
         peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
-        connection = Connection._open(control, peer, target, info.lock or "")
+        ours = packs(self._world, self._terms.lane, info.origin)
+        lane = "packed" if ours and "packed" in info.capabilities else "clone"
+        connection = Connection._open(control, peer, target, info.lock or "", lane)
         link.watch(info.origin, info.lock or "")
         self._results.append(connection)
         self._wake()

@@ -53,6 +53,12 @@ stepping: Final[dict[int, tuple[Taker, Callable[[], None]]]] = {}
 """Who goes on for an id, in a call of its own, once what arrived is stored."""
 
 
+_PARTS: Final = (
+    "decode", "packed", "encode", "dispatch", "enter", "spare", "windows", "calls", "bridge",
+)  # fmt: skip
+"""The JavaScript half, each part after those that it imports."""
+
+
 def in_browser() -> bool:
     """Say whether this Python runs on JavaScript at all."""
     return sys.platform == "emscripten" and "pyodide_js" in sys.modules
@@ -91,6 +97,9 @@ class Bridge:
         self.received: Callable[[int], int] = native.received
         self.post: Callable[[int, Any], None] = native.post
         self.send: Callable[..., str | None] = native.send
+        self.pack: Callable[..., None] = native.pack
+        self.is_packed: Callable[[Any], bool] = native.isPacked
+        self.send_packed: Callable[..., str | None] = native.sendPacked
         self.send_to: Callable[..., str | None] = native.sendTo
         self.clonable: Callable[[Any], str] = native.clonable
         self.want: Callable[[int, int, int], Any] = native.want
@@ -136,7 +145,7 @@ def _load() -> Any:
     folder = __file__.rpartition("/")[0]
     lines = [
         line.removeprefix("export ")
-        for name in ("decode", "encode", "enter", "spare", "windows", "calls", "bridge")
+        for name in _PARTS
         for line in loader.get_data(f"{folder}/js/{name}.mjs").decode().splitlines()
         if not line.startswith("import ")
     ]

@@ -53,6 +53,8 @@ class Call:
                 self._waiters.remove(waiter)
                 if self._state == _PENDING and not self._waiters:
                     self._cancel(self)
+                elif self._state == _FAILED:  # who is cancelled meanwhile needs no report of it
+                    self._state = _HEARD
         if self._state == _DONE:
             return self._outcome
         self._state = _HEARD

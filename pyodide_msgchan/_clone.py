@@ -195,6 +195,12 @@ def _converted_as(value: Any) -> type | None:
     return next((kind for kind in type(value).__mro__ if kind in _converters), None)
 
 
+def converter_of(value: Any) -> Callable[[Any], object] | None:
+    """Give the converter that serves a value, if one does."""
+    kind = _converted_as(value)
+    return None if kind is None else _converters[kind]
+
+
 def _exact(kind: type, value: Any) -> Any:
     """Give the plain value of an instance of a subclass, whatever that overrides."""
     if kind is str:
@@ -202,7 +208,7 @@ def _exact(kind: type, value: Any) -> Any:
     if kind is int:
         return int.__add__(value, 0)
     if kind is float:
-        return float.__add__(value, 0.0)
+        return float.__pos__(value)  # -0.0 plus anything is none any more
     every = slice(None)
     return bytes.__getitem__(value, every) if kind is bytes else bytearray.__getitem__(value, every)
 
@@ -367,7 +373,12 @@ def copy(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
             return error_of(*error_parts(value))
         value = common_leaf(value, where)
         if isinstance(value, dt.datetime):
-            return date_of(milliseconds(value))
+            try:
+                return date_of(milliseconds(value))
+            except OverflowError:  # as JavaScript's own it would come back, which memory has not
+                raise DataCloneError(
+                    "its moment is outside of datetime in UTC", place(where)
+                ) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)

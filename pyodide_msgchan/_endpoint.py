@@ -86,7 +86,9 @@ def browser_pair(*, stack_switching: bool = True) -> tuple[BrowserEndpoint, Brow
 class BrowserEndpoint:
     """A native port, or a filtered view of a window's messages, known to the bridge by a number."""
 
-    __slots__ = ("__weakref__", "_exposed", "_flag", "_number", "_ours", "_switching", "owner")
+    __slots__ = (
+        "__weakref__", "_exposed", "_flag", "_number", "_ours", "_packing", "_switching", "owner",
+    )  # fmt: skip
 
     def __init__(self, number: int, *, stack_switching: bool, ours: bool = False) -> None:
         self._number = number
@@ -94,6 +96,7 @@ class BrowserEndpoint:
         self._ours = ours
         self._exposed = False
         self._flag = 0  # where in the shared memory, once it is known
+        self._packing: Callable[[int, Any, Moved | None], None] | None = None
         self.owner: Any = None
         _known[number] = self
 
@@ -120,7 +123,22 @@ class BrowserEndpoint:
         """Whether nobody but this wrapper can have the native port."""
         return self._ours and not self._exposed
 
+    @property
+    def packed(self) -> bool:
+        """Whether it speaks the packed lane."""
+        return self._packing is not None
+
+    def pack(self) -> None:
+        """Speak the packed lane from now on."""
+        from ._lane import post_packed, start_packing  # noqa: PLC0415 - only who speaks it loads it
+
+        start_packing(self._number, port_of)
+        self._packing = post_packed
+
     def post(self, message: Any, moved: Moved | None) -> None:
+        if self._packing is not None:
+            self._packing(self._number, message, moved)
+            return
         if moved is None and type(message) in _SCALARS:
             bridge().post(self._number, message)
             return
@@ -157,7 +175,8 @@ class BrowserEndpoint:
         return bridge().queued(self._number)
 
     def event(self, native: Any, index: int) -> BrowserEvent:
-        return BrowserEvent(bridge().event(self._number, index) if native is None else native)
+        js = bridge().event(self._number, index) if native is None else native
+        return BrowserEvent(js, packing=self._packing is not None)
 
     def sent(self) -> int:
         return bridge().sent(self._number)
@@ -215,10 +234,16 @@ class BrowserCalls:
 class BrowserEvent:
     """A native MessageEvent, read when asked."""
 
-    __slots__ = ("js",)
+    __slots__ = ("_packing", "js")
 
-    def __init__(self, js: Any) -> None:
+    def __init__(self, js: Any, *, packing: bool = False) -> None:
         self.js = js
+        self._packing = packing
+
+    @property
+    def packed(self) -> bool:
+        """Whether Python has packed what it brought."""
+        return self._packing and bridge().is_packed(self.js)
 
     @property
     def ports(self) -> tuple[Any, ...]:

@@ -66,6 +66,8 @@ class MessageEvent:
         if not self.ports:
             raise PortStateError("this message is no request: it brought no port to answer on")
         port = self.ports[-1]
+        if self._native.packed:
+            port._endpoint.pack()
         port.post_message(value, transfer=transfer)
         port.close()
 

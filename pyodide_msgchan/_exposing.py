@@ -13,7 +13,7 @@ from ._reach import Reach
 from ._remote import Remote
 from ._remote_errors import wire_of_error, without_details
 from ._types import Calls
-from ._values import PLAIN, SCALARS
+from ._values import PLAIN, cross_plainly
 from .errors import DataCloneError, PortStateError
 from .port import MessagePort
 
@@ -101,9 +101,10 @@ class Exposer:
     def reply(self, run: Run, result: Any) -> None:
         """Answer a request with a value."""
         link, parcel, message = self._link, Parcel.NONE, None
-        if link.calls is not None and type(result) in SCALARS and type(run.id) is str:
+        short = link.calls
+        if short and type(run.id) is str and cross_plainly(link.port, (result,)):
             if link.machine.finish(run.id) and not link.port.closed:
-                link.calls.answer(run.id, result)
+                short.answer(run.id, result)
             return
         try:
             if type(result) in PLAIN:

@@ -46,7 +46,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, final
 
-from ._side import GOODBYE, TAKEN, WRONG_NONCE, Peer, Side, fresh_id, target, word
+from ._side import GOODBYE, TAKEN, WRONG_NONCE, Peer, Side, fresh_id, nothing, target, word
 from ._wire import (
     VERSION,
     Action,
@@ -163,7 +163,8 @@ class Caller(Side):
         actions = self._abandon()
         self._peer = Peer(envelope.id, origin, "")
         self._attempt += 1
-        return [*actions, *self._accept(self._attempt, envelope.ports)]
+        offer = self._peer._replace(ports=envelope.ports)
+        return [*actions, *self._accept(self._attempt, offer)]
 
     def _refused(self, envelope: Envelope) -> list[Action]:
         if envelope.version != VERSION:
@@ -237,7 +238,7 @@ class Listener(Side):
         allowed: Iterable[str],
         many: bool,
         worker: bool = False,
-        about: Callable[[], dict[str, Any]] = dict,
+        about: Callable[[str | None], dict[str, Any]] = nothing,
         make_id: Callable[[], str] = fresh_id,
     ) -> None:
         super().__init__(
@@ -335,7 +336,7 @@ class Listener(Side):
         attempt = self._last_attempt = self._last_attempt + 1
         self._pending[attempt] = peer._replace(ports=None)
         self._known.add((peer.origin, peer.id))
-        return [self._offer(attempt, peer)] if peer.nonce else self._accept(attempt, peer.ports)
+        return [self._offer(attempt, peer)] if peer.nonce else self._accept(attempt, peer)
 
     def control(self, attempt: int, message: dict[str, Any]) -> list[Action]:
         """Take a control message of an attempt; whatever makes no sense is dropped."""

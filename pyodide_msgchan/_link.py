@@ -18,7 +18,7 @@ from ._feed import feed
 from ._parcel import Parcel, no_keywords, readable
 from ._reach import Reach
 from ._remote import Hold
-from ._values import PLAIN, SCALARS, Values
+from ._values import PLAIN, Values, cross_plainly
 from ._waiter import Waiter
 from .errors import DataCloneError, PortClosedError, PortDetachedError, PortStateError
 from .port import MessagePort
@@ -118,7 +118,7 @@ class Link(Values):
         """Send a call the short way, if that can take it."""
         if self.calls is None or self._held is not None or len(path) != 1:
             return False
-        if not SCALARS.issuperset(map(type, arguments)):
+        if not cross_plainly(self.port, arguments):
             return False
         call.id = self.machine.expect(call)
         self.calls.call(call.id, path[0], arguments)

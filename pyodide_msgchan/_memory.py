@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, final
 
 from ._clone import copy
 from ._inbox import Inbox
+from ._packed import Packet, is_scalar, pack, unpack
+from ._scan import scan
+from ._sealed import Making
 from ._types import Batch, Moved, Notice, Taker
 from ._wire import Envelope
+from .errors import DataCloneError
 from .port import MessagePort
 
 __all__ = ["MemoryEndpoint", "MemoryWorld", "memory_pair"]
@@ -32,8 +36,9 @@ class _MemoryEvent:
     last_event_id = ""
     js = None
 
-    def __init__(self, ports: tuple[MessagePort, ...]) -> None:
+    def __init__(self, ports: tuple[MessagePort, ...], *, packed: bool) -> None:
         self.ports = ports
+        self.packed = packed
 
 
 class MemoryEndpoint:
@@ -53,13 +58,18 @@ class MemoryEndpoint:
         self._mode = 0
         self._sent = self._received = self._sent_bytes = 0
         self._taker: Taker | None = None
+        self.packed = False
+
+    def pack(self) -> None:
+        self.packed = True
 
     def post(self, message: Any, moved: Moved | None) -> None:
+        packs = self.packed and not (moved is None and is_scalar(message))
         wrappers = moved.wrappers if moved else {}
         arriving = {key: MemoryEndpoint() for key in wrappers}
         ports = {key: MessagePort._of(endpoint) for key, endpoint in arriving.items()}
         try:
-            data, size = copy(message, ports)
+            data, size = _packed(message, ports) if packs else copy(message, ports)
         except BaseException:
             for port in ports.values():
                 port.close()
@@ -72,7 +82,8 @@ class MemoryEndpoint:
             for port in ports.values():
                 port.close()
             return
-        self.peer._transit.append((data, _MemoryEvent(tuple(ports.values()))))
+        event = _MemoryEvent(tuple(ports.values()), packed=packs)
+        self.peer._transit.append((data, event))
         self.peer._schedule()
 
     def _move_to(self, new: MemoryEndpoint) -> None:
@@ -118,7 +129,7 @@ class MemoryEndpoint:
         self._queue.clear()
         events = [event for _, event in taken]
         self._batch += events
-        return [data for data, _ in taken], events
+        return [_opened(data) if self.packed else data for data, _ in taken], events
 
     def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
         self._started = True
@@ -175,6 +186,37 @@ class MemoryEndpoint:
         self._transit.clear()
         self._queue.clear()
         self.rest()
+
+
+def _packed(message: Any, ports: Mapping[int, Any]) -> tuple[Packet, int]:
+    packet = pack(message, ports)
+    packet.segments = list(map(bytes, packet.segments))
+    packet.buffers = list(map(bytes, packet.buffers))
+    if packet.exotic and (complaint := scan(packet.segments)):
+        raise DataCloneError(complaint)
+    return packet, sum(map(len, packet.segments + packet.buffers))
+
+
+def _opened(data: Any) -> Any:
+    """Give the message that was packed; a notice if it can't be read."""
+    if type(data) is not Packet:
+        return data
+    try:
+        complaint = scan(data.segments)
+        if complaint:
+            return Notice("messageerror", error=ValueError(complaint))
+        making = Making(data.side, data.buffers, _as_it_is, bytearray)
+        return unpack(data.segments, making, _copy_to)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the next message comes
+        return Notice("messageerror", error=error)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _copy_to(segment: Any, target: memoryview) -> None:
+    target[:] = segment
 
 
 @final

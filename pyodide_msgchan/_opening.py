@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import cache, partial
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
-from ._attempt import Attempt, Terms, describe
+from ._attempt import Attempt, Terms, describe, hold_lock, may_be_near
 from ._handshake import Caller, Listener
 from ._origin import Origin, allowed_origins
 from ._types import World
@@ -32,6 +32,7 @@ __all__ = [
 LONGEST_NAME = 200
 
 type Origins = Origin | Iterable[Origin]
+type Lane = Literal["packed", "clone"]
 
 
 class Opener:
@@ -55,6 +56,7 @@ class Opener:
         timeout: float | None = 30,
         heartbeat: float | None = None,
         stack_switching: bool = True,
+        lane: Lane | None = None,
     ) -> Connecting:
         """Connect to a frame, window or worker in which `accept` or `listen` is called.
 
@@ -82,6 +84,11 @@ class Opener:
             heartbeat: seconds between pings, for peers whose end nothing else shows; None for none.
                 A peer that computes longer than that without a pause counts as lost after two.
             stack_switching: as for `MessagePort`.
+            lane: how values travel: "clone", as JavaScript's, or "packed", as Python's and faster,
+                if the other side is Python and its user says so too. None: packed with a Python
+                of this page's origin, or between a worker and its owner; else clone. What comes
+                packed is data only, no peer can run code here by it; but one of a foreign origin
+                may use up this page's time and memory.
 
         Raises:
             HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
@@ -94,7 +101,7 @@ class Opener:
         """
         world = self._get_world()
         kind = kind_of(world, target)
-        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
         return Connecting(world, target, terms, checked_seconds("timeout", timeout))
 
     async def accept(
@@ -106,6 +113,7 @@ class Opener:
         source: Any = None,
         heartbeat: float | None = None,
         stack_switching: bool = True,
+        lane: Lane | None = None,
     ) -> Connection:
         """Wait for one `connect` from this page's parent, else its opener, or a worker's owner.
 
@@ -119,6 +127,7 @@ class Opener:
             source: the window, iframe element or worker to wait for, instead.
             heartbeat: as for `connect`.
             stack_switching: as for `MessagePort`.
+            lane: as for `connect`.
 
         Raises:
             HandshakeTimeoutError: nobody called in time; it says who spoke and was not allowed.
@@ -129,9 +138,9 @@ class Opener:
         if source is None:
             source = owner_of(world)
         kind = kind_of(world, source)
-        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
+        terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
         seconds = checked_seconds("timeout", timeout)
-        await _hold_lock(world, terms)
+        await hold_lock(world, terms)
         return await _first(self._listening(terms, source, (source,)), seconds)
 
     def listen(
@@ -141,6 +150,7 @@ class Opener:
         name: str = "",
         heartbeat: float | None = None,
         stack_switching: bool = True,
+        lane: Lane | None = None,
     ) -> Listening:
         """Take every `connect` to this page, as an async iterator of connections.
 
@@ -152,6 +162,7 @@ class Opener:
             name: the same on both sides.
             heartbeat: as for `connect`.
             stack_switching: as for `MessagePort`.
+            lane: as for `connect`.
 
         Raises:
             HandshakeError: this page waits for that name already.
@@ -159,8 +170,8 @@ class Opener:
         """
         world = self._get_world()
         kind = "window" if world.origin else "worker"
-        terms = _terms(world, kind, origin, name, heartbeat, stack_switching=stack_switching)
-        if _may_be_near(world, terms):
+        terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
+        if may_be_near(world, terms):
             world.hold_lock()
         return Listening(self._listening(terms, None, world.owners(everybody=True)))
 
@@ -202,7 +213,7 @@ class Connecting:
         self._attempt: Attempt | None = None
 
     async def _open(self, seconds: float | None) -> Connection:
-        await _hold_lock(self._world, self._terms)
+        await hold_lock(self._world, self._terms)
         machine = Caller(**_facts(self._world, self._terms))
         source = None if self._terms.origins is None else self._target
         self._attempt = Attempt(
@@ -294,16 +305,6 @@ async def _first(attempt: Attempt, seconds: float | None) -> Connection:
         raise
 
 
-def _may_be_near(world: World, terms: Terms) -> bool:
-    """Say whether peers may be of this page's origin, and so see its lock come free."""
-    return terms.origins is None or not terms.origins.isdisjoint({world.origin, "*"})
-
-
-async def _hold_lock(world: World, terms: Terms) -> None:
-    if _may_be_near(world, terms) and (held := world.hold_lock()) is not None:
-        await held
-
-
 def _facts(world: World, terms: Terms) -> dict[str, Any]:
     """Give what the handshake has to know of this page and of what was asked for."""
     return {
@@ -311,7 +312,7 @@ def _facts(world: World, terms: Terms) -> dict[str, Any]:
         "opaque": world.origin == "null",
         "allowed": terms.origins or (),
         "worker": terms.origins is None,
-        "about": partial(describe, world),
+        "about": partial(describe, world, terms.lane),
     }
 
 
@@ -348,14 +349,17 @@ def _terms(
     origin: Origins | None,
     name: str,
     heartbeat: float | None,
+    lane: Lane | None,
     *,
     stack_switching: bool,
 ) -> Terms:
     """Check what was asked for."""
     if not isinstance(name, str) or len(name) > LONGEST_NAME:
         raise TypeError(f"a name is a string of at most {LONGEST_NAME} characters: {name!r:.80}")
+    if lane not in (None, "packed", "clone"):
+        raise ValueError(f'lane is "packed", "clone" or None, not {lane!r:.80}')
     origins = origins_of(world, kind, origin)
-    return Terms(origins, name, checked_seconds("heartbeat", heartbeat), stack_switching)
+    return Terms(origins, name, checked_seconds("heartbeat", heartbeat), stack_switching, lane)
 
 
 def origins_of(world: World, kind: str, origin: Origins | None) -> frozenset[str] | None:

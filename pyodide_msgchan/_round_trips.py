@@ -1,13 +1,16 @@
-"""What is sent and what arrives: the value table of structured clone, as data."""
+"""What is sent and what arrives: the value tables of both lanes, as data."""
 
 from __future__ import annotations
 
 import array
 import datetime as dt
 import math
+from decimal import Decimal
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
+from uuid import UUID
 
-__all__ = ["ROUND_TRIPS", "same"]
+__all__ = ["PACKED_TRIPS", "ROUND_TRIPS", "same"]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -15,17 +18,19 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(other, memoryview):
         return (
             isinstance(one, memoryview)
-            and one.format == other.format
+            and (one.format, one.shape) == (other.format, other.shape)
             and one.tobytes() == other.tobytes()
         )
     if type(one) is not type(other):
         return False
-    if isinstance(other, list):
+    if isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(other, dict):
         return list(one) == list(other) and all(same(one[key], other[key]) for key in other)
-    if isinstance(other, float) and math.isnan(other):
-        return math.isnan(one)
+    if isinstance(other, float):
+        if math.isnan(other):
+            return math.isnan(one)
+        return one == other and math.copysign(1, one) == math.copysign(1, other)
     return bool(one == other)
 
 
@@ -62,3 +67,33 @@ ROUND_TRIPS: Final[tuple[tuple[Any, Any], ...]] = (
     ([{"id": i, "name": f"row {i}"} for i in range(50)],) * 2,
 )
 """What is sent, and what arrives."""
+
+PACKED_TRIPS: Final[tuple[Any, ...]] = (
+    *(value for value, _ in ROUND_TRIPS),
+    2.0**53,
+    -math.inf,
+    1 + 2j,
+    2**3000,
+    bytearray(b"\x00\xff" * 50_000),
+    bytes(range(256)) * 4000,
+    "text \u2603" * 100_000,
+    ((), [], {}, set(), frozenset()),
+    {(1, "two"): [3.0], 2.5: None, b"bytes": (4,)},
+    {(1, ("two", (3.0,))): 1, dt.date(2026, 11, 24): 2, 1j: 3, Decimal("1.10"): 4},
+    {dt.date(2026, 11, 24), (1, 2)},
+    dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=dt.timezone(dt.timedelta(hours=1))),
+    dt.datetime(2026, 11, 24, 12, 0, 0, 123456),  # noqa: DTZ001 - naive on purpose
+    dt.date(2026, 11, 24),
+    dt.time(1, 2, 3, 4),
+    dt.time(1, 2, tzinfo=dt.UTC),
+    dt.timedelta(days=-1, microseconds=5),
+    Decimal("1.50"),
+    UUID(int=2**127),
+    PurePosixPath("/a/b.txt"),
+    PureWindowsPath("c:/d"),
+    array.array("q", range(5000)),
+    memoryview(array.array("f", range(2000))),
+    memoryview(bytes(range(24))).cast("B", (2, 3, 4)),
+    [(i, float(i), {i}) for i in range(2000)],
+)
+"""What arrives on the packed lane just as it was sent."""

@@ -28,6 +28,7 @@ __all__ = [
     "Peer",
     "Side",
     "fresh_id",
+    "nothing",
     "shown",
     "target",
     "word",
@@ -73,6 +74,11 @@ class Peer(NamedTuple):
     ports: Any = None
 
 
+def nothing(_origin: str | None) -> dict[str, Any]:
+    """Tell a peer nothing of this side."""
+    return {}
+
+
 class Side:
     """A caller or listener, before it hears of the other."""
 
@@ -88,7 +94,7 @@ class Side:
         opaque: bool,
         allowed: Iterable[str],
         worker: bool = False,
-        about: Callable[[], dict[str, Any]] = dict,
+        about: Callable[[str | None], dict[str, Any]] = nothing,
         make_id: Callable[[], str] = fresh_id,
     ) -> None:
         self._name = name
@@ -158,13 +164,18 @@ class Side:
 
     def _envelope(self, kind: str, *, to: str = "", reason: str = "") -> Envelope:
         greets = kind in {"hello", "probe"}
-        loaded = self._about().get("loaded", -1) if greets else -1
+        loaded = self._about(None).get("loaded", -1) if greets else -1
         nonce = self._nonce if greets else ""
         return Envelope(VERSION, kind, self._name, self._id, nonce, to, reason, loaded)
 
-    def _accept(self, attempt: int, ports: Any) -> list[Action]:
-        acceptance = {**self._about(), "type": "acceptance", "nonce": self._nonce}
-        return [Adopt(attempt, ports), Send(attempt, acceptance)]
+    def _description(self, origin: str) -> dict[str, Any]:
+        """Give what a peer of that origin is told of this side."""
+        return self._about(None if self._worker else origin)
+
+    def _accept(self, attempt: int, peer: Peer) -> list[Action]:
+        told = self._description(peer.origin)
+        acceptance = {**told, "type": "acceptance", "nonce": self._nonce}
+        return [Adopt(attempt, peer.ports), Send(attempt, acceptance)]
 
     def _offer(self, attempt: int, peer: Peer) -> Offer:
         envelope = self._envelope("offer", to=peer.id)
@@ -174,4 +185,4 @@ class Side:
         connected = Connected(attempt, peer_info(None if self._worker else peer.origin, message))
         if not peer.nonce:
             return [connected]
-        return [Send(attempt, {**self._about(), "type": "confirm"}), connected]
+        return [Send(attempt, {**self._description(peer.origin), "type": "confirm"}), connected]

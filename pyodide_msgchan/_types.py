@@ -67,6 +67,10 @@ class NativeEvent(Protocol):
     def js(self) -> Any:
         """The JavaScript event; None in memory."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether the message came on the packed lane, so that an answer may go by it."""
+
 
 class Moved(Protocol):
     """The transfer list of one message, checked."""
@@ -132,6 +136,13 @@ class Endpoint(Protocol):
     @property
     def private(self) -> bool:
         """Whether nobody but the wrapper can have the native port."""
+
+    @property
+    def packed(self) -> bool:
+        """Whether it speaks the packed lane."""
+
+    def pack(self) -> None:
+        """Speak the packed lane from now on: both ends are known to."""
 
     def post(self, message: Any, moved: Moved | None) -> None:
         """Convert and send; raises DataCloneError with nothing moved."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
+from collections.abc import Iterable
 from types import GeneratorType
 from typing import Any, Final, Self
 
@@ -17,13 +18,25 @@ from ._remote_errors import error_from, wire_of_error, without_details
 from .errors import DataCloneError, MessageError
 from .port import MessagePort
 
-__all__ = ["PLAIN", "SCALARS", "Values"]
+__all__ = ["PLAIN", "Values", "cross_plainly"]
 
 PLAIN: Final = ATOMS | CONTAINERS
 """Types of values that need no second look: structured clone takes them, or says what is wrong."""
 
-SCALARS: Final = frozenset({type(None), bool, int, float, str})
-"""Types of values that cross into JavaScript by themselves."""
+_SCALARS: Final = frozenset({type(None), bool, int, float, str})
+
+
+def cross_plainly(port: MessagePort, values: Iterable[Any]) -> bool:
+    """Say whether values cross into JavaScript by themselves, as what they are on that port."""
+    kinds = set(map(type, values))
+    if not kinds <= _SCALARS:
+        return False
+    return float not in kinds or not port._endpoint.packed or not any(map(_is_whole, values))
+
+
+def _is_whole(value: Any) -> bool:
+    """Say whether it is a float that JavaScript takes for an integer."""
+    return type(value) is float and value.is_integer()
 
 
 class Values:
@@ -90,6 +103,8 @@ class Values:
 
     def _made(self, parcel: Parcel) -> tuple[Self, Wire]:
         ours, theirs = self._pair()
+        if self.port._endpoint.packed:
+            ours._endpoint.pack()
         link = self.child(ours)
         parcel.links.append(link)
         parcel.ports.append(theirs)
@@ -116,6 +131,8 @@ class Values:
             raise MessageError(f"no transfer handler {name!r:.60} is known here")
         if not isinstance(value, MessagePort):
             raise MessageError("a proxy came without its port")
+        if self.port._endpoint.packed:
+            value._endpoint.pack()
         link = self.child(value)
         hold = link.hold()
         if wire.get("iterator") is not True:

@@ -33,9 +33,15 @@ sender's page had loaded, -1 before that and in workers. The ports of an offer a
 array of strings; ``loaded``; ``lock``: the name of a Web Lock, or missing. (4) ``sent`` counts the
 messages posted on the data port, null if nobody counted; ``reason`` is "close" or "pagehide".
 (5) counts the data messages posted so far; each mark is above the one before, and 16 at most are
-unanswered. "credit" among the capabilities says that marks are answered.
+unanswered. Capabilities: "clone"; "credit": marks are answered; "packs": this is Python, and could
+speak the packed lane; "packed": it would, with the one that is told so, since that is of its own
+origin or its user asked for it. They do if both say "packed".
 
-The *data port* carries what users post, from the confirm on, and nothing else. One convention: a
+The *data port* carries what users post, from the confirm on, and nothing else. On the packed lane
+all but text, numbers that stay what they are, true, false and None go as ``{msgchan: [ArrayBuffer],
+side: [], buffers: [ArrayBuffer]}``: a stream in segments, the JavaScript objects and ports in it,
+and the memory of its arrays (`_packed`). Anything else there is read as structured clone gives it,
+for JavaScript may post by hand. One convention: a
 *request* is a message whose transfer list ends with a reply port; one message on that answers it.
 """
 

@@ -39,7 +39,8 @@ class Peer(NamedTuple):
         origin: of the page, checked by the browser; "null" where that is opaque, None for a worker.
         runtime: what it runs on: "pyodide 314.0.7", "javascript". Its own word, like the rest.
         version: of this package over there.
-        capabilities: what it can do: "credit" if it says what was taken, for `drain`.
+        capabilities: what it can do: "credit" if it says what was taken, for `drain`; "packed" if
+            it would speak that lane with this side.
     """
 
     origin: str | None
@@ -64,8 +65,10 @@ class Connection(MessagePort):
     Attributes:
         peer: who is there.
         source: its window as a JsProxy, or the worker.
+        lane: "packed" if values keep their Python types, "clone" if they become JavaScript's.
     """
 
+    lane: str
     peer: Peer
     source: Any
     _control: Control
@@ -78,8 +81,11 @@ class Connection(MessagePort):
         raise TypeError("a Connection comes from connect(), accept() or listen()")
 
     @classmethod
-    def _open(cls, control: Control, peer: Peer, source: Any, lock: str) -> Self:
+    def _open(cls, control: Control, peer: Peer, source: Any, lock: str, lane: str) -> Self:
         self = cls._of(control.link.data)
+        self.lane = lane
+        if lane == "packed":
+            self._endpoint.pack()
         self.peer, self.source, self._lock, self._control = peer, source, lock, control
         self._drains = []
         control.start(weakref.ref(self))

@@ -39,7 +39,7 @@ async def open_frame(
             ``allow-same-origin`` in it the page's origin is opaque: say so by
             ``origin=OPAQUE_ORIGIN``.
         attributes: further attributes of the element, set before it loads.
-        options: name, timeout, heartbeat and stack_switching, as for `connect`.
+        options: name, timeout, heartbeat, stack_switching and lane, as for `connect`.
 
     Raises:
         ValueError: a sandboxed page's origin was not given.
@@ -80,7 +80,7 @@ async def open_window(
         origin: as for `connect`; the origin of `url` if it is not given.
         target: name of the window (``window.open``).
         features: as for ``window.open``; ``noopener`` would make it unreachable.
-        options: name, timeout, heartbeat and stack_switching, as for `connect`.
+        options: name, timeout, heartbeat, stack_switching and lane, as for `connect`.
 
     Raises:
         HandshakeError: the browser blocked the window; or as `connect`.

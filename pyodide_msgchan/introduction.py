@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ._event import MessageEvent
 from .connection import Connection, Control, Peer
@@ -15,7 +15,13 @@ KEY: Final = "msgchan introduction"
 PORTS: Final = 2
 
 
-def introduce(first: Connection, second: Connection, message: Any = None) -> None:
+def introduce(
+    first: Connection,
+    second: Connection,
+    message: Any = None,
+    *,
+    lane: Literal["clone"] | None = None,
+) -> None:
     """Connect two peers of this page with each other: from then on they talk directly.
 
     Each gets a message, out of which `introduced` takes its end. Both ends see when the other is
@@ -25,6 +31,7 @@ def introduce(first: Connection, second: Connection, message: Any = None) -> Non
         first: a connection of this page.
         second: another one.
         message: goes along to both, as ``event.data["message"]``.
+        lane: "clone" keeps them from the packed lane, which two Pythons of one origin speak else.
 
     Raises:
         PortStateError: one of the two has ended; nobody was introduced.
@@ -35,10 +42,13 @@ def introduce(first: Connection, second: Connection, message: Any = None) -> Non
             end = connection._end or connection._gone
             raise end()
     data, control = first._endpoint.pair(), first._endpoint.pair()
+    near = lane is None and all("packs" in side.peer.capabilities for side in (first, second))
+    near = near and first.peer.origin == second.peer.origin != "null"
+    spoken = "packed" if near else "clone"
     sides = [[MessagePort._of(end) for end in side] for side in zip(data, control, strict=True)]
     try:
         for side, connection, other in zip(sides, (first, second), (second, first), strict=True):
-            about = [*other.peer[:3], sorted(other.peer.capabilities), other._lock]
+            about = [*other.peer[:3], sorted(other.peer.capabilities), other._lock, spoken]
             connection.post_message({KEY: about, "message": message}, transfer=side)
     except BaseException:
         for port in (*sides[0], *sides[1]):
@@ -63,7 +73,14 @@ def introduced(event: MessageEvent, connection: Connection, /) -> Connection | N
     if not isinstance(about, list) or len(event.ports) != PORTS:
         return None
     match about:
-        case [None | str() as origin, str(runtime), str(version), [*capabilities], str(lock)]:
+        case [
+            None | str() as origin,
+            str(runtime),
+            str(version),
+            [*capabilities],
+            str(lock),
+            str(lane),
+        ]:
             peer = Peer(origin, runtime, version, frozenset(map(str, capabilities)))
         case _:
             return None
@@ -72,7 +89,7 @@ def introduced(event: MessageEvent, connection: Connection, /) -> Connection | N
         port._endpoint.owner = None
     link = connection._control.link.join(*(port._endpoint for port in event.ports))
     control = Control(link, connection._control.heartbeat, lambda: None)
-    made = Connection._open(control, peer, None, lock)
+    made = Connection._open(control, peer, None, lock, lane)
     link.listen(control.heard)
     link.watch(origin, lock)
     return made

@@ -130,6 +130,8 @@ class MessagePort(Receiver):
             DataCloneError, PortStateError: as `post_message`.
         """
         ours, theirs = (MessagePort._of(endpoint) for endpoint in self._endpoint.pair())
+        if self._endpoint.packed:
+            ours._endpoint.pack()
         try:
             self.post_message(message, transfer=[*transfer, theirs])
         except BaseException:

@@ -170,7 +170,7 @@ def _link_of(port: Any) -> Link:
         return port._reader
     link = Link(port)
     if isinstance(port, Connection):
-        link.python = port.peer.runtime.startswith("pyodide")
+        link.python = "packs" in port.peer.capabilities
     return link
 
 

@@ -41,15 +41,22 @@ Page tests, `tests/browser` and `tests/interop`: the host drives a real page.
         assert run_async(driver, "return await thing(arguments[0])", 42) == 43
 
 - `driver`: selenium's driver with one blank window, in each browser; further windows are closed
-  after the test. `browser` is its name. `@pytest.mark.webkit` adds WebKit where it is installed.
+  after the test. `browser` is its name. `@pytest.mark.webkit` adds WebKit where it is installed,
+  `@pytest.mark.only_in("chrome")` leaves the others out.
 - `pages`: `.origin` and `.other_origin` (127.0.0.1 and localhost: different sites) serve the same
   files; `.url(path, other=, headers=, delay=, **query)` asks for response headers (a policy) or for
   a late answer. Paths: `/` the built site with `/pyodide/`, `/msgchan.mjs`, `/vendor/comlink.mjs`;
   `/pages/` is tests/pages; `/test-pyodide/` Pyodide with pytest and hypothesis;
-  `/pyodide-0.29/` the older Pyodide; `/node_modules/`. Each Pyodide finds the wheel by
-  `loadPackage("pyodide-msgchan")`.
+  `/pyodide-0.29/` the older Pyodide; `/pyscript/`, `/jupyterlite/` and `/node_modules/`. Each
+  Pyodide but JupyterLite's finds the wheel by `loadPackage("pyodide-msgchan")`.
 - A page that failed leaves its picture in build/screenshots and, from Chrome, its console in the
   report.
 """
 
 pytest_plugins = ["tools.pytest_runtimes", "tools.pytest_pages"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--chaos-seconds", type=float, default=20, help="how long chaos reigns")
+    parser.addoption("--chaos-seed", type=int, help="the course that it takes (default: any)")
+    parser.addoption("--examples", type=int, default=2000, help="how many random values are sent")

@@ -10,6 +10,9 @@ const GROUPS = [
   "events",
   "errors",
   "values",
+  "windows",
+  "connections",
+  "calls",
   "lifecycle",
   "leaks",
 ];

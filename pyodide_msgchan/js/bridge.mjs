@@ -2,6 +2,8 @@
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
 import { decode, lone, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
+import { createScan, isEnvelope, seal } from "./packed.mjs";
+import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows, HEARD } from "./windows.mjs";
 import { promisingCall } from "./enter.mjs";
@@ -17,12 +19,6 @@ const DATA = 1,
 const STEP = 1,
   TAKEN = 2; // what a delivery left to do: a task to step, or nothing at all
 const ASK = 9; // in a port's flag: Python has to call, for something may be here. 0: it need not.
-const TRANSFERABLE = new Set(
-  (
-    "ArrayBuffer MessagePort ImageBitmap OffscreenCanvas ReadableStream WritableStream TransformStream " +
-    "AudioData VideoFrame RTCDataChannel MediaSourceHandle MediaStreamTrack MIDIAccess"
-  ).split(" "),
-);
 
 /**
  * one(id, now, value) and deliver(id, now, stays, n, extra) are Python's callbacks, and `shared` its
@@ -43,6 +39,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     lastHold = 0,
     posts = 0,
     flags = 0,
+    scan,
     region = shared.getBuffer("u8");
 
   const heap = () => {
@@ -84,7 +81,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
     slot.post = slot.native ? postMessage : port.postMessage;
-    Object.assign(slot, { seen: true, large: [], bytes: 0 });
+    Object.assign(slot, { seen: true, large: [], bytes: 0, packed: false });
     slot.flag = free.pop() ?? 2 * streams + flags++;
     note(slot, ASK);
     slot.on = (event) => {
@@ -156,19 +153,19 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     handOver(slot, slot.batch, undefined, size, extra);
   }
 
-  function encoded(events) {
+  function encoded(events, scan) {
     // with those that can't be, since a page took their buffers, as what the browser can't read
     try {
-      return encode(events, limit);
+      return encode(events, limit, scan);
     } catch {
       const readable = (event) => {
         try {
-          return encode([event], limit) && event;
+          return encode([event], limit, scan) && event;
         } catch {
           return { type: "messageerror", origin: event.origin };
         }
       };
-      return encode(events.map(readable), limit);
+      return encode(events.map(readable), limit, scan);
     }
   }
 
@@ -212,7 +209,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     slot.batch = mode !== DATA ? null : slot.batch ? slot.batch.concat(events) : events;
     slot.size = events.length;
     note(slot, ASK);
-    const [bytes, side, copied] = encoded(events);
+    const [bytes, side, copied] = encoded(events, slot.packed && scan);
     // Of a port that JavaScript may hold, or with its events, others may see what came.
     slot.large = slot.seen || mode !== DATA ? [] : copied;
     const data = heap();
@@ -225,25 +222,6 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       large,
       bytes.length,
     ];
-  }
-
-  function dispatch(post, n, transfer, side, chunks) {
-    posts++;
-    const list = transfer ? [...transfer] : [];
-    for (const [i, item] of list.entries()) {
-      if (ArrayBuffer.isView(item)) list[i] = item.buffer;
-      if (!TRANSFERABLE.has(tag(list[i]))) return `transfer ${i} ${tag(item)} is not transferable`;
-      if (list.indexOf(list[i]) !== i) return `transfer ${i} it is in the list twice`;
-      if (list[i].detached) return `transfer ${i} the buffer is already detached`;
-    }
-    try {
-      const stream = n ? [heap().subarray(streams, streams + n)] : chunks;
-      const [value, fresh] = decode(stream, side, limit);
-      post(value, fresh.length ? list.concat(fresh) : list);
-      return undefined;
-    } catch (error) {
-      return `${error.name} ${error.message}`;
-    }
   }
 
   function drop(id, close) {
@@ -262,6 +240,18 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     ids.delete(slot.port);
     if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
     if (close && slot.native) slot.port.close();
+  }
+
+  const stream = (n, chunks) => (n ? [heap().subarray(streams, streams + n)] : chunks);
+
+  function counted(id, size) {
+    const slot = slots.get(id);
+    posts++;
+    return (value, list) => {
+      slot.post.call(slot.port, value, list);
+      slot.sent++;
+      slot.bytes += size;
+    };
   }
 
   const post = (id, value) => {
@@ -329,25 +319,28 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     received: (id) => slots.get(id).received,
     post,
     send(id, n, transfer, side, chunks) {
-      const slot = slots.get(id);
-      const post = (value, list) => {
-        const size = sizeOf(n, side, chunks); // before they are moved
-        slot.post.call(slot.port, value, list);
-        slot.sent++;
-        slot.bytes += size;
-      };
-      return dispatch(post, n, transfer, side, chunks);
+      const post = counted(id, sizeOf(n, side, chunks));
+      return dispatch(post, transfer, () => decode(stream(n, chunks), side, limit));
     },
     sendTo(target, origin, n, transfer, side, chunks) {
       const to = windowOf(target);
       if (typeof to?.postMessage !== "function") return "target";
-      return dispatch(
-        (value, list) => to.postMessage(value, ...(origin === undefined ? [] : [origin]), list),
-        n,
-        transfer,
-        side,
-        chunks,
-      );
+      posts++;
+      const post = (value, list) =>
+        to.postMessage(value, ...(origin === undefined ? [] : [origin]), list);
+      return dispatch(post, transfer, () => decode(stream(n, chunks), side, limit));
+    },
+    pack(id, table, names, ...limits) {
+      scan ??= createScan(table, names, limit, ...limits);
+      slots.get(id).packed = true;
+    },
+    isPacked: (event) => isEnvelope(event.data),
+    sendPacked(id, n, transfer, side, chunks, buffers, exotic) {
+      const segments = n ? [heap().slice(streams, streams + n)] : chunks;
+      const complaint = exotic && scan(segments);
+      if (complaint) return `packed ${complaint}`;
+      const post = counted(id, sizeOf(n, side, chunks) + sizeOf(0, buffers));
+      return dispatch(post, transfer, () => seal(segments, side, buffers));
     },
     clonable(value) {
       // "" or the browser's complaint

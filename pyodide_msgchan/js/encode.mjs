@@ -1,8 +1,11 @@
 // From JavaScript to Python: writes pickle streams, of functions of ours and plain values alone, for
 // Python's C unpickler.
 import { ARRAYS } from "./decode.mjs";
+import { isEnvelope } from "./packed.mjs";
 
 const IN_BAND = 4096; // bytes; larger buffers cross beside the stream, copied once
+const SEGMENT = 1 << 16; // bytes; the same for what Python has packed, which needs no proxy then
+const HOMES = { port_of: "_endpoint", packed_of: "_lane", refused: "_lane" };
 const FORMATS = Object.fromEntries(Object.entries(ARRAYS).map(([f, n]) => [n + "Array", f]));
 FORMATS.Uint8ClampedArray = FORMATS.DataView = "B";
 // A tag and a prototype can be forged; what a port's own method takes for a port can't. This works
@@ -151,7 +154,7 @@ function call(name, ...args) {
   const n = words.get(`\0${name}`);
   if (n !== undefined) recall(n);
   else {
-    string(name === "port_of" ? "pyodide_msgchan._endpoint" : "pyodide_msgchan._clone");
+    string(`pyodide_msgchan.${HOMES[name] ?? "_clone"}`);
     string(name);
     code(0x93);
     remember(`\0${name}`, words);
@@ -161,9 +164,9 @@ function call(name, ...args) {
   code(0x52); // REDUCE
 }
 
-function bytes(c, part) {
+function bytes(c, part, most = IN_BAND) {
   const n = part.byteLength;
-  if (n > IN_BAND) return false;
+  if (n > most) return false;
   room(9 + n);
   out[at] = c;
   view.setUint32(at + 1, n, true);
@@ -190,6 +193,26 @@ function buffer(v, format) {
 function large(part) {
   copied.push(part.buffer);
   beside(part);
+}
+
+/** What Python has packed, if the scan lets it through: _lane.py makes values of it. */
+function packed({ msgchan, side, buffers }, scan) {
+  const isBuffer = (v) => tag(v) === "ArrayBuffer";
+  const whole = [...msgchan, ...buffers].every(isBuffer);
+  const segments = whole ? msgchan.map((part) => new Uint8Array(part)) : [];
+  const complaint = scan(segments);
+  if (complaint) return call("refused", () => string(complaint));
+  const all = (items, one) => () => {
+    code(0x28);
+    items.forEach(one);
+    code(0x74);
+  };
+  return call(
+    "packed_of",
+    all(segments, (part) => bytes(0x42, part, SEGMENT) || large(part)),
+    all(side, beside),
+    all(buffers, (part) => large(new Uint8Array(part))),
+  );
 }
 
 /** Whether all are keys that Python can hold and tell apart: it takes 1, true and 1n for one. */
@@ -284,7 +307,7 @@ function object(kind, v, depth) {
 
 /** Writes the data of a batch of message events; gives the bytes, what goes beside them, and the
  * buffers among that if it is nothing else. */
-export function encode(events, depthLimit) {
+export function encode(events, depthLimit, scan) {
   at = count = 0;
   if (out.length > 1 << 22) out = new Uint8Array(1 << 16); // give back what one large message took
   view = new DataView(out.buffer);
@@ -297,8 +320,10 @@ export function encode(events, depthLimit) {
   code(0x28);
   for (const event of events) {
     memo.clear(); // nothing is shared between messages, and what is done can be collected
-    if (event.type === "message") put(event.data, 0);
-    else
+    if (event.type === "message") {
+      if (scan && isEnvelope(event.data)) packed(event.data, scan);
+      else put(event.data, 0);
+    } else
       call(
         "Notice",
         () => string(event.type),

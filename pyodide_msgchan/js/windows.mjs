@@ -29,7 +29,7 @@ const text = (value) => typeof value === "string" && value.length <= LONGEST;
 
 /** The part of the bridge that knows windows; what it is given is the bridge's own. */
 export function createWindows({ attach, arrived, start, slots, ids, windowOf, drop }) {
-  const inPage = typeof document === "object";
+  const inPage = kindOf(globalThis) === "window"; // a worker may have been given a document: PyScript does
   const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
   const hearings = new Set();
   const watchedFrames = new Map(); // elements by the slot that is told of their removal

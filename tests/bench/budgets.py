@@ -105,6 +105,7 @@ KEYS = {
     "roundtrip_plain": Key("µs", [AtMost(3.5, RAW), Faster(5, OBVIOUS)], ("roundtrip", "plain")),
     "roundtrip_frame": Key("µs", [AtMost(1.25, RAW)], ("roundtrip", "frame")),
     "burst": Key("messages/s", [AtLeast(0.6, RAW)], ("burst", "small_objects")),
+    "rows_packed": Key("ms", [Faster(5, OBVIOUS), Faster(2, JSON_TEXT)], ("data", "packed_rows")),
     "rows_clone": Key("ms", [AtMost(1, OBVIOUS)], ("data", "rows")),
     "buffer_16mb": Key("ms", [AtMost(1.2, COPIES)], ("data", "buffer")),
     "call_python_js": Key("µs", [AtMost(1.25, COMLINK)], ("calls", "python_to_javascript")),

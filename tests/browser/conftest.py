@@ -1,15 +1,29 @@
 """Browsers get what is built, so it is built before the first test is even collected."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from tools.bundle import build
-from tools.common import ROOT
+from tools.common import ROOT, SITE
 from tools.pages import run_async
+from tools.pytest_runtimes import MOUNTS
+from tools.server import serving
 
 
 def pytest_configure():
     build()
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Its own copy, to paste pages into as a reader would: `site.paste` and `site.url`."""
+    for path in SITE.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    with serving({"/": tmp_path, **MOUNTS}, obeys_query=True) as origins:
+        yield SimpleNamespace(
+            url=origins.url, paste=lambda name, block: (tmp_path / name).write_text(block, "utf-8")
+        )
 
 
 @pytest.fixture
@@ -59,3 +73,9 @@ def _give_module(request, name):
     runner = request.getfixturevalue("selenium")
     source = (ROOT / "tests" / "pages" / f"{name}.py").read_text()
     runner.run_js(f"pyodide.FS.writeFile('{name}.py', {json.dumps(source)})")
+
+
+@pytest.fixture
+def pair(request):
+    """Pyodide gets the module `packed_pair`: both ends of a connection in one page."""
+    _give_module(request, "packed_pair")

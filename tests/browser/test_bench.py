@@ -14,6 +14,7 @@ _RIVALS = {
     "roundtrip_plain": {RAW, OBVIOUS},
     "roundtrip_frame": {RAW, OBVIOUS},
     "burst": {RAW, OBVIOUS},
+    "rows_packed": {OBVIOUS, JSON_TEXT},
     "rows_clone": {OBVIOUS, JSON_TEXT},
     "buffer_16mb": {COPIES, OBVIOUS},
     "call_python_js": {COMLINK},

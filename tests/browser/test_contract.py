@@ -34,7 +34,16 @@ async def test_without_stack_switching(selenium, name):
 @pytest.mark.parametrize("kind", ["same-origin", "cross-site", "sandbox", "worker"])
 def test_through_another_interpreter(driver, pages, kind):
     base = pages.other_origin if kind == "cross-site" else pages.origin
-    driver.get(pages.url("pages/contract.html", kind=kind, base=base))
+    _check(driver, pages.url("pages/contract.html", kind=kind, base=base))
+
+
+@pytest.mark.parametrize("kind", ["same-origin", "worker"])
+def test_through_another_interpreter_packed(driver, pages, kind):
+    _check(driver, pages.url("pages/contract.html", kind=kind, base=pages.origin, packed=True))
+
+
+def _check(driver, address):
+    driver.get(address)
     assert wait_state(driver, timeout=90) == "done", run_async(driver, "return window.results")
     results = run_async(driver, "return window.results")
     assert set(results) == set(CONTRACT)

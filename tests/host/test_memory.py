@@ -1,20 +1,31 @@
 """The memory channel passes the contract that the browser's channels pass; the README tells so."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
-from pyodide_msgchan.testing import CONTRACT, LINKED, MessageChannel
+from pyodide_msgchan.testing import CONTRACT, LINKED, MessageChannel, Window
 
 
 async def make_pair():
     return tuple(MessageChannel())
 
 
+async def connect_pair():
+    """The two ends of a connection between pages of one origin, which speaks the packed lane."""
+    host = Window("https://host.example")
+    frame = Window("https://host.example", parent=host)
+    far, near = await asyncio.gather(frame.accept(), host.connect(frame))
+    assert near.lane == far.lane == "packed"
+    return near, far
+
+
+@pytest.mark.parametrize("make", [make_pair, connect_pair])
 @pytest.mark.parametrize("name", [*CONTRACT, *LINKED])
-async def test_contract(name):
-    await (CONTRACT | LINKED)[name](make_pair)
+async def test_contract(name, make):
+    await (CONTRACT | LINKED)[name](make)
 
 
 async def test_events_that_are_asked_for_late_fit_their_messages():

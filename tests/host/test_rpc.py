@@ -428,6 +428,19 @@ async def test_an_unheard_error_is_reported(remote, reported):
     assert "unheard" in str(reported[0])
 
 
+async def test_who_is_cancelled_as_a_call_fails_has_heard_of_it(ends, remote, reported):
+    task = asyncio.ensure_future(asyncio.wait_for(remote.hang(), 10))
+    await asyncio.sleep(0)
+    ends[0].close()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not reported
+
+
 async def test_cancelling_cancels_over_there(remote, api, reported):
     task = asyncio.ensure_future(remote.hang())
     await api.started.wait()

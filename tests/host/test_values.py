@@ -4,12 +4,11 @@ import array
 import collections
 import dataclasses
 import enum
+import math
 import typing
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pyodide_msgchan import DataCloneError, _clone, register_converter
 from pyodide_msgchan._clone import copy, typed_view, walk
@@ -92,6 +91,11 @@ def test_a_subclass_is_sent_as_what_it_holds(kind, held):
     value = type(kind.__name__, (Impostor, kind), {})(held)
     expected = list(held) if kind is tuple else held
     assert sent([value, {"in": value}]) == [expected, {"in": expected}]
+
+
+def test_a_subclass_of_float_keeps_its_sign():
+    value = walk(type("Real", (float,), {})(-0.0), lambda leaf, _where: leaf)
+    assert (type(value), math.copysign(1, value)) == (float, -1)
 
 
 def test_an_ordered_dict_keeps_the_order_it_was_given():
@@ -206,30 +210,3 @@ def test_wide_sharing_costs_no_time():
         shared = [shared, shared]
     got = sent(shared)
     assert got[0] is got[1]
-
-
-plain = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text()
-    | st.binary(),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner)
-    ),
-    max_leaves=20,
-)
-
-
-@given(plain)
-def test_random_values_keep_their_worth(value):
-    def expected(item):
-        if isinstance(item, (list, tuple)):
-            return [expected(part) for part in item]
-        if isinstance(item, dict):
-            return {key: expected(part) for key, part in item.items()}
-        return item
-
-    assert sent(value) == expected(value)
-    assert walk(value, lambda leaf, _where: leaf) == expected(value)

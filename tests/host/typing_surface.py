@@ -10,15 +10,19 @@ from pyodide_msgchan import (
     MessagePort,
     Remote,
     WindowMessages,
+    accept,
     assign,
+    connect,
     create_endpoint,
     expose,
+    listen,
     new,
     penpal,
     post_to_window,
     proxy,
     register_converter,
     register_error,
+    register_type,
     release,
     transfer,
     window_messages,
@@ -78,10 +82,28 @@ async def calls(port: MessagePort) -> None:
         assert_type(item, Any)
 
 
+@register_type
+class Thing:
+    pass
+
+
+assert_type(Thing(), Thing)
+register_type(Thing, lambda thing: [thing], lambda state: Thing(), name="thing")
+
+
+async def lanes(frame: object) -> None:
+    async with connect(frame, lane="packed") as connection:
+        assert_type(connection.lane, str)
+    await accept(lane="clone")
+    listen(lane=None)
+
+
 def wrong(port: MessagePort) -> None:
     port.post_message(1, transfer=3)  # type: ignore[arg-type]
     port.on_message("not callable")  # type: ignore[arg-type]
     post_to_window(port, 1)  # type: ignore[call-arg]
+    register_type(Thing, 3)  # type: ignore[arg-type]
+    listen(lane="fast")  # type: ignore[arg-type]
     register_converter(str, 3)  # type: ignore[arg-type]
     wrap(port, kwargs="dict")  # type: ignore[arg-type]
     expose(port)  # type: ignore[call-arg]

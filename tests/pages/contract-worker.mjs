@@ -7,7 +7,7 @@ const python = await loadPyodide({ packages: ["pyodide-msgchan"] });
 python.runPython(await (await fetch(new URL("contract_relay.py", import.meta.url))).text());
 const serve = python.runPython(`
 from pyodide_msgchan import MessagePort
-tasks = []
+tasks.append(asyncio.ensure_future(relay_connections()))
 def take(ports):
     tasks.extend(serve([MessagePort(port) for port in ports]))
 take

@@ -6,14 +6,20 @@ import json
 import js
 from pyodide.ffi import to_js
 
-from pyodide_msgchan import OPAQUE_ORIGIN, MessageChannel, MessagePort, post_to_window
+from pyodide_msgchan import OPAQUE_ORIGIN, MessageChannel, MessagePort, connect, post_to_window
 from pyodide_msgchan.testing import CONTRACT
 
 
-async def run(peer, kind, base):
+async def run(peer, kind, base, packed):
     """Give each check's outcome as JSON: "" where it passed."""
 
     async def make_pair():
+        if packed:  # two connections, between which the other side relays
+            options = {"name": "packed", "timeout": 10}
+            near = await connect(peer, **options)
+            far = await connect(peer, **options)
+            assert near.lane == far.lane == "packed"
+            return near, far
         if kind == "worker":
             one, other = js.MessageChannel.new(), js.MessageChannel.new()
             ports = to_js([one.port2, other.port2])

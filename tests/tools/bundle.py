@@ -52,8 +52,9 @@ def build() -> None:
     with one_at_a_time("bundle"):
         npm_modules()
         _build_wheel()
-        _distribution("pyodide", TEST_DISTRIBUTION, browser_wheels(), list(_TEMPLATES.iterdir()))
-        _distribution("pyodide-0.29", OLD_DISTRIBUTION, [], [])
+        wheels = [wheel(), *browser_wheels()]
+        distribution("pyodide", TEST_DISTRIBUTION, wheels, list(_TEMPLATES.iterdir()))
+        distribution("pyodide-0.29", OLD_DISTRIBUTION, [wheel()], [])
         _site()
 
 
@@ -75,16 +76,15 @@ def _build_wheel() -> None:
     once("wheel", sources, DIST.glob("*.whl") if any(DIST.glob("*.whl")) else [DIST / "none"], work)
 
 
-def _distribution(
-    npm_name: str, target: Path, more_wheels: list[Path], more_files: list[Path]
-) -> None:
-    """Npm's core runtime, and a lock file by which `loadPackage` finds our wheel."""
+def distribution(npm_name: str, target: Path, wheels: list[Path], more_files: list[Path]) -> None:
+    """Npm's core runtime, and a lock file by which `loadPackage` finds the wheels."""
     source = NODE_MODULES / npm_name
-    wheels = [wheel(), *more_wheels]
+    place = target.relative_to(BUILD)
+    name = "-".join(place.parts)
 
     def work() -> None:
-        say(f"Making build/{target.name}")
-        lock = BUILD / f"{target.name}.lock.json"
+        say(f"Making build/{place}")
+        lock = BUILD / f"{name}.lock.json"
         pyodide = Path(sys.executable).with_name("pyodide")
         add_wheels: list[str | Path] = [pyodide, "lockfile", "add-wheels", "--base-path", ROOT]
         # The wheels' hashes and dependencies replace those of the packages in Pyodide's own lock.
@@ -95,7 +95,7 @@ def _distribution(
         }
         mirror({**files, _LOCK: lock}, target)
 
-    once(target.name, [NODE_LOCK, Path(__file__), *wheels], [target / _LOCK], work)
+    once(name, [NODE_LOCK, Path(__file__), *wheels], [target / _LOCK], work)
 
 
 def _relative_addresses(lock: Path) -> None:

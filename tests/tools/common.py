@@ -18,6 +18,7 @@ DIST = ROOT / "dist"
 SITE = DIST / "site"
 NODE_MODULES = BUILD / "node" / "node_modules"
 PYTHON_LOCK = TOOLS / "requirements.txt"
+KERNEL_LOCK = TOOLS / "kernel.txt"
 NODE_LOCK = TOOLS / "package-lock.json"
 
 

@@ -21,6 +21,19 @@ observer.observe(document, {
 });
 check();
 """
+_WAIT_FOR_TEXT = """
+const [wanted] = arguments;
+await new Promise((resolve) => {
+    const check = () => {
+        if (!document.body.innerText.includes(wanted)) return;
+        observer.disconnect();
+        resolve();
+    };
+    const observer = new MutationObserver(check);
+    observer.observe(document.body, { childList: true, subtree: true, characterData: true });
+    check();
+});
+"""
 _STORY = """
 return `${document.URL}, data-state=${document.body?.dataset.state}, title «${document.title}»\n`
     + (document.body?.innerText ?? "").slice(-2000);
@@ -82,3 +95,21 @@ def run_async(driver: WebDriver, body: str, *arguments: object, timeout: float =
     if not fine:
         raise AssertionError(value)
     return value
+
+
+def wait_text(driver: WebDriver, wanted: str, timeout: float = 60) -> None:
+    """Wait until the page shows a text.
+
+    Args:
+        driver: A browser that shows the page.
+        wanted: The text, or a part of it.
+        timeout: Seconds to wait.
+
+    Raises:
+        AssertionError: The time is over; it says what the page shows.
+    """
+    try:
+        run_async(driver, _WAIT_FOR_TEXT, wanted, timeout=timeout)
+    except TimeoutException:
+        story = driver.execute_script(_STORY)
+        raise AssertionError(f"no {wanted!r} within {timeout} s: {story}") from None

@@ -6,7 +6,17 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tools.common import BUILD, NODE_LOCK, NODE_MODULES, PYTHON_LOCK, TOOLS, once, run, say
+from tools.common import (
+    BUILD,
+    KERNEL_LOCK,
+    NODE_LOCK,
+    NODE_MODULES,
+    PYTHON_LOCK,
+    TOOLS,
+    once,
+    run,
+    say,
+)
 
 #: Installed into Pyodide for tests, in the versions of the host's lock: exceptions and syntax
 #: trees travel pickled between the two.
@@ -21,6 +31,7 @@ BROWSER_PACKAGES = (
     "tblib",
 )
 WHEELS = BUILD / "wheels"
+KERNEL_WHEELS = BUILD / "kernel-wheels"
 FALLBACK_GECKODRIVER = BUILD / "drivers" / "geckodriver"
 _HELIUM = (
     "helium==3.2.6 --hash=sha256:46d009a4e5d960ec0064bcfbf41383a3279a129acd7f0f7d57393a497c63406d"
@@ -55,7 +66,23 @@ def _download_wheels() -> None:
     blocks = re.finditer(r"^(\S+)==.*\n(?:    --hash=.*\n)+", PYTHON_LOCK.read_text(), re.MULTILINE)
     entries = {block[1]: block[0] for block in blocks}
     wanted.write_text("".join(entries[name] for name in BROWSER_PACKAGES))
-    _pip_download("--only-binary", ":all:", "--platform", "any", "-r", wanted, "-d", WHEELS)
+    _download_pure(wanted, WHEELS)
+
+
+def kernel_wheels() -> list[Path]:
+    """The wheels that JupyterLite's kernel loads, downloaded once."""
+
+    def work() -> None:
+        say("Downloading the wheels of JupyterLite's kernel")
+        shutil.rmtree(KERNEL_WHEELS, ignore_errors=True)
+        _download_pure(KERNEL_LOCK, KERNEL_WHEELS)
+
+    once("kernel-wheels", [KERNEL_LOCK], [KERNEL_WHEELS], work)
+    return sorted(KERNEL_WHEELS.glob("*.whl"))
+
+
+def _download_pure(requirements: Path, folder: Path) -> None:
+    _pip_download("--only-binary", ":all:", "--platform", "any", "-r", requirements, "-d", folder)
 
 
 def fallback_geckodriver() -> Path:

@@ -21,15 +21,18 @@ SCREENSHOTS = BUILD / "screenshots"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "webkit: the test runs in WebKit too, where that can be had")
+    config.addinivalue_line("markers", "only_in(*browsers): the test runs in these alone")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for a page's browser in each of them."""
     if "browser" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("only_in")
         default = ["chrome", "firefox"]
         if metafunc.definition.get_closest_marker("webkit") and webkit_is_there():
             default.append("webkit")
-        browsers = chosen(metafunc.config, PAGE_BROWSERS, tuple(default))
+        known, usual = (only.args, only.args) if only else (PAGE_BROWSERS, default)
+        browsers = chosen(metafunc.config, known, usual)
         metafunc.parametrize("browser", browsers, scope="session")
 
 

@@ -14,6 +14,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 from tools.bundle import OLD_DISTRIBUTION, TEST_DISTRIBUTION
 from tools.common import NODE_MODULES, ROOT, SITE
+from tools.jupyterlite import JUPYTERLITE
 from tools.pool import BrowserPool
 from tools.server import serving
 
@@ -26,6 +27,8 @@ MOUNTS = {
     "/test-pyodide/": TEST_DISTRIBUTION,
     "/pyodide-0.29/": OLD_DISTRIBUTION,
     "/node_modules/": NODE_MODULES,
+    "/pyscript/": NODE_MODULES / "@pyscript" / "core" / "dist",
+    "/jupyterlite/": JUPYTERLITE,
     "/site/": SITE,
 }
 #: What a page has and Node keeps from code in its sandbox.
@@ -160,7 +163,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped = [
         item
         for item in items
-        if item.name.endswith("[NOTSET]")
+        if "NOTSET" in item.name
         or (item.get_closest_marker("needs_windows") and _browser_of(item) == "node")
         or (parts and _browser_of(item) not in parts)
     ]

@@ -112,14 +112,15 @@ class Origins:
             other: On the second origin.
             headers: Response headers to ask for, where the server obeys queries.
             delay: Seconds the answer is held back, where the server obeys queries.
-            query: More query parameters.
+            query: More query parameters; those with several values as lists.
         """
         if headers:
             query["_headers"] = json.dumps(headers)
         if delay:
             query["_delay"] = delay
         base = self.other_origin if other else self.origin
-        return f"{base}/{path.removeprefix('/')}" + (f"?{urlencode(query)}" if query else "")
+        asked = f"?{urlencode(query, doseq=True)}" if query else ""
+        return f"{base}/{path.removeprefix('/')}{asked}"
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import json
 import bench_rivals
 from js import MessageChannel as NativeChannel
 from workloads.harness import Stopwatch, race
+from workloads.lanes import pair
 from workloads.obvious import ObviousPort
 
 from pyodide_msgchan import MessageChannel
@@ -14,26 +15,34 @@ BUFFER_BYTES = 16 * 2**20
 
 
 async def rows(options):
-    """1,000 dicts of 4 fields."""
+    """1,000 dicts of 4 fields, as JavaScript's objects."""
+    return await race({"ours": lambda count: _ours(ROWS, count), **_rivals_with_rows()}, options)
 
-    async def json_text(count):
-        channel = NativeChannel.new()
-        here, there = ObviousPort(channel.port1), ObviousPort(channel.port2)
 
-        async def receive():
-            return json.loads(await there.receive())
+async def packed_rows(options):
+    """The same, to another Python: both ends of a connection are in this page."""
+    async def ours(count):
+        async with pair("packed") as (here, there):
+            return await _deliver(here.post_message, there.receive, ROWS, count)
 
-        took = await _deliver(lambda rows: here.post(json.dumps(rows)), receive, ROWS, count)
-        here.close()
-        there.close()
-        return took
+    return await race({"ours": ours, **_rivals_with_rows()}, options)
 
-    contestants = {
-        "ours": lambda count: _ours(ROWS, count),
-        "obvious Python": lambda count: _obvious(ROWS, count),
-        "JSON text": json_text,
-    }
-    return await race(contestants, options)
+
+def _rivals_with_rows():
+    return {"obvious Python": lambda count: _obvious(ROWS, count), "JSON text": _json_text}
+
+
+async def _json_text(count):
+    channel = NativeChannel.new()
+    here, there = ObviousPort(channel.port1), ObviousPort(channel.port2)
+
+    async def receive():
+        return json.loads(await there.receive())
+
+    took = await _deliver(lambda rows: here.post(json.dumps(rows)), receive, ROWS, count)
+    here.close()
+    there.close()
+    return took
 
 
 async def buffer(options):

@@ -1,0 +1,31 @@
+// Sending: a transfer list is looked at before anything is moved, and every complaint comes as text.
+import { tag } from "./encode.mjs";
+
+const TRANSFERABLE = new Set(
+  (
+    "ArrayBuffer MessagePort ImageBitmap OffscreenCanvas ReadableStream WritableStream TransformStream " +
+    "AudioData VideoFrame RTCDataChannel MediaSourceHandle MediaStreamTrack MIDIAccess"
+  ).split(" "),
+);
+
+/**
+ * Posts what `build` gives: a message, and the buffers that were made for it. Gives undefined, or
+ * the complaint: "transfer", the place in that list and what is wrong there, or an error's name and
+ * text.
+ */
+export function dispatch(post, transfer, build) {
+  const list = transfer ? [...transfer] : [];
+  for (const [i, item] of list.entries()) {
+    if (ArrayBuffer.isView(item)) list[i] = item.buffer;
+    if (!TRANSFERABLE.has(tag(list[i]))) return `transfer ${i} ${tag(item)} is not transferable`;
+    if (list.indexOf(list[i]) !== i) return `transfer ${i} it is in the list twice`;
+    if (list[i].detached) return `transfer ${i} the buffer is already detached`;
+  }
+  try {
+    const [value, fresh] = build();
+    post(value, fresh.length ? list.concat(fresh) : list);
+    return undefined;
+  } catch (error) {
+    return `${error.name} ${error.message}`;
+  }
+}

@@ -1,0 +1,67 @@
+"""Random values through each lane, against the table in the README and the browser's structuredClone.
+
+`./build.sh test -k random_values --examples 100000` is a longer search; a failure is made small
+first. `--hypothesis-seed` repeats one.
+"""
+
+import json
+import random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from pages.recipes import build
+from tools.pages import run_async
+from tools.recipes import recipes, text_of
+
+BATCH = 200  # values that are sent to the browser at once
+LANES = ["clone"]
+
+
+@pytest.fixture
+def check(driver, open_page):
+    """A function that sends recipes through a lane, and gives what is wrong with each, or ""."""
+    assert open_page("pages/python.html", run="random_values.py", timeout=120) == "done"
+
+    def check(lane, texts):
+        body = "return await checkAll(...arguments)"
+        return json.loads(run_async(driver, body, lane, json.dumps(texts), timeout=120))
+
+    return check
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("lane", LANES)
+def test_random_values_arrive_as_they_should(check, request, lane):
+    examples = request.config.getoption("examples")
+    number = request.config.getoption("hypothesis_seed")
+    number = random.randrange(10**9) if number is None else int(number)
+    common = {"database": None, "deadline": None, "suppress_health_check": list(HealthCheck)}
+    known = {}  # what is wrong with a value that was sent
+
+    @seed(number)
+    @settings(max_examples=examples, phases=[Phase.generate], **common)
+    @given(recipes(in_browser=True))
+    def collect(recipe):
+        known[text_of(recipe)] = ""
+
+    collect()
+    texts = list(known)
+    for i in range(0, len(texts), BATCH):
+        batch = texts[i : i + BATCH]
+        known |= zip(batch, check(lane, batch), strict=True)
+    if not any(known.values()):
+        return
+
+    # The same values again, none of which is sent twice; then ever smaller ones.
+    @seed(number)
+    @settings(max_examples=examples, phases=[Phase.generate, Phase.shrink], **common)
+    @given(recipes(in_browser=True))
+    def narrow(recipe):
+        text = text_of(recipe)
+        if text not in known:
+            known.update(zip([text], check(lane, [text]), strict=True))
+        assert not known[text], f"{known[text]}\nsent: {build(recipe).sent!r:.500}"
+
+    narrow()
+    wrong = [f"{text}\n{what}" for text, what in known.items() if what]
+    pytest.fail(f"--hypothesis-seed={number}: " + "\n".join(wrong[:5]))
