@@ -2,16 +2,27 @@
 import uPlot from "./vendor/uplot.mjs";
 import { amount, duration, short } from "./bench-words.mjs";
 
-// Lines differ in colour and in how they are dashed.
-const LOOKS = [
+// Lines differ in colour and in how they are dashed; those of others are dotted.
+const OURS = [
   ["--host", []],
   ["--cross", [9, 4]],
-  ["--same", [2, 4]],
-  ["--sandbox", [12, 4, 2, 4]],
-  ["--script", [5, 5]],
+  ["--sandbox", [14, 4, 5, 4]],
 ];
+const RIVALS = [
+  ["--same", [2, 4]],
+  ["--script", [2, 4, 2, 8]],
+];
+const NUMBER = 52; // pixels that a number at the horizontal axis needs
 const FONT = "12px system-ui, sans-serif";
 const WIDE = 3; // decades, from which on an axis has no numbers between powers of ten
+
+/** The looks of each line, by name. */
+function looks({ lines, rivals }) {
+  const own = [...OURS];
+  const others = [...RIVALS];
+  const next = (line) => (rivals.includes(line) ? others : own).shift() ?? ["--soft", [1, 3]];
+  return Object.fromEntries(Object.keys(lines).map((line) => [line, next(line)]));
+}
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
@@ -54,13 +65,14 @@ export function createChart(name, curve) {
   find(".scroll").setAttribute("aria-label", `Table: ${curve.title}`);
   find(".scroll").append(numbers(curve));
   const names = Object.keys(curve.lines);
-  find(".legend tbody").append(...names.map((line, i) => legendRow(line, i, curve)));
+  const drawn = looks(curve);
+  find(".legend tbody").append(...names.map((line) => legendRow(line, drawn[line], curve)));
 
   let chosen = -1;
   const choose = (i) => {
     if (i === null || i === undefined) return;
     chosen = i;
-    find(".legend th.number").textContent = `at ${amount(curve.points[i])}`;
+    find(".legend th.number").textContent = `at ${short(curve.points[i])}`;
     for (const [k, line] of names.entries()) {
       find(`.legend tbody tr:nth-child(${k + 1}) td`).textContent = duration(curve.lines[line][i]);
     }
@@ -88,7 +100,7 @@ export function createChart(name, curve) {
         height: Math.round(Math.min(300, Math.max(210, place.clientWidth * 0.55))),
       });
       chart = new uPlot(
-        { ...options(curve, names, choose), ...size() },
+        { ...options(curve, drawn, choose), ...size() },
         [curve.points, ...names.map((line) => curve.lines[line])],
         place,
       );
@@ -105,23 +117,24 @@ export function createChart(name, curve) {
   };
 }
 
-function options(curve, names, choose) {
+function options(curve, drawn, choose) {
   const axis = (words) => ({
     stroke: () => colour("--soft"),
     font: FONT,
     labelFont: FONT,
     grid: { stroke: () => colour("--line"), width: 1 },
     ticks: { stroke: () => colour("--line"), width: 1 },
-    splits: (_chart, _axis, least, most) => splits(least, most),
+    splits: (chart, i, least, most) =>
+      splits(least, most, i === 0 ? chart.width / NUMBER : Infinity),
     filter: (_chart, values) => values,
     values: (_chart, values) => values.map(words),
   });
-  const line = (label, i) => ({
+  const line = ([label, [name, dash]]) => ({
     label,
-    stroke: () => colour(LOOKS[i % LOOKS.length][0]),
-    dash: LOOKS[i % LOOKS.length][1],
+    stroke: () => colour(name),
+    dash,
     width: 2,
-    points: { show: true, size: 7, fill: () => colour(LOOKS[i % LOOKS.length][0]) },
+    points: { show: true, size: 7, fill: () => colour(name) },
   });
   const around = (_chart, least, most) => [least / 1.4, most * 1.4];
   return {
@@ -133,25 +146,29 @@ function options(curve, names, choose) {
       { ...axis(short), label: curve.x, labelSize: 20 },
       { ...axis(duration), size: 64 },
     ],
-    series: [{}, ...names.map(line)],
+    series: [{}, ...Object.entries(drawn).map(line)],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
     hooks: { setCursor: [(chart) => choose(chart.cursor.idx)] },
   };
 }
 
-/** Where a logarithmic axis has numbers: at powers of ten; on a short one at 2 and 5 of them too. */
-function splits(least, most) {
-  const steps = Math.log10(most / least) > WIDE ? [1] : [1, 2, 5];
+/**
+ * Where a logarithmic axis has numbers, of which it has room for so many: at powers of ten, or every
+ * second one; on a short axis at 2 and 5 of them too.
+ */
+function splits(least, most, room) {
+  const decades = Math.log10(most / least);
+  const steps = decades > WIDE ? [1] : [1, 2, 5];
   const found = [];
   for (let power = Math.floor(Math.log10(least)); power <= Math.log10(most); power++) {
+    if (decades > room && power % 2) continue;
     found.push(...steps.map((step) => step * 10 ** power));
   }
   return found.filter((value) => value >= least && value <= most);
 }
 
-function legendRow(line, i, { growth }) {
-  const [name, dash] = LOOKS[i % LOOKS.length];
+function legendRow(line, [name, dash], { growth }) {
   const row = document.createElement("tr");
   row.innerHTML = `
     <th scope="row">

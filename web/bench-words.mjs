@@ -1,6 +1,6 @@
 // Numbers in words: counts, times, and amounts of any unit.
 const MILLISECONDS = { µs: 0.001, ms: 1, s: 1000 };
-const compact = new Intl.NumberFormat("en", { notation: "compact" });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 /** A number with three digits that count, and a comma at thousands. */
 export function amount(number) {

@@ -6,6 +6,8 @@ from math import log
 from statistics import median
 from typing import Any
 
+from bench.budgets import RAW
+
 #: The growth of a curve is that of its end, where x becomes so many times what it was.
 DECADE = 10
 
@@ -20,7 +22,8 @@ class Curve:
         x: What the points count.
         points: In rising order.
         function: In workloads/growth.py.
-        lines: Its contestants, in the order in which they are shown.
+        ours: Its lines, in the order in which they are shown.
+        rivals: The lines of others, which come after.
     """
 
     title: str
@@ -28,7 +31,8 @@ class Curve:
     x: str
     points: tuple[int, ...]
     function: str
-    lines: tuple[str, ...]
+    ours: tuple[str, ...]
+    rivals: tuple[str, ...]
 
 
 CURVES = {
@@ -39,7 +43,8 @@ CURVES = {
         "bytes in the message",
         (1, 64, 2**12, 2**16, 2**20, 2**23, 2**26),
         "size",
-        ("clone lane", "packed lane", "raw JavaScript"),
+        ("clone lane", "packed lane"),
+        (RAW,),
     ),
     "in_flight": Curve(
         "More messages in flight",
@@ -47,7 +52,8 @@ CURVES = {
         "messages in flight",
         (1, 3, 10, 30, 100, 300, 1000),
         "in_flight",
-        ("clone lane", "packed lane", "raw JavaScript"),
+        ("clone lane", "packed lane"),
+        (RAW,),
     ),
     "frames": Curve(
         "More frames",
@@ -56,7 +62,8 @@ CURVES = {
         "frames",
         (1, 2, 5, 10, 20, 50),
         "frames",
-        ("clone lane", "raw JavaScript"),
+        ("clone lane",),
+        (RAW,),
     ),
     "proxies": Curve(
         "More live proxies",
@@ -65,7 +72,8 @@ CURVES = {
         "live proxies",
         (1, 10, 100, 1000, 10_000),
         "proxies",
-        ("made", "called once each", "released", "Comlink: made", "Comlink: called once each"),
+        ("made", "called once each", "released"),
+        ("Comlink: made", "Comlink: called once each"),
     ),
 }
 
@@ -82,7 +90,7 @@ def entry(curve: Curve, points: Sequence[int], samples: Mapping[str, Any]) -> di
         For each line the medians, the lowest and highest sample at each point, and as `growth`
         the exponent of its last decade: 1 is linear, less is better.
     """
-    ordered = {name: samples[name] for name in curve.lines if name in samples}
+    ordered = {name: samples[name] for name in curve.ours + curve.rivals if name in samples}
     lines = {name: [median(rounds) for rounds in of_line] for name, of_line in ordered.items()}
     return {
         "title": curve.title,
@@ -90,6 +98,7 @@ def entry(curve: Curve, points: Sequence[int], samples: Mapping[str, Any]) -> di
         "x": curve.x,
         "unit": "ms",
         "points": list(points),
+        "rivals": [name for name in curve.rivals if name in lines],
         "lines": lines,
         "spread": {
             name: [[min(rounds), max(rounds)] for rounds in of_line]

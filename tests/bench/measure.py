@@ -1,6 +1,7 @@
 """Opens the bench page in a browser and measures key after key."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,8 @@ class Bench:
         self._booted = True
 
     def _call(self, file: str, function: str, **options: object) -> Any:
-        return run_async(self._driver, _BENCH, file, function, options, timeout=TIMEOUT)
+        told = run_async(self._driver, _BENCH, file, function, options, timeout=TIMEOUT)
+        return json.loads(told)
 
     def _race(self, key: str) -> dict[str, Any]:
         effort, line = self._effort, KEYS[key]

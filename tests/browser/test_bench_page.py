@@ -38,7 +38,7 @@ def site(tmp_path):
 def curve(name, slope):
     of = CURVES[name]
     rounds = [[0.001 + slope * point, 0.003 + slope * point] for point in of.points]
-    return curve_entry(of, of.points, dict.fromkeys(of.lines, rounds))
+    return curve_entry(of, of.points, dict.fromkeys(of.ours + of.rivals, rounds))
 
 
 def results():
@@ -89,14 +89,14 @@ def test_results_are_drawn(driver, site):
     assert all(colours > 8 for colours in driver.execute_script(_INK))
     for name, figure in zip(CURVES, drawn, strict=True):
         lines = figure.find_elements(By.CSS_SELECTOR, ".legend tbody th")
-        assert [line.text for line in lines] == list(CURVES[name].lines)
+        assert [line.text for line in lines] == [*CURVES[name].ours, *CURVES[name].rivals]
         growth = figure.find_elements(By.CSS_SELECTOR, ".legend td:last-child")
         assert {cell.text for cell in growth} == {"1.00"}
         rows = figure.find_elements(By.CSS_SELECTOR, "details tbody tr")
         assert len(rows) == len(CURVES[name].points)
 
     # A person without a mouse goes along the lines; the values are shown, and told.
-    lines = len(CURVES["size"].lines)
+    lines = len(CURVES["size"].ours + CURVES["size"].rivals)
     assert driver.execute_script(_VALUES) == ["671 s"] * lines
     chart = driver.find_element(By.CSS_SELECTOR, "[data-curve=size] .chart")
     chart.send_keys(Keys.HOME)

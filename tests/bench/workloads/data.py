@@ -21,6 +21,7 @@ async def rows(options):
 
 async def packed_rows(options):
     """The same, to another Python: both ends of a connection are in this page."""
+
     async def ours(count):
         async with pair("packed") as (here, there):
             return await _deliver(here.post_message, there.receive, ROWS, count)
