@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Wheel and site into dist/; with a verb: serve, test, bench, check. More words pass through.
+# Wheel and site into dist/; with a verb: serve, test, bench, check, table. More words pass through.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

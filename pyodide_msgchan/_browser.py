@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from _pickle import loads  # pickle's C half: the module itself takes long to load
 from asyncio import _get_running_loop, _set_running_loop, current_task
@@ -143,14 +144,10 @@ def _load() -> Any:
         return createBridge
     loader: Any = globals()["__loader__"]  # which finds it in a folder as in an archive
     folder = __file__.rpartition("/")[0]
-    lines = [
-        line.removeprefix("export ")
-        for name in _PARTS
-        for line in loader.get_data(f"{folder}/js/{name}.mjs").decode().splitlines()
-        if not line.startswith("import ")
-    ]
+    text = "\n".join(loader.get_data(f"{folder}/js/{name}.mjs").decode() for name in _PARTS)
+    text = re.sub(r'\bimport ?{[^}]*} ?from ?"[^"]*";|\bexport (?=const|function)', "", text)
     try:
-        return run_js("\n".join(["(() => {", *lines, "return createBridge; })()"]))
+        return run_js(f"(() => {{{text}\nreturn createBridge; }})()")
     except JsException as error:
         if error.name != "EvalError":
             raise
@@ -205,14 +202,25 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
     return _go_on(port, taker, run, now=now)
 
 
-def _asked(port: int, now: bool, call: str, name: str, *values: Any) -> int:  # noqa: FBT001 - as above
-    """Store a call of plain values; answers as `_deliver`."""
+def _asked(port: int, now: bool, call: str, name: str | None, *values: Any) -> Any:  # noqa: FBT001 - as above
+    """Take a call of plain values.
+
+    Returns its result if that is plain and there already, which JavaScript sends as the answer: one
+    way across the border less. Else None; or, unless `now`, 1 if `_step` is to follow.
+    """
     feed: Any = holding[port]  # which stays: only who reads for good is asked
+    path = () if name is None else (name,)
     try:
-        run = feed.reader.asked(call, name, values)
+        if now:
+            result = feed.reader.asked(call, path, values)
+            if result is not NotImplemented:
+                return result
+        run = feed.store_call(call, path, values)
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
-        return _report(error)
-    return _go_on(port, feed, run, now=now)
+        _report(error)
+        return None
+    step = _go_on(port, feed, run, now=now)
+    return None if now else step
 
 
 def _answered(port: int, now: bool, call: str, value: Any = None) -> int:  # noqa: FBT001 - as above
@@ -220,6 +228,12 @@ def _answered(port: int, now: bool, call: str, value: Any = None) -> int:  # noq
     feed: Any = holding[port]
     try:
         run = feed.reader.answered(call, value)
+        if now and run is not None:  # as `_go_on`, a call dearer
+            run()
+            return 0
+    except (SystemExit, KeyboardInterrupt) as error:
+        leave(asyncio.get_event_loop(), error)
+        return 0
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, feed, run, now=now)
@@ -301,11 +315,16 @@ def runtime() -> str:
 
 def is_js_proxy(value: object) -> bool:
     """Say whether a value lives in JavaScript; never true where there is none."""
+    return isinstance(value, _proxies())
+
+
+@cache
+def _proxies() -> tuple[type, ...]:
     if not in_browser():
-        return False
+        return ()
     from pyodide.ffi import JsProxy
 
-    return isinstance(value, JsProxy)
+    return (JsProxy,)
 
 
 def is_null(value: object) -> bool:

@@ -47,8 +47,10 @@ class Call:
         if self._state == _PENDING:
             waiter = Waiter(asyncio.get_running_loop())
             self._waiters.append(waiter)
+            waiter._asyncio_future_blocking = True
             try:
-                yield from waiter.__await__()
+                yield waiter  # as its own `__await__` does, a generator dearer
+                waiter.result()
             finally:
                 self._waiters.remove(waiter)
                 if self._state == _PENDING and not self._waiters:

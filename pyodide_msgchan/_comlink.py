@@ -219,6 +219,13 @@ class Machine:
         wire["id"] = id_
         return wire
 
+    def begin(self, id_: str) -> bool:
+        """Note that a request runs which was read elsewhere; False if `received` has to judge."""
+        if not self._exposing or not id_ or id_ in self.running:
+            return False
+        self.running.add(id_)
+        return True
+
     def finish(self, id_: Id) -> bool:
         """Note that a request is answered; False if nobody waits for it any more."""
         if id_ in self.running:

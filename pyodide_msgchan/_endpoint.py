@@ -220,12 +220,14 @@ class BrowserCalls:
 
     def __init__(self, number: int) -> None:
         here = bridge()
-        here.open_calls(number)
         self._number = number
         self._call, self._answer = here.call, here.answer
 
-    def call(self, call: str, name: str, values: tuple[Any, ...]) -> None:
-        self._call(self._number, call, name, *values)
+    def open(self) -> None:
+        bridge().open_calls(self._number)
+
+    def call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
+        self._call(self._number, call, path[0] if path else None, *values)
 
     def answer(self, call: str, value: Any) -> None:
         self._answer(self._number, call, value)

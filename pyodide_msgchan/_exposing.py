@@ -68,23 +68,43 @@ class Exposer:
             arguments = [link.value(wire) for wire in run.arguments]
             keywords = {name: link.value(wire) for name, wire in run.keywords.items()}
             result = context.run(self._perform, run, arguments, keywords)
-        except (SystemExit, KeyboardInterrupt) as error:
-            self.fail(run, error)
-            leave(asyncio.get_event_loop(), error)
         except BaseException as error:  # noqa: BLE001 - it goes to the caller
-            self.fail(run, error)
+            self._failed(run, error)
         else:
-            if type(result) in PLAIN or not hasattr(type(result), "__await__"):
-                self.reply(run, result)
-                return
-            task = asyncio.Task(
-                self._await(run, result),
-                loop=asyncio.get_event_loop(),
-                context=context,
-                eager_start=True,  # most need no turn of the loop at all
-            )
-            if not task.done():
-                self._tasks[run.id] = task
+            self._returned(run, result, context)
+
+    def call(self, id_: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+        """Run a call of plain values; gives its result if that is to be sent as it is."""
+        context = self._context.copy()
+        try:
+            result = context.run(self.reach.function(path), *values)
+        except BaseException as error:  # noqa: BLE001 - it goes to the caller
+            self._failed(Run(id_, "APPLY", path, [], {}), error)
+            return None
+        link = self._link
+        if result is not None and cross_plainly(link.port, (result,)):
+            answered = link.machine.finish(id_) and not link.port.closed
+            return result if answered else None
+        self._returned(Run(id_, "APPLY", path, [], {}), result, context)
+        return None
+
+    def _failed(self, run: Run, error: BaseException) -> None:
+        self.fail(run, error)
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            leave(asyncio.get_event_loop(), error)
+
+    def _returned(self, run: Run, result: Any, context: Context) -> None:
+        if type(result) in PLAIN or not hasattr(type(result), "__await__"):
+            self.reply(run, result)
+            return
+        task = asyncio.Task(
+            self._await(run, result),
+            loop=asyncio.get_event_loop(),
+            context=context,
+            eager_start=True,  # most need no turn of the loop at all
+        )
+        if not task.done():
+            self._tasks[run.id] = task
 
     def stop(self, id_: Id) -> None:
         """Cancel what runs for a request."""

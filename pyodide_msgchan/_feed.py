@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+from ._comlink import raw
 from ._types import Calls, Reader
 from .errors import PortStateError
 from .port import MessagePort
@@ -24,22 +25,25 @@ def feed(port: MessagePort, reader: Reader) -> Calls | None:
     if port._waiters or port._listeners or port._reader is not None:
         raise PortStateError("this port is read already, by a task, a listener or remote calls")
     port._reader, port._natives = reader, None
-    one = _Feed(port, reader)
+    calls = None if port._end is not None else port._endpoint.calls()
+    one = _Feed(port, reader, calls)
     if port._buffer:
         asyncio.get_event_loop().call_soon(one.hand_over_buffered)
-    if port._end is not None:
-        return None
-    port._endpoint.listen(one)
-    return port._endpoint.calls()
+    elif calls is not None:
+        calls.open()
+    if port._end is None:
+        port._endpoint.listen(one)
+    return calls
 
 
 @final
 class _Feed:
     """Takes what a port gets."""
 
-    def __init__(self, port: MessagePort, reader: Reader) -> None:
+    def __init__(self, port: MessagePort, reader: Reader, calls: Calls | None) -> None:
         self.reader = reader
         self._port = port
+        self._calls = calls
 
     def _take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
         self._port._store(messages, events)
@@ -51,11 +55,22 @@ class _Feed:
     def _left(self) -> bool:
         return False
 
+    def store_call(
+        self, call: str, path: tuple[str, ...], values: tuple[Any, ...]
+    ) -> Callable[[], None] | None:
+        """Take a call of plain values like other messages."""
+        wires = [raw(value) for value in values]
+        return self._take_one(
+            {"id": call, "type": "APPLY", "path": list(path), "argumentList": wires}
+        )
+
     def hand_over_buffered(self) -> None:
         """Hand over what came before there was a reader."""
         run = self._hand_over()
         if run is not None:
             run()
+        if self._calls is not None and self._port._end is None:
+            self._calls.open()  # not before: calls would come past what is buffered
 
     def _hand_over(self) -> Callable[[], None] | None:
         port = self._port

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import cache
-from itertools import count
 from typing import Any
 
 from ._browser import enter
 from ._call import Call
-from ._comlink import Answer, Demand, Detach, Discard, Machine, Run, Settle, Stop, Supply, Wire, raw
+from ._calling import Calling, ignored
+from ._comlink import Answer, Demand, Detach, Discard, Run, Settle, Stop, Supply, Wire, raw
 from ._exposing import Exposer
 from ._feed import feed
-from ._parcel import Parcel, no_keywords, readable
 from ._reach import Reach
 from ._remote import Hold
-from ._values import PLAIN, Values, cross_plainly
 from ._waiter import Waiter
-from .errors import DataCloneError, PortClosedError, PortDetachedError, PortStateError
+from .errors import PortClosedError, PortDetachedError
 from .port import MessagePort
 
 __all__ = ["Link"]
 
-_numbers = count()
 
-
-class Link(Values):
+class Link(Calling):
     """A port and all calls on it.
 
     Args:
@@ -37,172 +31,20 @@ class Link(Values):
             an object may outlive the one by which it was had.
 
     Attributes:
-        machine: what it says and hears.
         exposer: the object that it offers, at work.
-        spread: whether keyword arguments become one last object for a JavaScript end.
     """
 
     def __init__(self, port: MessagePort, parent: Link | None = None) -> None:
         super().__init__(port, parent)
-        self.machine = Machine(f"{_page()}-{next(_numbers):x}")
         self.exposer: Exposer | None = None
-        self.spread: bool = parent.spread if parent else False
         self._root: Link = parent._root if parent else self
         self._children: set[Link] = set()
-        self._end: Callable[[], Exception] | None = None
         self._queue: deque[Any] = deque()
         self._draining = False
-        self._held: list[tuple[Call, Wire, Parcel, bool]] | None = None
+        self._loop = asyncio.get_event_loop()
         self.calls = feed(port, self)
         if self._root is not self:
             self._root._children.add(self)
-
-    # Calls
-
-    def request(
-        self,
-        kind: str,
-        hold: Hold,
-        path: tuple[str, ...],
-        arguments: tuple[Any, ...] = (),
-        keywords: dict[str, Any] | None = None,
-    ) -> Call:
-        """Send a request.
-
-        Raises:
-            DataCloneError: an argument can't be sent.
-            TypeError: keyword arguments for a JavaScript end.
-            PortStateError: the port ended, or the object was released.
-        """
-        self._check(hold)
-        if keywords and self.python is not True and self.spread:
-            arguments, keywords = (*arguments, keywords), None
-        if keywords and self.python is False:
-            raise no_keywords(keywords)
-        call, parcel = Call(hold, self._cancel), Parcel.NONE
-        if kind == "APPLY" and not keywords and self._call_plainly(call, path, arguments):
-            return call
-        more: dict[str, Any] = {}
-        if not keywords and PLAIN.issuperset(map(type, arguments)):
-            wires: list[Wire] = [{"type": "RAW", "value": value} for value in arguments]
-        else:
-            parcel = Parcel()
-            try:
-                wires = [self.wire(value, parcel) for value in arguments]
-                if keywords:
-                    more["keywords"] = {
-                        name: self.wire(value, parcel) for name, value in keywords.items()
-                    }
-            except BaseException:
-                parcel.undo()
-                raise
-        if kind == "SET":
-            more["value"] = wires[0]
-        elif kind in ("APPLY", "CONSTRUCT"):
-            more["argumentList"] = wires
-        message = self.machine.request(kind, path, call, **more)
-        call.id = message["id"]
-        if self._held is not None or (keywords and self.python is None):
-            self._keep(call, message, parcel, asks=bool(keywords))
-        else:
-            self._send(call, message, parcel)
-        return call
-
-    def _check(self, hold: Hold) -> None:
-        if hold.released:
-            raise PortStateError("this remote object was released")
-        if self.port.closed:
-            raise self.port._ending() if self._end is None else self._end()
-
-    def _call_plainly(self, call: Call, path: tuple[str, ...], arguments: tuple[Any, ...]) -> bool:
-        """Send a call the short way, if that can take it."""
-        if self.calls is None or self._held is not None or len(path) != 1:
-            return False
-        if not cross_plainly(self.port, arguments):
-            return False
-        call.id = self.machine.expect(call)
-        self.calls.call(call.id, path[0], arguments)
-        return True
-
-    def _send(self, call: Call, message: Wire, parcel: Parcel) -> None:
-        try:
-            self.port.post_message(message, transfer=parcel.transfer)
-        except BaseException as error:
-            self.machine.forget(call.id)
-            parcel.undo()
-            if isinstance(error, DataCloneError):
-                raise readable(error) from None
-            raise
-
-    def _keep(self, call: Call, message: Wire, parcel: Parcel, *, asks: bool) -> None:
-        """Keep a request, and those after it, until it is known who is on the other side."""
-        if self._held is None:
-            probe = self.machine.request("GET", ("__msgchan__",), self._probed)
-            try:
-                self.port.post_message(probe)
-            except BaseException:
-                self.machine.forget(probe["id"])
-                self.machine.forget(call.id)
-                parcel.undo()
-                raise
-            self._held = []
-        self._held.append((call, message, parcel, asks))
-
-    def _probed(self, wire: Wire) -> list[Waiter]:
-        """Note whether the other end is this package, and send what was kept."""
-        value = wire.get("value") if wire["type"] == "RAW" else None
-        self.python = type(value) is dict and "msgchan" in value
-        held, self._held = self._held or [], None
-        woken: list[Waiter] = []
-        for call, message, parcel, asks in held:
-            if call.done():  # it was cancelled
-                parcel.undo()
-                continue
-            try:
-                if not asks or self.python:
-                    self._send(call, message, parcel)
-                    continue
-            except Exception as error:  # noqa: BLE001 - whoever awaits it gets it
-                woken += call.fail(error)
-            else:
-                self.machine.forget(call.id)
-                parcel.undo()
-                woken += call.fail(no_keywords(message["keywords"]))
-        return woken
-
-    def _cancel(self, call: Call) -> None:
-        message = self.machine.cancel(call.id)
-        if message is None:
-            return
-        call.settle(None)
-        if self._held is None and not self.port.closed:
-            self.port.post_message(message)
-
-    def release(self, hold: Hold) -> Call:
-        """Be done with the object on the other side."""
-        self._check(hold)
-        call = Call(hold, self._cancel)
-
-        def answered(_wire: Wire) -> list[Waiter]:
-            if hold.owned:
-                self.finish()
-            return call.settle(None)
-
-        message = self.machine.request("RELEASE", (), answered)
-        call.id = message["id"]
-        self.port.post_message(message)
-        hold.released = True
-        return call
-
-    def let_go_soon(self) -> None:
-        """Release what is on the other side in a later turn, and close the port."""
-        if not self.port.closed:
-            asyncio.get_event_loop().call_soon(self._let_go)
-
-    def _let_go(self) -> None:
-        if not self.port.closed:
-            self.port.post_message(self.machine.request("RELEASE", (), _ignored))
-        self.finish()
 
     # What arrives
 
@@ -228,13 +70,17 @@ class Link(Values):
             waiter.wake_soon()
         return self._drain if self._queue else None
 
-    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], None] | None:
-        """Store a call of plain values; gives what is to be called for it as the last act."""
-        wires = [{"type": "RAW", "value": value} for value in values]
-        message = {"id": call, "type": "APPLY", "path": [name], "argumentList": wires}
-        run = self.take([message])
+    def asked(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+        """Run a call of plain values, unless others come before it; gives its plain result."""
+        exposer = self.exposer
+        if exposer is None or self._queue or self.port._expected is not None:
+            return NotImplemented
+        if not enter(self._loop):
+            return NotImplemented
+        if not self.machine.begin(call):
+            return NotImplemented
         self.port._count_taken()
-        return run
+        return exposer.call(call, path, values)
 
     def answered(self, call: str, value: Any) -> Callable[[], None] | None:
         """Store an answer that is a plain value; gives what is to be called for it."""
@@ -242,8 +88,10 @@ class Link(Values):
         if type(token) is Call:
             waiters = token.settle(value)
         else:
-            waiters = [] if token is None else token({"type": "RAW", "value": value})
+            waiters = [] if token is None else token(raw(value))
         self.port._count_taken()
+        if len(waiters) == 1 and not self._queue:
+            return waiters[0].wake_now  # nothing, if it is done
         return self._wake(waiters)
 
     def _settle(self, token: Any, wire: Wire) -> list[Waiter]:
@@ -308,7 +156,7 @@ class Link(Values):
             port = wire.get("value")
             if isinstance(port, MessagePort) and not port.closed:
                 if wire.get("name") == "proxy":
-                    port.post_message(self.machine.request("RELEASE", (), _ignored))
+                    port.post_message(self.machine.request("RELEASE", (), ignored))
                 port.close()
 
     # What is made for others
@@ -387,13 +235,3 @@ class Link(Values):
         for child in children:
             child.end_with(end)
         self._root._children.discard(self)
-
-
-@cache
-def _page() -> str:
-    """Give what the ids of this interpreter begin with."""
-    return os.urandom(8).hex()
-
-
-def _ignored(_wire: Wire) -> list[Waiter]:
-    return []

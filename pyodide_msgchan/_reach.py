@@ -46,7 +46,7 @@ class Reach:
         ValueError: a path has a private or an empty name in it.
     """
 
-    __slots__ = ("_nested", "_writable", "root")
+    __slots__ = ("_has_methods", "_nested", "_writable", "root")
 
     def __init__(
         self, root: object, nested: Iterable[str] = (), writable: Iterable[str] = ()
@@ -54,6 +54,7 @@ class Reach:
         if is_js_proxy(root):
             raise TypeError("a JavaScript object can't be exposed: nothing says what of it is safe")
         self.root = root
+        self._has_methods = not isinstance(root, (dict, ModuleType, type, *_FUNCTIONS))
         self._nested = _paths("nested", nested)
         self._writable = _paths("writable", writable)
 
@@ -92,6 +93,15 @@ class Reach:
             AttributeError: it is not reachable.
             TypeError: it can't be called from afar.
         """
+        root = self.root
+        if (  # the same as below, for most calls: a method of the object's own class
+            self._has_methods
+            and len(path) == 1
+            and path[0][:1] != "_"
+            and type(vars(type(root)).get(path[0])) is FunctionType
+            and path[0] not in getattr(root, "__dict__", ())
+        ):
+            return getattr(root, path[0])  # type: ignore[no-any-return]
         value = self._at(path)
         if isinstance(value, type):
             raise TypeError(f"{_dotted(path)} is a class: construct it, with new")

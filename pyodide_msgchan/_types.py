@@ -103,8 +103,12 @@ class Reader(Protocol):
     def take(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store messages; gives what is to be called for them as the last act."""
 
-    def asked(self, call: str, name: str, values: tuple[Any, ...]) -> Callable[[], None] | None:
-        """Store a remote call that came apart from other messages, as `take` does."""
+    def asked(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+        """Run a remote call of plain values at once, as the last act of its arrival.
+
+        Gives its result if that is plain and there already, else None. NotImplemented if it has to
+        be taken like other messages.
+        """
 
     def answered(self, call: str, value: Any) -> Callable[[], None] | None:
         """Store an answer that came apart from other messages, as `take` does."""
@@ -116,8 +120,11 @@ class Reader(Protocol):
 class Calls(Protocol):
     """A short way for remote calls of plain values."""
 
-    def call(self, call: str, name: str, values: tuple[Any, ...]) -> None:
-        """Send a call of one name."""
+    def open(self) -> None:
+        """Have them come by it too from now on."""
+
+    def call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
+        """Send a call of one name, or of the object itself."""
 
     def answer(self, call: str, value: Any) -> None:
         """Send the answer to one."""
@@ -184,7 +191,7 @@ class Endpoint(Protocol):
         """Make a channel of the same kind."""
 
     def calls(self) -> Calls | None:
-        """Give the short way for remote calls, where there is one; they come by it from now on."""
+        """Give the short way for remote calls, where there is one."""
 
     def close(self) -> None:
         """Close the native port and let go of it."""

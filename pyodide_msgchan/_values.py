@@ -23,15 +23,17 @@ __all__ = ["PLAIN", "Values", "cross_plainly"]
 PLAIN: Final = ATOMS | CONTAINERS
 """Types of values that need no second look: structured clone takes them, or says what is wrong."""
 
-_SCALARS: Final = frozenset({type(None), bool, int, float, str})
+_EXACT: Final = frozenset({type(None), bool, int, str})
+_SCALARS: Final = _EXACT | {float}
 
 
 def cross_plainly(port: MessagePort, values: Iterable[Any]) -> bool:
     """Say whether values cross into JavaScript by themselves, as what they are on that port."""
-    kinds = set(map(type, values))
-    if not kinds <= _SCALARS:
+    if _EXACT.issuperset(map(type, values)):
+        return True
+    if not _SCALARS.issuperset(map(type, values)):
         return False
-    return float not in kinds or not port._endpoint.packed or not any(map(_is_whole, values))
+    return not port._endpoint.packed or not any(map(_is_whole, values))
 
 
 def _is_whole(value: Any) -> bool:

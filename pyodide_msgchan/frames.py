@@ -86,13 +86,16 @@ async def open_window(
         HandshakeError: the browser blocked the window; or as `connect`.
     """
     windows = bridge().windows
-    window = windows.openWindow(url, target, features)
-    if window is None:
-        raise HandshakeError("the browser opened no window: do it in answer to a click or a key")
+    opening = windows.openWindow(url, target, features)
     try:
+        window = await opening.opened
+        if window is None:
+            raise HandshakeError(
+                "the browser opened no window: do it in answer to a click or a key"
+            )
         if origin is None:
             origin = str(windows.originOf(url))
         async with connect(window, origin=origin, **options) as connection:
             yield connection
     finally:
-        window.close()
+        opening.close()

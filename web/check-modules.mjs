@@ -12,6 +12,7 @@ const GROUPS = [
   "values",
   "windows",
   "connections",
+  "lanes",
   "calls",
   "lifecycle",
   "leaks",
@@ -29,7 +30,7 @@ export function setup(main, page) {
   return {
     modules: [main, ...others, ...GROUPS].map((name) => `check/${name}`),
     page: Object.assign(page, { groups: GROUPS }),
-    // Only a version's digits, so that no address can make this page load something else.
-    distribution: /^\d+\.\d+$/.test(version ?? "") ? `pyodide-${version}` : "pyodide",
+    // Only a version, so that no address can make this page load something else.
+    distribution: /^(\d+\.\d+|next)$/.test(version ?? "") ? `pyodide-${version}` : "pyodide",
   };
 }

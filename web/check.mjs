@@ -12,6 +12,8 @@ const query = new URLSearchParams(location.search);
 const report = { ...browser(), pyodide: "", package: "", rows: [] };
 const rows = new Map(); // of the report, by id
 const tables = createTables(byId("tables"), byId("groups"));
+const POPUP = "popup,width=420,height=320";
+let spare = null; // a window that a click has opened, for the next row that needs one
 const chosen = { group: query.getAll("group"), only: query.getAll("only") };
 
 // What Python imports as the module `page`.
@@ -52,6 +54,7 @@ const page = {
     show();
   },
   done() {
+    spare?.close(); // nobody needed it
     byId("now").textContent = "";
     finish();
   },
@@ -79,12 +82,18 @@ const page = {
   /** What comes next on a native port, in words. */
   next: (port) => new Promise((said) => (port.onmessage = ({ data }) => said(describe(data)))),
   makeWorker: (address) => new Worker(address, { type: "module" }),
-  /** In a later turn: Firefox goes on with other tasks while it opens a window, and Python can't. */
-  openPopup: (address) =>
-    new Promise((opened) =>
-      setTimeout(() => opened(open(address, "", "popup,width=420,height=320") ?? undefined)),
-    ),
+  openPopup(address) {
+    if (spare && !spare.closed) {
+      const opened = spare;
+      spare = null;
+      opened.location.replace(address);
+      return Promise.resolve(opened);
+    }
+    // In a later turn: Firefox goes on with other tasks while it opens a window, and Python can't.
+    return new Promise((opened) => setTimeout(() => opened(open(address, "", POPUP) ?? undefined)));
+  },
   booting(kind, words) {
+    byId("now").textContent = `Starting another Python: ${words}`;
     if (kind === "worker" || kind === "popup") helper(kind, words).textContent = "Starting Python";
   },
   booted(kind, { fine, words }) {
@@ -113,6 +122,8 @@ byId("failures").addEventListener("change", ({ target }) => {
 });
 byId("again").addEventListener("click", () => {
   byId("again").hidden = true;
+  document.body.dataset.state = "running";
+  spare = open("about:blank", "", POPUP); // now, while it is in answer to a click
   page.onblocked();
 });
 byId("demo").href = `./${location.search}`;

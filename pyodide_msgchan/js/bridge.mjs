@@ -6,7 +6,7 @@ import { createScan, isEnvelope, seal } from "./packed.mjs";
 import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows, HEARD } from "./windows.mjs";
-import { promisingCall } from "./enter.mjs";
+import { promisingCall, STEP } from "./enter.mjs";
 import { keep, spare } from "./spare.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
@@ -16,8 +16,7 @@ const SMALL = 8; // bytes; a number, or the frame of a call, for who counts them
 const SHORT = 256; // characters; strings up to here cross as they are, faster than as a stream
 const DATA = 1,
   LISTEN = 3; // what Python waits for; 2 is one message with its event
-const STEP = 1,
-  TAKEN = 2; // what a delivery left to do: a task to step, or nothing at all
+const TAKEN = 2; // what a delivery left to do: nothing at all
 const ASK = 9; // in a port's flag: Python has to call, for something may be here. 0: it need not.
 
 /**

@@ -1,8 +1,8 @@
-// Remote calls of one name and of plain values: the objects that Comlink makes of them are built and
-// taken apart here, so that only plain values cross into Python. All others go the general way.
+// Remote calls of one name, or none, and of plain values: the objects that Comlink makes of them are
+// built and taken apart here, so that only plain values cross. All others go the general way.
 
 import { lone } from "./decode.mjs";
-import { promisingCall } from "./enter.mjs";
+import { promisingCall, STEP } from "./enter.mjs";
 
 const LONG_ID = 1000; // as in _comlink.py
 
@@ -17,11 +17,27 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
   const askedNow = promisingCall(pyodide, asked),
     answeredNow = promisingCall(pyodide, answered);
 
+  const go = (slot, left) => {
+    if (left === STEP) step.callPromising(slot.id).catch(reportError);
+  };
+
   /** The last act of a handler, as in bridge.mjs; true. */
-  function handOver(slot, promising, call, ...args) {
-    if (slot.promising && promising) promising(slot.id, true, ...args).catch(reportError);
-    else if (call(slot.id, !slot.promising, ...args) === STEP)
-      step.callPromising(slot.id).catch(reportError);
+  function settle(slot, id, value) {
+    if (slot.promising && answeredNow)
+      answeredNow(slot.id, true, id, value ?? undefined).catch(reportError);
+    else go(slot, answered(slot.id, !slot.promising, id, value ?? undefined));
+    return true;
+  }
+
+  /** The same. A plain result comes back at once, and is sent here. */
+  function ask(slot, id, name, values) {
+    const answer = (value) => {
+      if (value !== undefined && slots.has(slot.id)) post(slot.id, { id, ...raw(value) });
+    };
+    if (slot.promising && askedNow)
+      askedNow(slot.id, true, id, name, ...values).then(answer, reportError);
+    else if (slot.promising) go(slot, asked(slot.id, false, id, name, ...values));
+    else answer(asked(slot.id, true, id, name, ...values));
     return true;
   }
 
@@ -30,7 +46,8 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
       slots.get(id).calls = true;
     },
     call(id, call, name, ...values) {
-      post(id, { id: call, type: "APPLY", path: [name], argumentList: values.map(raw) });
+      const path = name === undefined ? [] : [name];
+      post(id, { id: call, type: "APPLY", path, argumentList: values.map(raw) });
     },
     answer(id, call, value) {
       post(id, { id: call, ...raw(value) });
@@ -40,16 +57,16 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
       if (data === null || typeof data !== "object") return false;
       const { id, type, path, argumentList, value } = data;
       if (typeof id !== "string" || id.length > LONG_ID) return false;
-      if (type === "RAW")
-        return plain(value) && handOver(slot, answeredNow, answered, id, value ?? undefined);
-      if (type !== "APPLY" || path?.length !== 1 || typeof path[0] !== "string") return false;
+      if (type === "RAW") return plain(value) && settle(slot, id, value);
+      if (type !== "APPLY" || !Array.isArray(path) || path.length > 1) return false;
+      if (path.length === 1 && typeof path[0] !== "string") return false;
       if (!Array.isArray(argumentList) || data.keywords) return false;
       const values = [];
       for (const wire of argumentList) {
         if (wire?.type !== "RAW" || !plain(wire.value)) return false;
         values.push(wire.value ?? undefined);
       }
-      return handOver(slot, askedNow, asked, id, path[0], ...values);
+      return ask(slot, id, path[0], values);
     },
   };
 }

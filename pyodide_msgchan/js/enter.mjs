@@ -2,6 +2,8 @@
 // turn of its loop, because Python may stand on the stack that it is called from. In a handler of
 // the browser none does, so what comes after that turn is done here at once.
 
+export const STEP = 1; // what Python answers where a task is to be stepped in a call of its own
+
 /**
  * Gives a function that calls `callable` like its callPromising, without the wait; undefined where
  * Pyodide's inner parts are not those that are known, or the engine can't suspend.
@@ -17,8 +19,9 @@ export function promisingCall(pyodide, callable) {
   if (!parts.every((part) => typeof part === "function")) return undefined;
   if (!pyodide.newJspiSupported || !/^314\.0\.\d+$/.test(API?.version)) return undefined;
   const pointer = pyodide.PyProxy_getPtr(callable);
+  const free = [];
   return async (...args) => {
-    const raised = pyodide._malloc(4);
+    const raised = free.pop() ?? pyodide._malloc(4);
     try {
       let result;
       enterTask();
@@ -35,7 +38,7 @@ export function promisingCall(pyodide, callable) {
       pyodide._PyErr_SetRaisedException(pyodide.HEAPU32[raised >>> 2]);
       return pyodide._pythonexc2js(); // throws it
     } finally {
-      pyodide._free(raised);
+      free.push(raised);
     }
   };
 }

@@ -193,7 +193,18 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       (place ?? document.body).append(frame);
       return frame;
     },
-    openWindow: (url, target, features) => globalThis.open(url, target, features) ?? undefined,
+    openWindow(url, target, features) {
+      let window, timer;
+      // Firefox goes on with other tasks while it opens a window. Python could not go on with its
+      // own after that, so that happens in a turn without Python.
+      const opened = new Promise((resolve) => {
+        timer = setTimeout(() =>
+          resolve((window = globalThis.open(url, target, features) ?? undefined)),
+        );
+      });
+      const close = () => (clearTimeout(timer), window?.close());
+      return { opened, close };
+    },
     selfOrigin: () => (inPage ? self.origin : ""),
     // Whom an `accept` listens to, and to whom a `listen` announces itself.
     owners(all) {

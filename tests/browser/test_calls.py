@@ -133,3 +133,109 @@ async def test_callbacks_leave_nothing_behind(selenium):
         assert not any(link.machine._pending or link.machine.running for link in links)
     del links, remote
     assert [len(table) for table in (holding, stepping)] == before
+
+
+@run_in_pyodide
+async def test_what_came_before_the_exposing_is_run_before_plain_calls(selenium):
+    import asyncio
+
+    from js import MessageChannel as NativeChannel
+    from js import Object
+    from pyodide.ffi import to_js
+
+    from pyodide_msgchan import MessagePort, expose
+
+    def request(i):
+        message = {"id": f"x{i}", "type": "APPLY", "path": [], "argumentList": []}
+        message["argumentList"].append({"type": "RAW", "value": i})
+        return to_js(message, dict_converter=Object.fromEntries)
+
+    native, seen = NativeChannel.new(), []
+    full, answered = asyncio.Event(), asyncio.Event()
+
+    def note(i):
+        seen.append(i)
+        if i == 9:
+            answered.set()
+
+    async with MessagePort(native.port1) as port:
+        for i in range(5):
+            native.port2.postMessage(request(i))
+        listener = port.on_message(lambda event: full.set())
+        await full.wait()
+        listener.cancel()
+        port.start()
+        expose(note, port)
+        for i in range(5, 10):
+            native.port2.postMessage(request(i))
+        await answered.wait()
+        assert seen == sorted(seen)
+    native.port2.close()
+
+
+@run_in_pyodide
+async def test_plain_calls_end_as_others_do(selenium):
+    import asyncio
+
+    import pytest
+    from js import MessageChannel as NativeChannel
+
+    from pyodide_msgchan import MessageChannel, MessagePort, PortClosedError, expose, wrap
+
+    here, there = MessageChannel()
+    seen = []
+
+    async def slowly(i):
+        await asyncio.sleep(0)
+        return i
+
+    expose({"end": there.close, "slowly": slowly, "root": lambda: 3, "note": seen.append}, there)
+    remote = wrap(here)
+    calls = [remote.slowly(1), remote.root()]
+    assert [await call for call in calls] == [1, 3]
+    calls = [remote.end(), remote.note("too late")]
+    for call in calls:
+        with pytest.raises(PortClosedError):
+            await call
+    assert seen == []
+    assert here.closed
+
+    # The same id twice: one call, one answer.
+    native = NativeChannel.new()
+    async with MessagePort(native.port1) as port, MessagePort(native.port2) as other:
+        gate = asyncio.Event()
+
+        async def wait(i):
+            seen.append(i)
+            await gate.wait()
+            return i
+
+        expose(wait, port)
+        for i in range(3):
+            wires = [{"type": "RAW", "value": i}]
+            other.post_message({"id": "same", "type": "APPLY", "path": [], "argumentList": wires})
+        other.post_message({"id": "probe", "type": "GET", "path": ["__msgchan__"]})
+        assert (await other.receive())["id"] == "probe"
+        gate.set()
+        assert await other.receive() == {"id": "same", "type": "RAW", "value": 0}
+    assert seen == [0]
+
+
+@run_in_pyodide
+async def test_plain_calls_without_stack_switching(selenium):
+    import asyncio
+
+    from pyodide_msgchan import MessageChannel, expose, wrap
+
+    async def twice(value):
+        await asyncio.sleep(0)
+        return value * 2
+
+    here, there = MessageChannel(stack_switching=False)
+    async with here, there:
+        expose({"twice": twice, "same": lambda value: value}, there)
+        remote = wrap(here)
+        for value in (0, 1, "", "word", False, None, 2**70):
+            assert await remote.same(value) == value
+        assert await remote.twice(4) == 8
+        assert [await call for call in [remote.same(i) for i in range(50)]] == [*range(50)]

@@ -247,3 +247,28 @@ async def test_frames_and_windows_are_opened_and_closed(selenium, peers):
         connection.post_message("window")
         assert await connection.receive() == "window"
     assert window.closed
+
+
+@run_in_pyodide
+async def test_other_tasks_go_on_while_a_window_opens(selenium):
+    import asyncio
+
+    import js
+
+    from pyodide_msgchan import MessageChannel, open_window
+
+    async def talk():
+        one, two = MessageChannel()
+        async with one, two:
+            for number in range(50):
+                one.post_message(number)
+                assert await two.receive() == number
+        return "done"
+
+    async def visit():
+        address = f"/pages/accepting.html?host={js.location.origin}"
+        async with open_window(address) as connection:
+            return connection.closed
+
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(talk(), visit(), talk()) == ["done", False, "done"]

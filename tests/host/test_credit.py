@@ -208,6 +208,14 @@ async def test_whoever_takes_lets_the_sender_go_on(ends, way, high):
     assert near.outstanding == (0, 0)
 
 
+async def test_calls_that_come_apart_from_messages_count_too(ends):
+    _, far = ends
+    far._control.heard({"type": "mark", "n": 1})
+    assert far._control._marks.next == 1
+    far._count_taken()  # as for the calls that js/calls.mjs hands over
+    assert far._control._marks.next is None
+
+
 async def test_one_burst_and_then_drain(ends):
     near, far = ends
     for i in range(25_000):

@@ -30,7 +30,7 @@ ORDER = [
     | {"_reach", "_call", "_iteration"},
     {"_attempt", "_contract", "_remote", "_parcel"},
     {"_opening", "_values"},
-    {"_exposing", "_feed"},
+    {"_exposing", "_feed", "_calling"},
     {"_link"},
     {"dom", "frames", "introduction", "testing", "rpc", "penpal"},
     {"__init__"},

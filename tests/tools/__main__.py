@@ -6,7 +6,12 @@ import sys
 from tools.bundle import build
 from tools.common import ROOT, SetupError, run
 
-_VERBS = {"serve": "tools.serve", "test": "tools.suites", "check": "tools.lint"}
+_VERBS = {
+    "serve": "tools.serve",
+    "test": "tools.suites",
+    "check": "tools.lint",
+    "table": "tools.compat",
+}
 
 
 def main(words: list[str]) -> int:
@@ -22,7 +27,7 @@ def main(words: list[str]) -> int:
     if verb in _VERBS:
         status: int = importlib.import_module(_VERBS[verb]).main(rest)
         return status
-    print("usage: ./build.sh [serve | test | bench | check] [more words]", file=sys.stderr)
+    print("usage: ./build.sh [serve | test | bench | check | table] [more words]", file=sys.stderr)
     return 2
 
 

@@ -227,8 +227,15 @@ def start(browser: str) -> WebDriver:
     return driver
 
 
-def _start_chrome() -> WebDriver:
+def start_phone() -> WebDriver:
+    """Start Chrome as it is on a phone: its screen, its touches, what it calls itself."""
+    return _start_chrome(mobileEmulation={"deviceName": "Pixel 7"})
+
+
+def _start_chrome(**experimental: dict[str, Any]) -> WebDriver:
     options = webdriver.ChromeOptions()
+    for name, value in experimental.items():
+        options.add_experimental_option(name, value)
     options.binary_location = chrome() or ""
     for flag in _CHROME_FLAGS:
         options.add_argument(flag)

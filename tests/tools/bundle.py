@@ -28,9 +28,13 @@ WEB = ROOT / "web"
 TEST_DISTRIBUTION = BUILD / "pyodide-dist"
 #: The older Pyodide that is supported too, with this package's wheel.
 OLD_DISTRIBUTION = BUILD / "pyodide-0.29-dist"
+#: The newest pre-release of Pyodide, for a report of how it would do.
+NEXT_DISTRIBUTION = BUILD / "pyodide-next-dist"
 #: The pages from which pytest-pyodide drives Pyodide; they import it from beside them.
 _TEMPLATES = Path(sysconfig.get_path("purelib")) / "pytest_pyodide" / "_templates"
 _LOCK = "pyodide-lock.json"
+#: What the wheel is made of, beside the package.
+_WHEEL_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "tests/tools/wheel.py")
 #: What a page fetches; the rest of the npm package is for Node and for type checkers.
 _RUNTIME_FILES = {
     "pyodide.mjs",
@@ -55,11 +59,12 @@ def build() -> None:
         wheels = [wheel(), *browser_wheels()]
         distribution("pyodide", TEST_DISTRIBUTION, wheels, list(_TEMPLATES.iterdir()))
         distribution("pyodide-0.29", OLD_DISTRIBUTION, [wheel()], [])
+        distribution("pyodide-next", NEXT_DISTRIBUTION, [wheel()], [])
         _site()
 
 
 def _build_wheel() -> None:
-    sources = [PACKAGE, *(ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE"))]
+    sources = [PACKAGE, *(ROOT / name for name in _WHEEL_SOURCES)]
 
     def work() -> None:
         fresh = BUILD / "wheel"

@@ -12,7 +12,7 @@ from pytest_pyodide.runner import NodeRunner, SeleniumChromeRunner, SeleniumFire
 from pytest_pyodide.utils import parse_driver_timeout
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tools.bundle import OLD_DISTRIBUTION, TEST_DISTRIBUTION
+from tools.bundle import NEXT_DISTRIBUTION, OLD_DISTRIBUTION, TEST_DISTRIBUTION
 from tools.common import NODE_MODULES, ROOT, SITE
 from tools.jupyterlite import JUPYTERLITE
 from tools.pool import BrowserPool
@@ -26,6 +26,7 @@ MOUNTS = {
     "/pages/": ROOT / "tests" / "pages",
     "/test-pyodide/": TEST_DISTRIBUTION,
     "/pyodide-0.29/": OLD_DISTRIBUTION,
+    "/pyodide-next/": NEXT_DISTRIBUTION,
     "/node_modules/": NODE_MODULES,
     "/pyscript/": NODE_MODULES / "@pyscript" / "core" / "dist",
     "/jupyterlite/": JUPYTERLITE,

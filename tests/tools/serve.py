@@ -30,7 +30,8 @@ def main(words: list[str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     with serving({"/": SITE}, ports=ports) as origins:
         address = f"{origins.origin}/?other={origins.other_origin}"
-        say(f"Serving {address}\nCtrl-C ends it")
+        checks = f"{origins.origin}/check.html?other={origins.other_origin}"
+        say(f"Serving {address}\nIts checks: {checks}\nCtrl-C ends it")
         if not options.no_open and _has_display():
             webbrowser.open(address)
         stop.wait()

@@ -13,7 +13,7 @@ from .starting import arrived, fence
 row = group("closing", "Closing")
 
 CLOSE = "HTML 9.4.4, close()"
-THREE_ENDS = "design 1.1: this side closed, the peer closed, the peer vanished"
+THREE_ENDS = "README, Ports: this side closed, the peer closed, the peer vanished"
 
 
 uses: dict[str, Callable[[MessagePort], Any]] = {
@@ -157,7 +157,7 @@ async def _(scene: Any) -> Any:
 @row(
     "close-drops",
     "A side that closes drops what it has not read",
-    source="platform: three engines differ; here it is one behaviour",
+    source="browsers differ: three engines differ; here it is one behaviour",
     expected=[],
 )
 async def _(scene: Any) -> Any:
@@ -173,7 +173,7 @@ async def _(scene: Any) -> Any:
 @row(
     "close-in-listener",
     "A listener that closes its port is not called again",
-    source="wpt webmessaging/message-channels/close (close in onmessage); design 1.1",
+    source="wpt webmessaging/message-channels/close (close in onmessage); README, Ports",
     expected=["first"],
 )
 async def _(scene: Any) -> Any:
@@ -211,7 +211,7 @@ async def _(scene: Any) -> Any:
 @row(
     "close-context",
     "`async with` closes on the way out, also after an error",
-    source="design 1.1: async with port",
+    source="README, Ports: async with port",
     expected=[Raised(KeyError), True, True],
 )
 async def _(scene: Any) -> Any:
@@ -227,7 +227,7 @@ async def _(scene: Any) -> Any:
 @row(
     "close-closed-transferred",
     "A closed port can't be transferred, and the message is not sent",
-    source="HTML 2.7.7, detached or closed; platform: Chrome alone accepts it",
+    source="HTML 2.7.7, detached or closed; browsers differ: Chrome alone accepts it",
     expected=[Raised(PortClosedError), "next"],
 )
 async def _(scene: Any) -> Any:
@@ -243,7 +243,7 @@ async def _(scene: Any) -> Any:
 @row(
     "close-bad-value",
     "A bad value on a closed port: the port is what is wrong",
-    source="platform: Chrome is silent, Firefox raises DataCloneError; here it is one behaviour",
+    source="browsers differ: Chrome is silent, Firefox refuses the value",
     expected=Raised(PortClosedError),
 )
 async def _(scene: Any) -> Any:

@@ -53,7 +53,7 @@ async def _(scene: Any) -> Any:
 @row(
     "create-adopt",
     "A native port can be adopted, and works with a native one at the other end",
-    source="HTML 9.4.4; design: MessagePort(js_port) adopts one",
+    source="HTML 9.4.4; README, Ports: MessagePort(js_port) adopts one",
     expected="from JavaScript",
 )
 async def _(scene: Any) -> Any:
@@ -66,7 +66,7 @@ async def _(scene: Any) -> Any:
 @row(
     "create-adopt-twice",
     "A native port has one wrapper: adopting it again gives the same object",
-    source="HTML 9.4.4; design: one proxy per port",
+    source="HTML 9.4.4; README, Ports: one proxy per port",
     expected=[True, True],
 )
 async def _(scene: Any) -> Any:
@@ -123,7 +123,7 @@ async def _(scene: Any) -> Any:
 @row(
     "create-plain",
     "Ports without stack switching carry messages just as well",
-    source="design: stack_switching=False",
+    source="README, Ports: stack_switching=False",
     expected=["there", "back"],
 )
 async def _(scene: Any) -> Any:

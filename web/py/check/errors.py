@@ -41,7 +41,7 @@ CLONE = "HTML 2.7.3 StructuredSerializeInternal, DataCloneError"
 @row(
     "error-tree",
     "The errors form one tree",
-    source="design 1.7",
+    source="README, Errors",
     expected={
         "DataCloneError": ["MsgChanError", "TypeError"],
         "HandshakeError": ["MsgChanError"],
@@ -147,7 +147,7 @@ for name, make, path in (
 @row(
     "error-catch",
     "A DataCloneError is caught as a TypeError too, and has path and reason",
-    source="design 1.7",
+    source="README, Errors",
     expected=["message['f']", "a function can't be cloned", True],
 )
 async def _(scene: Any) -> Any:
@@ -192,7 +192,7 @@ async def _(scene: Any) -> Any:
 @row(
     "error-deep",
     "What is nested too deep is refused with an error, in every browser",
-    source="platform: structured clone takes 500 levels and more; here it is one limit",
+    source="browsers differ: structured clone takes 500 levels and more; here it is one limit",
     expected=[None, Raised(DataCloneError)],
 )
 async def _(scene: Any) -> Any:
@@ -212,7 +212,7 @@ async def _(scene: Any) -> Any:
 @row(
     "error-not-callable",
     "A listener that can't be called is refused at once",
-    source="design 1.1: on_message(callback)",
+    source="README, Ports: on_message(callback)",
     expected=Raised(TypeError),
 )
 async def _(scene: Any) -> Any:
@@ -224,7 +224,7 @@ async def _(scene: Any) -> Any:
 @row(
     "error-listener",
     "A listener that raises goes to the loop's exception handler, and the next one is called",
-    source="HTML 8.1.4.6, report an exception; design 1.1",
+    source="HTML 8.1.4.6, report an exception; README, Ports",
     expected=[["next 1", "next 2"], ["ValueError: 1", "ValueError: 2"]],
 )
 async def _(scene: Any) -> Any:
@@ -254,7 +254,7 @@ async def _(scene: Any) -> Any:
 @row(
     "error-coroutine-listener",
     "So does a listener that is a coroutine function",
-    source="HTML 8.1.4.6, report an exception; design 1.1",
+    source="HTML 8.1.4.6, report an exception; README, Ports",
     expected=["ValueError: of a coroutine"],
 )
 async def _(scene: Any) -> Any:
@@ -277,7 +277,7 @@ async def _(scene: Any) -> Any:
     "error-unreadable",
     "What may not leave this page's agent is told or delivered, and reading goes on",
     source="HTML 9.4.4, messageerror; WebAssembly JS API, serialization of modules; "
-    "platform: Chrome and Firefox tell, WebKit delivers",
+    "browsers differ: Chrome and Firefox tell, WebKit delivers",
     expected=["told or delivered", "next"],
     needs="cross",
 )

@@ -21,7 +21,7 @@ from .starting import arrived
 row = group("events", "Event fields")
 
 EVENT = "HTML 9.1, interface MessageEvent"
-REQUEST = "design 1.1: a private channel for one answer"
+REQUEST = "README, Ports: a private channel for one answer"
 
 
 async def one_event(message: Any = "message") -> Any:
@@ -93,7 +93,7 @@ async def _(scene: Any) -> Any:
 @row(
     "event-ports-same",
     "They are the same ports at every reading, and those in the data",
-    source=f"{EVENT}, [SameObject]; design 1.1: event.data[...] is event.ports[i]",
+    source=f"{EVENT}, [SameObject]; README, Ports: event.data[...] is event.ports[i]",
     expected=[True, True, True],
 )
 async def _(scene: Any) -> Any:
@@ -140,7 +140,7 @@ async def _(scene: Any) -> Any:
 @row(
     "event-late",
     "An event asked for late still is the one of its message",
-    source="design 1.1: order is kept, across buffered and live messages",
+    source="README, Ports: order is kept, across buffered and live messages",
     expected=[[1, 1], [2, 2], [3, 3]],
 )
 async def _(scene: Any) -> Any:

@@ -18,7 +18,7 @@ from .starting import fence
 row = group("leaks", "Leaks")
 
 NOTHING = {"Python proxies": 0, "JavaScript objects": 0}
-LEAK = "design 1.1: no leaks; HTML 9.4.5, ports and garbage collection"
+LEAK = "README, Ports: no leaks; HTML 9.4.5, ports and garbage collection"
 
 
 def counts() -> tuple[int, int]:
@@ -249,7 +249,7 @@ async def _(scene: Any) -> Any:
     "leak-native-ports",
     "Every native port of twenty requests is closed, at both ends",
     source=LEAK,
-    expected=40,
+    expected="40 or more",
     limit=30,
 )
 async def _(scene: Any) -> Any:
@@ -275,13 +275,14 @@ async def _(scene: Any) -> Any:
                 await asked
         finally:
             closed = stop()
-    return closed
+    # More, if those of a connection that ended a while ago are closed just now.
+    return "40 or more" if closed >= 40 else closed
 
 
 @row(
     "leak-dropped",
     "A port that is dropped unclosed is collected, warns, and its partner learns of it",
-    source="HTML 9.4.5, ports and garbage collection; design 1.1: ResourceWarning",
+    source="HTML 9.4.5, ports and garbage collection; README, Ports: ResourceWarning",
     expected=[["ResourceWarning"], "sent before", Raised(PeerLostError)],
 )
 async def _(scene: Any) -> Any:

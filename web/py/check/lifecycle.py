@@ -11,7 +11,7 @@ from .scene import KINDS
 
 row = group("lifecycle", "Lifecycle")
 
-GONE = "HTML 7.3.1, destroying documents; design 1.1: the peer vanished"
+GONE = "HTML 7.3.1, destroying documents; README, Ports: the peer vanished"
 LIMIT = 20
 
 
@@ -96,7 +96,7 @@ for kind in KINDS:
         f"life-goodbye-{kind}",
         f"All that was sent before a goodbye arrives, then the peer has closed "
         f"({KINDS[kind].lower()})",
-        source="HTML 9.4.4, close(); design 1.1: the peer closed",
+        source="HTML 9.4.4, close(); README, Ports: the peer closed",
         expected=[500, Raised(PeerClosedError)],
         limit=LIMIT,
     )

@@ -78,7 +78,7 @@ for kind in ("same", "cross", "sandbox", "worker"):
 @row(
     "order-waiting",
     "Who waits first is served first, and who gave up is passed over",
-    source="design 1.1: first come, first served",
+    source="README, Ports: first come, first served",
     expected=[("a", 0), ("c", 1), ("d", 2)],
 )
 async def _(scene: Any) -> Any:
@@ -101,7 +101,7 @@ async def _(scene: Any) -> Any:
 @row(
     "order-mixed-reading",
     "Order holds across buffers, bursts and every kind of reading",
-    source="HTML 9.4.4, port message queue; design 1.1: order is kept",
+    source="HTML 9.4.4, port message queue; README, Ports: order is kept",
     expected=list(range(1000)),
 )
 async def _(scene: Any) -> Any:
@@ -164,7 +164,7 @@ async def _(scene: Any) -> Any:
 @row(
     "order-listeners",
     "Listeners are called in the order of their registration",
-    source="DOM 2.9, inner invoke; design 1.1",
+    source="DOM 2.9, inner invoke; README, Ports",
     expected=["first 1", "second 1", "first 2", "second 2"],
 )
 async def _(scene: Any) -> Any:
@@ -185,7 +185,7 @@ async def _(scene: Any) -> Any:
 @row(
     "order-listener-buffered",
     "The first listener gets what was buffered, then what is live",
-    source="design 1.1: a first listener gets what was buffered",
+    source="README, Ports: a first listener gets what was buffered",
     expected=[1, 2, "live"],
 )
 async def _(scene: Any) -> Any:
@@ -222,7 +222,7 @@ async def _(scene: Any) -> Any:
 @row(
     "order-one-reader",
     "receive() while a listener reads raises at once, instead of waiting for ever",
-    source="design 1.1: a port is read by listeners or by tasks",
+    source="README, Ports: a port is read by listeners or by tasks",
     expected=[Raised(PortStateError), Raised(PortStateError)],
 )
 async def _(scene: Any) -> Any:

@@ -44,24 +44,22 @@ async def main() -> None:
         )
     )
     scene = Scene()
-    # They boot while the rows of the page alone run.
-    for kind in dict.fromkeys(kind for row in chosen for kind in row.needs):
-        boot = asyncio.ensure_future(_try(scene, kind))
-        _kept.add(boot)
     await _run_all(chosen, scene)
 
     def run_blocked() -> None:
-        blocked = [row for row in chosen if page.blocked(row.id)]
-        for kind in dict.fromkeys(kind for row in blocked for kind in row.needs):
-            task = asyncio.ensure_future(_try(scene, kind))
-            _kept.add(task)
-        task = asyncio.ensure_future(_run_all(blocked, scene))
+        task = asyncio.ensure_future(
+            _run_all([row for row in chosen if page.blocked(row.id)], scene)
+        )
         _kept.add(task)
 
     page.onblocked = create_proxy(run_blocked)
 
 
 async def _run_all(rows: list[Row], scene: Scene) -> None:
+    # They are there before the first row runs: a page stands still while its frames start Python.
+    scene.retry()
+    needs = dict.fromkeys(kind for row in rows for kind in row.needs)
+    await asyncio.gather(*(_try(scene, kind) for kind in needs))
     for row in rows:
         page.started(row.id)
         scene.notes.clear()

@@ -15,6 +15,9 @@ from .rows import NotRun, scenario_name
 BOOT = 150
 """Seconds for another page to fetch and start Python."""
 
+AT_ONCE = 2
+"""Pages that start Python side by side: more would only take longer, each of them."""
+
 NO_OTHER = "no second origin was given, so a sandboxed frame stood in for one of another site"
 FILES = {
     (True, False): "check-frame.html",
@@ -99,6 +102,7 @@ class Scene:
         self.other: str | None = page.other
         self.notes: list[str] = []
         self._boots: dict[str, asyncio.Task[Peer]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def __getattr__(self, kind: str) -> Peer:
         """Give a Python peer that the row has named in `needs`."""
@@ -114,16 +118,24 @@ class Scene:
             self.notes.append(NO_OTHER)
         return await asyncio.shield(self._boots[kind])
 
+    def retry(self) -> None:
+        """Forget of whom nothing came: a popup that was blocked may be opened after a click."""
+        failed = [kind for kind, boot in self._boots.items() if boot.done() and boot.exception()]
+        for kind in failed:
+            del self._boots[kind]
+
     async def _boot(self, kind: str) -> Peer:
-        peer = await self._put_up(kind, python=True, shared=True)
-        page.booting(kind, KINDS[kind])
-        try:
-            peer.connection = await connect(peer.target, name="check", timeout=BOOT, **peer.options)
-        except HandshakeError as error:
-            page.booted(kind, fine=False, words=str(error))
-            raise NotRun(f"{KINDS[kind]}: {error}") from None
-        page.booted(kind, fine=True, words=peer.connection.peer.runtime)
-        return peer
+        async with self._turns:
+            peer = await self._put_up(kind, python=True, shared=True)
+            page.booting(kind, KINDS[kind])
+            options = {"name": "check", "timeout": BOOT, **peer.options}
+            try:
+                peer.connection = await connect(peer.target, **options)
+            except HandshakeError as error:
+                page.booted(kind, fine=False, words=str(error))
+                raise NotRun(f"{KINDS[kind]}: {error}") from None
+            page.booted(kind, fine=True, words=peer.connection.peer.runtime)
+            return peer
 
     def light(
         self, kind: str = "same", *, connected: bool = True

@@ -14,7 +14,8 @@ START = "HTML 9.4.4, start() and the port message queue"
 
 
 async def fence() -> None:
-    """Wait until a message that was posted now has come: all before it have, too."""
+    """Wait until tasks made before have begun, and a message that is posted now has come."""
+    await asyncio.sleep(0)
     one, two = MessageChannel()
     async with one, two:
         one.post_message("fence")
@@ -185,7 +186,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-cancelled",
     "A receive() that is cancelled loses no message",
-    source="design 1.1: nothing is lost",
+    source="README, Ports: nothing is lost",
     expected=["cancelled", "kept"],
 )
 async def _(scene: Any) -> Any:
@@ -202,7 +203,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-timeout",
     "Nor does one whose time ran out",
-    source="design 1.1: nothing is lost",
+    source="README, Ports: nothing is lost",
     expected=["timed out", "kept"],
 )
 async def _(scene: Any) -> Any:
@@ -221,7 +222,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-group",
     "A failing task group loses no message",
-    source="design 1.1: nothing is lost",
+    source="README, Ports: nothing is lost",
     expected="kept",
 )
 async def _(scene: Any) -> Any:
@@ -242,7 +243,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-listener-gone",
     "After the last listener has gone messages are kept again",
-    source="design 1.1: after the last is cancelled the port buffers again",
+    source="README, Ports: after the last is cancelled the port buffers again",
     expected=[["heard"], "kept"],
 )
 async def _(scene: Any) -> Any:
@@ -259,7 +260,7 @@ async def _(scene: Any) -> Any:
 @row(
     "start-take",
     "What came and was not asked for can be taken without waiting",
-    source="design 1.1: take_buffered()",
+    source="README, Ports: take_buffered()",
     expected=[0, [1, 2, 3], 0],
 )
 async def _(scene: Any) -> Any:

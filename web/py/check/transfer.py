@@ -123,7 +123,7 @@ async def _(scene: Any) -> Any:
     "transfer-not-listed",
     "A port in the message must be in the list, and the error names its place",
     source="HTML 2.7.3, step for transferable objects; wpt webmessaging/with-ports; "
-    "platform: WebKit raises TypeError",
+    "browsers differ: WebKit raises TypeError",
     expected=Raised(DataCloneError, path="message['port']"),
 )
 async def _(scene: Any) -> Any:
@@ -149,7 +149,7 @@ async def _(scene: Any) -> Any:
 @row(
     "transfer-partner",
     "Nor through its partner; both stay usable",
-    source="HTML 9.4.4, message port post message steps, doomed; platform: here it is refused",
+    source="HTML 9.4.4, message port post message steps, doomed; browsers differ",
     expected=[Raised(DataCloneError, path="transfer[0]"), "usable"],
 )
 async def _(scene: Any) -> Any:
@@ -210,7 +210,7 @@ for name, make in {
 @row(
     "transfer-half-bad",
     "Where one thing in the list can't be moved nothing is: the others stay usable",
-    source=f"{LIST}, first loop before any transfer; platform: Firefox detaches, here nothing is",
+    source=f"{LIST}, first loop before any transfer; Firefox alone detaches them",
     expected=[Raised(DataCloneError, path="transfer[1]"), "still here", 8],
 )
 async def _(scene: Any) -> Any:
@@ -277,7 +277,7 @@ async def _(scene: Any) -> Any:
 @row(
     "transfer-bytes-stay",
     "Python's own bytes stay usable: what is moved is a copy of theirs",
-    source="design 1.2: copied out of Wasm memory exactly once",
+    source="README, Values: copied out of Wasm memory exactly once",
     expected=[b"stay", b"stay"],
 )
 async def _(scene: Any) -> Any:
@@ -292,7 +292,7 @@ async def _(scene: Any) -> Any:
 @row(
     "transfer-full",
     "A port that holds messages nobody took is not moved, and says how many",
-    source="design 1.1: nothing is lost",
+    source="README, Ports: nothing is lost",
     expected=[Raised(PortStateError), True, [1, 2]],
 )
 async def _(scene: Any) -> Any:
@@ -310,7 +310,7 @@ async def _(scene: Any) -> Any:
 @row(
     "transfer-wakes",
     "Who waits on a port that is moved is told",
-    source="HTML 9.4.4, [[Detached]]; design 1.1: wakes whoever waits",
+    source="HTML 9.4.4, [[Detached]]; README, Ports: wakes whoever waits",
     expected=[Raised(PortDetachedError), Raised(PortDetachedError), None],
 )
 async def _(scene: Any) -> Any:
@@ -330,7 +330,7 @@ async def _(scene: Any) -> Any:
 @row(
     "transfer-in-listener",
     "A port is not moved by its own listener, which is told so",
-    source="platform: WebKit 2.50 would crash; here it is one behaviour",
+    source="browsers differ: WebKit 2.50 would crash; here it is one behaviour",
     expected=Raised(PortStateError),
 )
 async def _(scene: Any) -> Any:
@@ -348,7 +348,7 @@ async def _(scene: Any) -> Any:
 @row(
     "transfer-by-woken",
     "It is moved by the task that its message has woken",
-    source="platform: WebKit 2.50 crashes where that is done in the handler",
+    source="browsers differ: WebKit 2.50 crashes where that is done in the handler",
     expected="there",
 )
 async def _(scene: Any) -> Any:
@@ -397,9 +397,8 @@ async def _(scene: Any) -> Any:
     carrier, far = MessageChannel()
     one, two = MessageChannel()
     inner, deep = MessageChannel()
-    async with carrier, far, inner:
+    async with carrier, far, inner, one:
         one.post_message(deep, transfer=[deep])
-        one.close()
         carrier.post_message(two, transfer=[two])
         async with await far.receive() as moved, await moved.receive() as arrived_port:
             inner.post_message("deep")

@@ -1,0 +1,104 @@
+"""What the wheel's build leaves out: nothing that runs, or that `help()` or a traceback shows."""
+
+import ast
+import inspect
+import subprocess
+from pathlib import Path
+
+import pytest
+import rjsmin
+from tools.wheel import _shown_classes, without_reading_matter
+
+import pyodide_msgchan
+
+PACKAGE = Path(pyodide_msgchan.__file__).parent
+ROOT = PACKAGE.parent
+MODULES = sorted(PACKAGE.glob("*.py"))
+
+
+def smaller(path):
+    return without_reading_matter(path.read_text("utf-8"), path.stem, _shown_classes(str(ROOT)))
+
+
+def without_strings(text):
+    """Each statement that does something, with the line that it stands on."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [
+                one
+                for one in body
+                if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+            ]
+    lines = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    return ast.dump(tree), lines
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_the_same_statements_stand_on_the_same_lines(path):
+    assert without_strings(smaller(path)) == without_strings(path.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def docstrings():
+    """By module and line, what documents a class or function in the wheel."""
+    return {
+        path.stem: {
+            node.name: ast.get_docstring(node)
+            for node in ast.walk(ast.parse(smaller(path)))
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node)
+        }
+        for path in MODULES
+    }
+
+
+@pytest.mark.parametrize("name", pyodide_msgchan.__all__)
+def test_help_is_still_there(docstrings, name):
+    value = getattr(pyodide_msgchan, name)
+    members = inspect.getmembers(value) if isinstance(value, type) else [(name, value)]
+    for called, member in members:
+        what = inspect.unwrap(member.fget if isinstance(member, property) else member)
+        module = getattr(what, "__module__", None) or ""
+        if called.startswith("_") or not module.startswith("pyodide_msgchan"):
+            continue
+        if not (inspect.isroutine(what) or isinstance(what, type)):
+            continue
+        assert what.__name__ in docstrings[module.rpartition(".")[2]], f"{name}.{called}"
+
+
+def test_what_only_readers_need_is_gone():
+    text = smaller(PACKAGE / "_link.py") + smaller(PACKAGE / "_waiter.py")
+    assert "#" not in text
+    assert '"""' not in text
+    assert '"""' in smaller(PACKAGE / "port.py")
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('"""Doc."""\nx = "#"  # why\n', '\nx = "#"\n'),
+        ('class A:\n    """One\n    two."""\n\n    x = 1\n', "class A:\n\n\n\n    x = 1\n"),
+        ('def f():\n    """Only."""\n', "def f():\n    ...\n"),
+        ('class Shown:\n    def f():\n        """Kept."""\n', None),
+        ('class Shown:\n    def _f():\n        """Gone."""\n        g()\n', "\n        g()\n"),
+        ('if x:\n    def f():\n        """Stays where it is not looked for."""\n', None),
+    ],
+)
+def test_one_module(text, expected):
+    result = without_reading_matter(text, "_private", {("_private", "Shown")})
+    assert result.endswith(text if expected is None else expected)
+    assert result.count("\n") == text.count("\n")
+
+
+def test_a_public_module_keeps_its_docstrings():
+    text = '"""Doc."""\n\n\ndef f():\n    """Doc."""\n\n\ndef _g():\n    ...\n'
+    assert without_reading_matter(text, "public", set()) == text
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "js").glob("*.mjs")), ids=lambda path: path.stem)
+def test_smaller_javascript_is_javascript(path, tmp_path):
+    small = tmp_path / path.name
+    small.write_text(rjsmin.jsmin(path.read_text("utf-8")), "utf-8")
+    subprocess.run(["node", "--check", small], check=True)  # noqa: S603, S607 - node on PATH
+    assert small.stat().st_size < 0.9 * path.stat().st_size
