@@ -384,9 +384,7 @@ def copy(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
             try:
                 return date_of(milliseconds(value))
             except OverflowError:  # as JavaScript's own it would come back, which memory has not
-                raise DataCloneError(
-                    "its moment is outside of datetime in UTC", place(where)
-                ) from None
+                raise DataCloneError("outside of datetime in UTC", place(where)) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)

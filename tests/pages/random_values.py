@@ -19,7 +19,7 @@ for name in ("differences.py", "recipes.py", "packed_pair.py"):
 sys.path.append(".")
 from pages.differences import Comparison  # noqa: E402
 from pages.packed_pair import connected  # noqa: E402
-from pages.recipes import build, refusal  # noqa: E402
+from pages.recipes import as_javascript, build, refusal  # noqa: E402
 
 native = await run_js("import('/pages/random-values.mjs')")
 tag_of = run_js("(value) => Object.prototype.toString.call(value).slice(8, -1)")
@@ -45,9 +45,11 @@ async def clone(recipe, case):
 
 async def packed(_recipe, case):
     """Send it from Python to Python, and back."""
+    alone = type(case.sent) is str  # then it goes as JavaScript's
+    expected = as_javascript(case.sent) if alone else case.expected
     for one, other in (pair, pair[::-1]):
         one.post_message(case.sent)
-        if text := Comparison(tag).look(await other.receive(), case.expected):
+        if text := Comparison(tag).look(await other.receive(), expected):
             return text
     return ""
 

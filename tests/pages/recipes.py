@@ -121,7 +121,12 @@ REFUSED = {
 
 
 #: Those of them that the packed lane takes.
-PACKED = {"complex", "date", "time", "timedelta", "naive datetime", "decimal", "matrix", "truths"}
+PACKED = {"complex", "date", "time", "timedelta", "naive datetime", "decimal", "matrix"}
+
+
+def as_javascript(text):
+    """Give text as JavaScript has it, which knows no two halves of one character."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 class Builder:
@@ -144,6 +149,7 @@ class Builder:
         before = len(self.made)
         made = self.value(recipe)
         del self.made[before:]
+        self.refused = self.refused or (self.packed and _has_set_or_error(recipe))
         return made
 
     def _note(self, sent, expected):
@@ -182,10 +188,7 @@ class Builder:
         return (Text if kind == "Text" else str)(text), self._text(text)
 
     def _text(self, text):
-        """Give text as JavaScript has it, which knows no two halves of one character."""
-        if self.lane != "clone":
-            return text
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return as_javascript(text) if self.lane == "clone" else text
 
     def _bytes(self, code, kind="bytes"):
         data = bytes.fromhex(code)
@@ -287,6 +290,11 @@ class Builder:
         found = {"nan" if key != key else (key,) for key in keys}  # noqa: PLR0124
         if self.lane == "clone":
             self.refused = self.refused or len(found) < len(keys)
+
+
+def _has_set_or_error(key):
+    """Say whether a key holds what the packed lane has in none."""
+    return key[0] in ("set", "error") or (key[0] == "list" and any(map(_has_set_or_error, key[1])))
 
 
 def _is_index(key):
