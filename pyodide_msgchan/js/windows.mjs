@@ -323,7 +323,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const { data, control, expected, said } = made;
       if (say) goodbye(made, "close");
       if (expected !== undefined && !said) control.port.postMessage({ type: "farewell" });
-      const done = expected !== undefined || !say;
+      // -1: it was taken for gone, but may be there, and Firefox loses what is on its way to a port
+      // that is being transferred when this end closes.
+      const done = expected < 0 ? false : expected !== undefined || !say;
       const came = control.queue;
       for (const slot of [data, control]) drop(slot.id, done);
       if (done) return;
