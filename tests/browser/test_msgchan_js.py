@@ -364,10 +364,14 @@ def test_frames_connect_with_each_other(host):
 #: In a frame: an acceptor that never says another word, whose page has been there for args[0] ms.
 MUTE = """
 globalThis.heard = [];
+globalThis.leaving = Promise.withResolvers();
 const about = { runtime: "mute", version: "0", capabilities: [], loaded: args[0] };
 addEventListener("message", ({ data, ports }) => {
     if (data.type !== "offer") return;
-    ports[1].onmessage = ({ data }) => heard.push(data.type);
+    ports[1].onmessage = ({ data }) => {
+        heard.push(data.type);
+        if (data.type === "goodbye") leaving.resolve([heard, data]);
+    };
     ports[1].postMessage({ type: "acceptance", nonce: "n", ...about });
 });
 const hello = { msgchan: 1, type: "hello", name: "", id: "i", nonce: "n", loaded: args[0] };
@@ -382,11 +386,13 @@ def test_silent_peer_is_lost_by_heartbeat(host):
         const connecting = connect(peer.target, {{ origin: peer.origin, heartbeat: 0.05 }});
         await peer.run({MUTE!r}, 0);
         const {{ closed, peer: {{ runtime }} }} = await connecting;
-        return [runtime, await closed, await peer.run("return heard")];
+        return [runtime, await closed, await peer.run("return leaving.promise")];
         """,
         "cross-site",
     )
-    assert got == ["mute", {"reason": "lost", "missing": None}, ["confirm", "ping", "ping"]]
+    heard = ["confirm", "ping", "ping", "goodbye"]
+    goodbye = {"type": "goodbye", "sent": 0, "reason": "lost"}
+    assert got == ["mute", {"reason": "lost", "missing": None}, [heard, goodbye]]
 
 
 @pytest.mark.parametrize("loaded", [0, 5000])
