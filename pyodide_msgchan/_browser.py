@@ -173,6 +173,8 @@ def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
 
 def _unpack(packed: Any) -> tuple[list[Any], Any]:
     if type(packed) is int:
+        if packed < 0:  # one message, as Python has packed it; it was scanned there
+            return [loads(bridge().memory[:-packed])], None
         return loads(bridge().memory[:packed]), None
     side, events, large, size = packed
     data = bridge().memory[:size] if large is None else large.to_bytes()
