@@ -198,7 +198,11 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
     """
     taker = holding[port] if stays else holding.pop(port)
     try:
-        run = taker._take(*unpack(port, size if extra is None else extra))
+        messages, events = unpack(port, size if extra is None else extra)
+        if events is None and len(messages) == 1 and type(messages[0]) is not Notice:
+            run = taker._take_one(messages[0])
+        else:
+            run = taker._take(messages, events)
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, taker, run, now=now)
