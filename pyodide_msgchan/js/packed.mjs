@@ -10,7 +10,7 @@ const ACTIONS =
 // Kinds of what is on the stack; from MAKE on it can't be put anywhere.
 const [VALUE, IN_LIST, IN_DICT, IN_SET, MADE, ARGS, TAG, MODULE] = [0, 1, 2, 3, 4, 5, 6, 7];
 const [MAKE, FILL, TARGET, FILLING, FILLED] = [10, 11, 12, 13, 14];
-const CLONED = 2048; // bytes; moving a shorter stream costs more than cloning it
+const CLONED = 1024; // bytes; moving a shorter stream costs more than cloning it
 
 class Refused extends Error {}
 const refuse = (why) => {

@@ -195,6 +195,45 @@ async def test_calls_keep_types(selenium, pair):
     await far.wait_closed()
 
 
+@run_in_pyodide
+async def test_a_stream_that_comes_alone_is_scanned_too(selenium, pair):
+    import asyncio
+    import sys
+
+    from packed_pair import connected
+    from pyodide.code import run_js
+    from pyodide.ffi import to_js
+
+    from pyodide_msgchan import MessageError
+
+    near, far = await connected()
+    errors = []
+    far.on_message_error(errors.append)
+    forged = {
+        "a name": b"\x80\x05\x8c\x04this\x8c\x01s\x93.",
+        "a call": b"\x80\x05\x8c\x02os\x8c\x06getpid\x93)R.",
+        "a deep list": b"\x80\x05" + b"]" * 501 + b"a" * 500 + b".",
+        "a memo of 500 MB": b"\x80\x05Nr\x00\x00\x00\x04.",
+        "text that is none": b"\x80\x05\x8c\x01\xff.",
+        "two values": b"\x80\x05NN.",
+    }
+    shapes = ["s => ({ msgchan: s })", "s => ({ msgchan: [s.buffer], side: [], buffers: [] })"]
+    async with near, far:
+        for shape in map(run_js, shapes):
+            for title, stream in forged.items():
+                waiting = asyncio.ensure_future(far.receive())
+                await asyncio.sleep(0)
+                before = len(errors)
+                near.js.postMessage(shape(to_js(stream)))
+                near.post_message(("after", title))
+                assert await waiting == ("after", title)
+                assert len(errors) == before + 1, title
+            near.js.postMessage(shape(to_js(b"\x80\x05K\x01K\x02\x86.")))
+            assert await far.receive() == (1, 2)
+    assert {type(error) for error in errors} == {MessageError}
+    assert "this" not in sys.modules
+
+
 @pytest.mark.driver_timeout(120)
 @run_in_pyodide
 async def test_ten_thousand_mutated_messages(selenium, pair):
@@ -241,8 +280,11 @@ async def test_ten_thousand_mutated_messages(selenium, pair):
     attack = run_js("""(port, bytes, lengths) => {
         let at = 0;
         for (const n of lengths) {
-            const msgchan = [bytes.slice(at, at += n).buffer];
-            port.postMessage({ msgchan, side: [null, {}], buffers: [new ArrayBuffer(8)] });
+            const stream = bytes.slice(at, at += n);
+            if (at % 2) port.postMessage({ msgchan: stream });
+            else port.postMessage({
+                msgchan: [stream.buffer], side: [null, {}], buffers: [new ArrayBuffer(8)],
+            });
         }
     }""")
     errors, messages = [], 0
@@ -258,11 +300,13 @@ async def test_ten_thousand_mutated_messages(selenium, pair):
             "{msgchan: [1e9], side: [], buffers: []}",
             "{msgchan: [], side: [], buffers: []}",
             "{msgchan: [new ArrayBuffer(0)], side: [], buffers: [7]}",
+            "{msgchan: new Uint8Array(0)}",
+            "{msgchan: new Float64Array(2), side: [1]}",
         ):
             near.js.postMessage(run_js(f"({odd})"))
         near.js.postMessage(Object.new())
         assert await far.receive() == {}
-    assert len(errors) + messages == 10_003
+    assert len(errors) + messages == 10_005
     assert {type(error) for error in errors} == {MessageError}
     assert len(errors) > 5_000
     assert messages > 100
