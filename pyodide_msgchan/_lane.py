@@ -45,7 +45,8 @@ def post_packed(number: int, message: Any, moved: Moved | None) -> None:
     segments, short = packet.segments, b""
     if len(segments) == 1 and len(segments[0]) <= SHARED_BYTES:
         short, segments = segments[0], []
-    size, beside = len(short), ()
+    size = len(short)
+    beside: tuple[Any, ...] = ()
     if items or segments or packet.side or packet.buffers:
         beside = (
             to_js_list(items) if items else None,

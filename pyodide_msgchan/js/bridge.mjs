@@ -220,12 +220,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     const large = bytes.length > streams ? bytes : undefined;
     if (!large) data.set(bytes);
     if (!large && side.length === 0 && silent) return bytes.length;
-    return [
-      side.length ? side : undefined,
-      silent ? undefined : events,
-      large,
-      bytes.length,
-    ];
+    return [side.length ? side : undefined, silent ? undefined : events, large, bytes.length];
   }
 
   function drop(id, close) {

@@ -155,6 +155,39 @@ async def test_large_and_deep(selenium, pair):
 
 
 @run_in_pyodide
+async def test_memory_is_reused_unless_javascript_has_the_port(selenium, pair):
+    import asyncio
+
+    from packed_pair import connected
+    from pyodide.code import run_js
+
+    from pyodide_msgchan._browser import bridge
+
+    near, far = await connected()
+    first, second = b"1" * 300_000, b"2" * 300_000
+    listen = run_js("""port => {
+        const seen = [];
+        port.addEventListener("message", ({ data }) => seen.push(...data.msgchan));
+        const intact = part => part.byteLength === 300_000 && new Uint8Array(part)[0] === 49;
+        return () => seen.some(intact);
+    }""")
+    async with near, far:
+        for here, there in ((near, far), (far, near)):
+            here.post_message(first)
+            assert await there.receive() == first
+            await asyncio.sleep(0)  # the handler of that message ends
+            assert bridge().spare(300_000) is not None  # which takes it out
+        intact = listen(far.js)
+        near.post_message(first)
+        assert await far.receive() == first
+        await asyncio.sleep(0)
+        assert bridge().spare(300_000) is None
+        far.post_message(second)
+        assert await near.receive() == second
+        assert intact()
+
+
+@run_in_pyodide
 async def test_calls_keep_types(selenium, pair):
     import pytest
     from packed_pair import connected
