@@ -121,13 +121,15 @@ class _Walker:
             base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
             for key, item in base.items(value):
                 step = f"[{key!r}]"
-                mapping[self.key(key, where, depth)] = self.value(item, (where, step), depth)
+                known = self.one_more(key, mapping, where, depth)
+                mapping[known] = self.value(item, (where, step), depth)
             return mapping
         if isinstance(value, (set, frozenset)):
             members: set[Any] = set()
             self.note(value, members)
             held = _held(set if isinstance(value, set) else frozenset, value)
-            members.update(self.key(member, where, depth) for member in held)
+            for member in held:
+                members.add(self.one_more(member, members, where, depth))
             return members
         items: list[Any] = []
         self.note(value, items)
@@ -172,6 +174,12 @@ class _Walker:
             raise DataCloneError(f"the converter for {name} never comes to an end", place(where))
         result = self.value(plain, where, depth)
         self.note(value, result)
+        return result
+
+    def one_more(self, key: Any, held: Any, where: Where, depth: int) -> Any:
+        result = self.key(key, where, depth)
+        if result in held:
+            raise DataCloneError(f"{result!r:.60} would be there twice", place(where))
         return result
 
     def key(self, key: Any, where: Where, depth: int) -> Any:
@@ -376,9 +384,7 @@ def copy(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
             try:
                 return date_of(milliseconds(value))
             except OverflowError:  # as JavaScript's own it would come back, which memory has not
-                raise DataCloneError(
-                    "its moment is outside of datetime in UTC", place(where)
-                ) from None
+                raise DataCloneError("outside of datetime in UTC", place(where)) from None
         view = typed_view(value)
         if view is None:
             return leaf(value, where)

@@ -147,8 +147,11 @@ class _Checker:
                 f"nested deeper than {MAX_DEPTH} levels, the most that every browser takes",
                 place(where),
             )
+        if id(value) in self.instead:
+            self.open.add(id(value))
         for item, step in parts:
             self.value(item, (where, step), depth + 1)
+        self.open.discard(id(value))
 
     def parts(self, value: Any, where: Where, depth: int) -> list[tuple[Any, str]] | None:
         """Give what a container holds, with the way there; None for what holds nothing."""

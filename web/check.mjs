@@ -127,6 +127,7 @@ byId("again").addEventListener("click", () => {
   page.onblocked();
 });
 byId("demo").href = `./${location.search}`;
+byId("bench").href = `bench.html${location.search}`;
 if (!page.other) {
   say(
     "This site is served on one origin only, so sandboxed frames stand in for those of another " +

@@ -88,7 +88,7 @@ void boot({
 }).then(() => {
   if (!hostFailure) graph.state("host", "connected");
 });
-byId("check").href = `check.html${location.search}`; // with the second origin
+for (const id of ["check", "bench"]) byId(id).href = `${id}.html${location.search}`; // with the second origin
 showSources(document.querySelectorAll("details[data-source]"));
 
 function note(name, state) {

@@ -39,7 +39,8 @@ export function decode(chunks, side, limit, maps = new Set()) {
   let at = 0,
     chunk = 0,
     dicts = 0,
-    depth = 0;
+    depth = 0,
+    halves = false; // of characters: two of them are one character here, and two in Python
   const next = () => {
     bytes = chunks[++chunk];
     view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -74,6 +75,7 @@ export function decode(chunks, side, limit, maps = new Set()) {
     try {
       return strict.decode(part);
     } catch {
+      halves = true;
       return surrogates(part);
     }
   };
@@ -93,8 +95,11 @@ export function decode(chunks, side, limit, maps = new Set()) {
   };
   const set = (owner, key, value) => {
     const target = S[owner];
-    if (target instanceof Map) target.set(key, value);
-    else if (typeof key !== "string") wrong.add(W[owner]);
+    if (target instanceof Map) {
+      if (target.has(key)) merged();
+      target.set(key, value);
+    } else if (typeof key !== "string") wrong.add(W[owner]);
+    else if (halves && Object.hasOwn(target, key)) merged();
     else if (key !== "__proto__") target[key] = value;
     else
       Object.defineProperty(target, key, {
@@ -242,13 +247,17 @@ export function decode(chunks, side, limit, maps = new Set()) {
       case 0x90: // ADDITEMS
         m = marks.pop();
         deepen(m - 1, m);
+        n = S[m - 1].size + S.length - m;
         for (let i = m; i < S.length; i++) S[m - 1].add(S[i]);
+        if (S[m - 1].size < n) merged();
         S.length = m;
         break;
       case 0x91:
         m = marks.pop();
         tuple(m);
-        S.push(new Set(S.pop()));
+        n = S.pop();
+        S.push(new Set(n));
+        if (S.at(-1).size < n.length) merged();
         break; // FROZENSET
       case 0x74:
         tuple(marks.pop());
@@ -285,6 +294,10 @@ export function decode(chunks, side, limit, maps = new Set()) {
         throw new Error(`opcode ${bytes[at - 1]}`);
     }
   }
+}
+
+function merged() {
+  throw new TypeError("two keys or members are one in JavaScript: NaN, or halves of a character");
 }
 
 function integer(part) {

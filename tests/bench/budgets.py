@@ -123,6 +123,26 @@ KEYS = {
     "soak": Key("bytes", [Limit(1_000_000, "0 proxies more; growth ≤ 1 MB")]),
 }
 
+#: What each is, for people.
+TITLES = {
+    "roundtrip_local": "A string there and back in one page, awaited at both ends",
+    "roundtrip_plain": "The same with stack_switching=False",
+    "roundtrip_frame": "A string there and back, echoed by JavaScript in a cross-site frame",
+    "burst": "20,000 small objects that JavaScript posts at once",
+    "rows_clone": "1,000 dicts of 4 fields, as JavaScript's objects",
+    "rows_packed": "1,000 dicts of 4 fields, to another Python",
+    "buffer_16mb": "16 MB of bytes from Python to Python",
+    "call_python_js": "Python calls add(1, 2) in a page with Comlink",
+    "call_js_python": "A page with Comlink calls add(1, 2) in Python",
+    "call_python_python": "Python calls add(1, 2) in Python",
+    "calls_pipelined": "3,000 calls to a page with Comlink, all sent before the first is awaited",
+    "connect": "A connection with a frame that is ready",
+    "fan_out": "Messages from 50 frames at once",
+    "import": "import pyodide_msgchan, once Python runs",
+    "wheel": "The package as it is downloaded",
+    "soak": "What 1,000,000 messages on each lane leave behind",
+}
+
 
 def entry(
     key: str,
@@ -152,6 +172,7 @@ def entry(
         "rivals": medians,
         "unit": KEYS[key].unit,
         "ratio": ratio,
+        "title": TITLES[key],
         "ratios": ratios,
         "spread": {name: [min(numbers), max(numbers)] for name, numbers in samples.items()},
         "budget": "; ".join(map(str, bounds)),

@@ -1,6 +1,7 @@
 """Opens the bench page in a browser and measures key after key."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from tools.pages import run_async, wait_state
 from tools.server import Origins, serving
 from urllib3.exceptions import HTTPError
 
-from bench.budgets import KEYS, entry
+from bench import curves
+from bench.budgets import KEYS, TITLES, entry
 
 HERE = Path(__file__).parent
 #: Seconds that one call into the page may take.
 TIMEOUT = 600
 #: Messages of the long run in one such call.
 SOAK_SLICE = 100_000
+_FAILURES = (AssertionError, WebDriverException, HTTPError, OSError)
 _BENCH = "return await bench(...arguments)"
 
 
@@ -38,6 +41,7 @@ class Effort:
         soak: Messages in the long run.
         boots: Fresh interpreters that import the package.
         fresh: Measure each key in a page of its own.
+        points: Of each curve, the first ones.
     """
 
     # Many and short: another program then slows all contestants of a round alike.
@@ -50,10 +54,13 @@ class Effort:
     soak: int = 1_000_000
     boots: int = 5
     fresh: bool = True
+    points: int = 100
 
 
 #: Enough to see that everything runs; its numbers mean nothing.
-TINY = Effort(rounds=2, count=2, burst=20, calls=20, soak=50, boots=1, fresh=False)
+TINY = Effort(rounds=2, count=2, burst=20, calls=20, soak=50, boots=1, fresh=False, points=2)
+#: A curve has many points, and what it tells is its shape.
+CURVES_EFFORT = Effort(rounds=5, seconds=4, milliseconds=20)
 
 
 @contextlib.contextmanager
@@ -97,6 +104,29 @@ class Bench:
         }
         return special.get(key, lambda: self._race(key))()
 
+    def curve(self, name: str) -> dict[str, Any]:
+        """Measure one curve of curves.CURVES.
+
+        Returns:
+            Its entry of curves.json.
+
+        Raises:
+            AssertionError: The page failed; with its words.
+        """
+        effort, curve = self._effort, curves.CURVES[name]
+        self._boot(fresh=effort.fresh)
+        points = curve.points[: effort.points]
+        told = self._call(
+            "growth",
+            curve.function,
+            points=points,
+            rounds=effort.rounds,
+            seconds=effort.seconds,
+            milliseconds=effort.milliseconds,
+            count=effort.count,
+        )
+        return curves.entry(curve, points, told["samples"])
+
     def _boot(self, *, fresh: bool) -> None:
         if self._booted and not fresh:
             return
@@ -106,7 +136,8 @@ class Bench:
         self._booted = True
 
     def _call(self, file: str, function: str, **options: object) -> Any:
-        return run_async(self._driver, _BENCH, file, function, options, timeout=TIMEOUT)
+        told = run_async(self._driver, _BENCH, file, function, options, timeout=TIMEOUT)
+        return json.loads(told)
 
     def _race(self, key: str) -> dict[str, Any]:
         effort, line = self._effort, KEYS[key]
@@ -140,18 +171,23 @@ class Bench:
     def _soak(self) -> dict[str, Any]:
         self._boot(fresh=self._effort.fresh)
         self._call("soak", "trace")
-        before = self._call("soak", "prepare") | self._heap()
+        details = {f"{lane} lane": self._soak_on(lane) for lane in ("clone", "packed")}
+        more = [of_lane["more"] for of_lane in details.values()]
+        counts = ("python proxies", "javascript references")
+        fine = all(of_lane[name] <= 0 for of_lane in more for name in counts)
+        worst = max(of_lane[name] for of_lane in more for name in of_lane if "bytes" in name)
+        return entry("soak", {"ours": [worst]}, fine=fine, details=details)
+
+    def _soak_on(self, lane: str) -> dict[str, Any]:
+        before = self._call("soak", "prepare", lane=lane) | self._heap()
         left, seconds, after = self._effort.soak, 0.0, before
         while left > 0:
-            after = self._call("soak", "run", messages=min(left, SOAK_SLICE))
+            after = self._call("soak", "run", lane=lane, messages=min(left, SOAK_SLICE))
             left -= after.pop("messages")
             seconds += after.pop("seconds")
             after |= self._heap()
         more = {name: after[name] - before[name] for name in before}
-        worst = max(number for name, number in more.items() if name.endswith("bytes"))
-        details = {"messages": self._effort.soak, "seconds": round(seconds, 1), "more": more}
-        fine = more["python proxies"] <= 0 and more["javascript references"] <= 0
-        return entry("soak", {"ours": [worst]}, fine=fine, details=details)
+        return {"messages": self._effort.soak, "seconds": round(seconds, 1), "more": more}
 
     def _heap(self) -> dict[str, int]:
         """Chrome's heap, from its debugger: `performance.memory` is rounded and late."""
@@ -166,13 +202,29 @@ def measured(bench: Bench, key: str) -> dict[str, Any]:
     """Measure a key; what fails is an entry too, with the `error` in it."""
     try:
         return bench.measure(key)
-    except (AssertionError, WebDriverException, HTTPError, OSError) as error:
+    except _FAILURES as error:
         return {**_nothing(key), "error": str(error) or repr(error)}
+
+
+def curve_of(bench: Bench, name: str) -> dict[str, Any]:
+    """Measure a curve; what fails is an entry too, with the `error` in it."""
+    try:
+        return bench.curve(name)
+    except _FAILURES as error:
+        curve = curves.CURVES[name]
+        empty = curves.entry(curve, (), {})
+        return {**empty, "error": str(error) or repr(error)}
 
 
 def _nothing(key: str) -> dict[str, Any]:
     line = KEYS[key]
     budget = "; ".join(map(str, line.bounds))
     return {
-        "ours": None, "rivals": {}, "unit": line.unit, "ratio": None, "budget": budget, "ok": False
-    }  # fmt: skip
+        "ours": None,
+        "rivals": {},
+        "unit": line.unit,
+        "ratio": None,
+        "title": TITLES[key],
+        "budget": budget,
+        "ok": False,
+    }

@@ -1,5 +1,6 @@
 // JavaScript doing the same work on the same kind of ports; each returns milliseconds.
 import * as Comlink from "/vendor/comlink.mjs";
+import { connect } from "/msgchan.mjs";
 
 /** A string there and back, n times, between two ports of this page. */
 export function roundtrip(message, n) {
@@ -189,4 +190,49 @@ export async function handshakes(element, n) {
     });
   }
   return performance.now() - start;
+}
+
+/** A port to such a frame, connected without Python. */
+export async function connectPeer(element, name) {
+  return (await connect(element, { name })).port;
+}
+
+/** n times, all frames post so many messages at once, each read by the handler. */
+export function floods(ports, share, n) {
+  return new Promise((resolve) => {
+    let rounds = n;
+    let left = 0;
+    const ask = () => {
+      left = share * ports.length;
+      for (const port of ports) port.postMessage({ flood: share });
+    };
+    for (const port of ports) {
+      port.onmessage = ({ data }) => {
+        if (data.kind !== "tick" || --left) return;
+        if (--rounds) return ask();
+        resolve(performance.now() - start);
+      };
+    }
+    const start = performance.now();
+    ask();
+  });
+}
+
+/** So many proxies at once: the milliseconds to make them, and to call each, in turn. As JSON. */
+export async function liveProxies(size) {
+  const { port1, port2 } = new MessageChannel();
+  Comlink.expose({ make: () => Comlink.proxy(adder) }, port2);
+  const maker = Comlink.wrap(port1);
+  const start = performance.now();
+  const made = [];
+  while (made.length < size) made.push(await maker.make());
+  const called = performance.now();
+  let sum = 0;
+  for (const remote of made) sum += await remote.add(1, 2);
+  const done = performance.now();
+  if (sum !== 3 * size) throw new Error(`${sum} is no sum of ${size} threes`);
+  for (const remote of made) remote[Comlink.releaseProxy]();
+  port1.close();
+  const took = { "Comlink: made": called - start, "Comlink: called once each": done - called };
+  return JSON.stringify(took);
 }

@@ -5,7 +5,7 @@ course again. Without a seed each run takes another; a failure says which it was
 """
 
 import json
-import random
+import secrets
 
 import pytest
 from tools.pages import wait_state
@@ -16,7 +16,7 @@ def test_chaos_leaves_nothing(driver, pages, request):
     seconds = request.config.getoption("chaos_seconds")
     seed = request.config.getoption("chaos_seed")
     if seed is None:
-        seed = random.randrange(10**9)
+        seed = secrets.randbelow(10**9)
     driver.get(
         pages.url(
             "pages/python.html",
@@ -28,9 +28,10 @@ def test_chaos_leaves_nothing(driver, pages, request):
         )
     )
     state = wait_state(driver, timeout=seconds + 90)
-    assert state == "done", f"seed {seed}: {driver.execute_script('return document.body.innerText')}"
+    assert state == "done", (
+        f"seed {seed}: {driver.execute_script('return document.body.innerText')}"
+    )
     told = json.loads(driver.execute_script("return window.results"))
-    print(json.dumps(told["results"], indent=1))
     tail = "\n".join(told["tail"])
     complaints = "\n\n".join(told["complaints"][:10])
     assert not told["complaints"], f"--chaos-seed {seed}, {seconds} s:\n{complaints}\nplan:\n{tail}"

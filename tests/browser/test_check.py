@@ -59,7 +59,7 @@ def judge(name, report):
         for row_id, reason in known.items()
         if row_id not in rows or rows[row_id]["ok"] is True
     ]
-    assert not trouble, f"{len(trouble)} rows in {COLUMNS[name]}:\n" + "\n".join(trouble)
+    assert not trouble, f"{len(trouble)} rows in {COLUMNS.get(name, name)}:\n" + "\n".join(trouble)
 
 
 @pytest.mark.webkit

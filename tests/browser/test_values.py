@@ -199,6 +199,28 @@ async def test_references_stay_references(selenium):
 
 
 @run_in_pyodide
+async def test_keys_that_become_one_are_refused(selenium):
+    import pytest
+
+    from pyodide_msgchan import DataCloneError, MessageChannel
+
+    nans = [float("nan"), float("nan")]
+    balloons = ["\ud83c\udf88", "\U0001f388"]
+    one, two = MessageChannel()
+    async with one, two:
+        for keys in (nans, balloons):
+            for value in (dict.fromkeys(keys), dict.fromkeys([1, *keys]), set(keys)):
+                with pytest.raises(DataCloneError, match="one in JavaScript"):
+                    one.post_message([value])
+            with pytest.raises(DataCloneError, match="one in JavaScript"):
+                one.post_message(frozenset(keys))
+            one.post_message([{keys[0]: 1}, {keys[1]: 2}])
+            assert [list(part.values()) for part in await two.receive()] == [[1], [2]]
+        one.post_message({"": 1, "\ud83c\udf88": 2, (): 4})  # read as an Object at first
+        assert (await two.receive()).size == 3
+
+
+@run_in_pyodide
 async def test_depth_has_one_limit_and_deep_ones_kill_nothing(selenium):
     import pytest
 

@@ -3,9 +3,7 @@
 import re
 
 from tools.common import ROOT
-from tools.compat import COLUMNS, FAMILIES, KNOWN, NEXT, markdown, titles
-
-BEGIN, END = "<!-- ./build.sh table -->", "<!-- end of the table -->"
+from tools.compat import BEGIN, COLUMNS, END, FAMILIES, KNOWN, NEXT, markdown, titles
 
 
 def report(*, version="156.0.1", hold=True, **more):
@@ -60,4 +58,5 @@ def test_the_readme_shows_what_the_command_prints():
 def shape(text):
     """The lines without their numbers, and without the differences, which come and go."""
     lines = [line for line in text.strip().splitlines() if line and not line.startswith("- ")]
-    return [re.sub(r"\d[\w.-]*", "N", line) for line in lines]
+    text = "\n".join(lines).replace("not run", "0 of 0")  # a report older than a group
+    return re.sub(r"\d[\w.-]*", "N", text).splitlines()

@@ -297,6 +297,18 @@ def test_what_holds_itself_by_a_function_of_the_users():
         sent([value])
 
 
+def test_a_container_of_a_subclass_that_holds_itself_is_named():
+    record = type("Record", (dict,), {})(rows=[])
+    record["rows"].append(record)
+    with pytest.raises(DataCloneError, match="Record that holds itself") as caught:
+        sent([record])
+    assert caught.value.path == "message[0]['rows'][0]"
+    plain = []
+    plain.append(type("Items", (list,), {})([plain]))
+    got = sent(plain)
+    assert got[0][0] is got
+
+
 def test_what_is_not_registered_there():
     register_type(Point)
     packet, _ = _packed([Point(1)], {})

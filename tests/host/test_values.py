@@ -3,6 +3,7 @@
 import array
 import collections
 import dataclasses
+import datetime as dt
 import enum
 import math
 import typing
@@ -37,6 +38,11 @@ class Colour(enum.IntEnum):
 class User:
     name: str
     friends: list = dataclasses.field(default_factory=list)
+
+
+class Key:
+    def __init__(self, name):
+        self.name = name
 
 
 class Text(str):
@@ -136,6 +142,22 @@ def test_a_converter_that_raises_is_named_with_the_place(converters):
         sent({"user": User("Ada")})
     assert caught.value.path == "message['user']"
     assert isinstance(caught.value.__cause__, AttributeError)
+
+
+def test_keys_that_a_converter_makes_one_are_refused(converters):
+    register_converter(Key, lambda key: key.name)
+    for value in ({Key("a"): 1, Key("a"): 2}, {Key("a"), "a"}):
+        with pytest.raises(DataCloneError, match="'a' would be there twice") as caught:
+            sent({"rows": value})
+        assert caught.value.path == "message['rows']"
+    assert sent({Key("a"): 1, Key("b"): 2}) == {"a": 1, "b": 2}
+
+
+def test_memory_has_no_place_for_moments_outside_of_datetime():
+    early = dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=1)))
+    with pytest.raises(DataCloneError, match="outside of datetime") as caught:
+        sent({"when": early})
+    assert caught.value.path == "message['when']"
 
 
 def test_a_converter_without_end_ends(converters):

@@ -141,8 +141,13 @@ export const difference = (got, expected) => {
 export const answer = (port) => {
   let form;
   port.onmessage = ({ data }) => {
-    const native = structuredClone(form);
-    port.postMessage([difference(data, native), data, form]);
+    let told;
+    try {
+      told = difference(data, structuredClone(form));
+    } catch (error) {
+      told = String(error);
+    }
+    port.postMessage([told, data, form]);
   };
-  return (recipe) => (form = build(JSON.parse(recipe)));
+  return (recipe) => void (form = build(JSON.parse(recipe)));
 };

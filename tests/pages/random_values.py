@@ -1,5 +1,6 @@
 """Sends random values through a lane and says how what arrives differs from what it should be."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -12,9 +13,13 @@ from pyodide.http import pyfetch
 
 from pyodide_msgchan import MessagePort
 
-Path("recipes.py").write_text(await (await pyfetch("recipes.py")).string())
+Path("pages").mkdir()
+for name in ("differences.py", "recipes.py", "packed_pair.py"):
+    Path("pages", name).write_text(await (await pyfetch(name)).string())
 sys.path.append(".")
-from recipes import build, difference, refusal  # noqa: E402
+from pages.differences import Comparison  # noqa: E402
+from pages.packed_pair import connected  # noqa: E402
+from pages.recipes import as_javascript, build, refusal  # noqa: E402
 
 native = await run_js("import('/pages/random-values.mjs')")
 tag_of = run_js("(value) => Object.prototype.toString.call(value).slice(8, -1)")
@@ -32,24 +37,37 @@ async def clone(recipe, case):
     told, echo, form = await clone_port.receive()
     if told:
         return f"JavaScript: {told}"
-    if text := difference(echo, case.expected, tag):
+    if text := Comparison(tag).look(echo, case.expected):
         return f"back in Python: {text}"
-    text = difference(form, case.expected, tag)
+    text = Comparison(tag).look(form, case.expected)
     return text and f"JavaScript's own, in Python: {text}"
+
+
+async def packed(_recipe, case):
+    """Send it from Python to Python, and back."""
+    alone = type(case.sent) is str  # then it goes as JavaScript's
+    expected = as_javascript(case.sent) if alone else case.expected
+    for one, other in (pair, pair[::-1]):
+        one.post_message(case.sent)
+        if text := Comparison(tag).look(await other.receive(), expected):
+            return text
+    return ""
 
 
 channel = NativeChannel.new()
 expect = native.answer(channel.port2)
 clone_port = MessagePort(channel.port1)
-LANES = {"clone": clone}
+pair = await connected()
+LANES = {"clone": clone, "packed": packed}
 
 
 async def check(lane, recipe):
-    case = build(json.loads(recipe))
+    case = build(json.loads(recipe), lane)
     try:
-        complaint = await LANES[lane](recipe, case)
+        async with asyncio.timeout(30):  # so that a value that never comes is found
+            complaint = await LANES[lane](recipe, case)
     except Exception as error:
-        return refusal(error, case.sent) if case.refused else f"{type(error).__name__}: {error}"
+        return refusal(error) if case.refused else f"{type(error).__name__}: {error}"
     return "it was not refused" if case.refused else complaint
 
 

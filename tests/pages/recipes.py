@@ -15,7 +15,9 @@ import math
 import struct
 from typing import NamedTuple
 
-from pyodide_msgchan import DataCloneError, RemoteError
+from pages.differences import Fault, Kept, Same
+
+from pyodide_msgchan import DataCloneError
 
 try:
     from pyodide.ffi import jsnull
@@ -27,6 +29,9 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 FIRST, LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 MILLISECOND = dt.timedelta(milliseconds=1)
 SAFE = 2**53 - 1
+
+#: Keys and members that are objects in JavaScript, which Python can't hold as such.
+OBJECTS = {"list", "set", "bytes", "date", "error"}
 
 #: The error of JavaScript that is nearest to an exception, and what that is in Python again.
 ERRORS = {
@@ -109,43 +114,30 @@ REFUSED = {
     "iterator": lambda: iter([]),
     "generator": lambda: (n for n in ()),
     "deque": lambda: collections.deque([1]),
-    "keys": lambda: {}.keys(),
+    "keys": lambda: dict.fromkeys("a").keys(),
     "matrix": lambda: memoryview(bytes(4)).cast("B", (2, 2)),
     "truths": lambda: memoryview(bytes(2)).cast("?"),
 }
 
 
-class Kept:
-    """Expected: a JsProxy of what Python can't hold."""
-
-    def __init__(self, tag):
-        self.tag = tag
-
-    def __repr__(self):
-        return f"<JavaScript {self.tag}>"
+#: Those of them that the packed lane takes.
+PACKED = {"complex", "date", "time", "timedelta", "naive datetime", "decimal", "matrix"}
 
 
-class Fault:
-    """Expected: an error from the other side."""
-
-    def __init__(self, kind, message):
-        self.name, self.builtin = ERRORS[kind]
-        self.message = message
-
-    def __repr__(self):
-        return f"<{self.name} {self.message!r}>"
-
-
-class _Refusal(Exception):
-    """Nothing of it is sent."""
+def as_javascript(text):
+    """Give text as JavaScript has it, which knows no two halves of one character."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 class Builder:
     """Makes the value of one recipe, twice: as it is sent, and as it arrives."""
 
-    def __init__(self, *, in_memory):
-        self.in_memory = in_memory
+    def __init__(self, lane):
+        self.lane = lane
+        self.packed = lane == "packed"
+        self.in_memory = lane == "memory"
         self.made = []
+        self.open = set()
         self.refused = False
 
     def value(self, recipe):
@@ -157,6 +149,7 @@ class Builder:
         before = len(self.made)
         made = self.value(recipe)
         del self.made[before:]
+        self.refused = self.refused or (self.packed and _has_set_or_error(recipe))
         return made
 
     def _note(self, sent, expected):
@@ -164,7 +157,12 @@ class Builder:
         return sent, expected
 
     def _again(self, number):
-        return self.made[number % len(self.made)] if self.made else (None, None)
+        if not self.made:
+            return None, None
+        sent, expected = self.made[number % len(self.made)]
+        # The packed lane makes a plain container of a subclass's, from what must be there then
+        self.refused = self.refused or (self.packed and id(sent) in self.open)
+        return sent, expected
 
     def _none(self):
         return None, None
@@ -182,23 +180,22 @@ class Builder:
     def _float(self, bits, kind="float"):
         (value,) = struct.unpack(">d", bytes.fromhex(bits))
         whole = math.isfinite(value) and value.is_integer() and abs(value) <= SAFE
-        return (Real if kind == "Real" else float)(value), int(value) if whole else value
+        arrives = int(value) if whole and not self.packed else value
+        return (Real if kind == "Real" else float)(value), arrives
 
     def _str(self, points, kind="str"):
         text = "".join(map(chr, points))
         return (Text if kind == "Text" else str)(text), self._text(text)
 
     def _text(self, text):
-        """Give text as JavaScript has it, which knows no two halves of one character."""
-        if self.in_memory:
-            return text
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return as_javascript(text) if self.lane == "clone" else text
 
     def _bytes(self, code, kind="bytes"):
         data = bytes.fromhex(code)
-        sent = {"bytes": bytes, "Data": Data, "bytearray": bytearray, "memoryview": memoryview}
-        value = sent[kind](data) if kind != "reversed" else memoryview(data[::-1])[::-1]
-        return self._note(value, data) if kind == "bytearray" else (value, data)
+        kinds = {"bytes": bytes, "Data": Data, "bytearray": bytearray, "memoryview": memoryview}
+        sent = memoryview(data[::-1])[::-1] if kind == "reversed" else kinds[kind](data)
+        arrives = type(sent)(data) if self.packed and kind != "Data" else data
+        return self._note(sent, arrives) if kind == "bytearray" else (sent, arrives)
 
     def _array(self, kind, code, how="array"):
         data = bytes.fromhex(code)
@@ -210,11 +207,15 @@ class Builder:
             sent = memoryview(b"".join(reversed(items))).cast(kind)[::-1]
         else:
             sent = memoryview(data).cast(kind)
+        if self.packed:
+            return self._note(sent, sent)
         return self._note(sent, data if kind == "B" else view)
 
     def _date(self, microseconds, offset):
         zone = dt.timezone(dt.timedelta(seconds=offset))
         value = (BEGIN + dt.timedelta(microseconds=int(microseconds))).replace(tzinfo=zone)
+        if self.packed:
+            return self._note(value, value)
         passed = (value - EPOCH) // MILLISECOND * MILLISECOND
         inside = FIRST - EPOCH <= passed <= LAST - EPOCH
         return self._note(value, EPOCH + passed if inside else self._keep("Date"))
@@ -222,35 +223,45 @@ class Builder:
     def _error(self, kind, points):
         text = "".join(map(chr, points))
         error = BY_NAME[kind](text)
-        return self._note(error, Fault(BY_NAME[kind], self._text(text)))
+        if not self.packed:
+            return self._note(error, Fault(*ERRORS[BY_NAME[kind]], self._text(text)))
+        rebuilt = kind not in ("TimeoutError", "KeyboardInterrupt")  # they mean something here
+        return self._note(error, Same(error) if rebuilt else Fault(kind, None, text))
 
     def _list(self, items, kind="list"):
         if kind in ("tuple", "Row"):
             pairs = [self.value(item) for item in items]
             sent = (tuple if kind == "tuple" else Row)(one for one, _ in pairs)
-            return self._note(sent, [other for _, other in pairs])
+            arrive = [other for _, other in pairs]
+            return self._note(sent, tuple(arrive) if self.packed else arrive)
         sent, expected = self._note([] if kind == "list" else Items(), [])
+        if kind == "Items":
+            self.open.add(id(sent))
         for item in items:
             one, other = self.value(item)
             sent.append(one)
             expected.append(other)
+        self.open.discard(id(sent))
         return sent, expected
 
     def _dict(self, items, kind="dict"):
         kinds = {"dict": dict, "Record": Record, "OrderedDict": collections.OrderedDict}
-        sent, expected = self._note(kinds[kind](), {})
+        outside = not self.packed and any(key[0] in OBJECTS for key, _ in items)
+        sent, expected = self._note(kinds[kind](), self._keep("Map") if outside else {})
+        if kind != "dict":
+            self.open.add(id(sent))
         filled = []
         for key, item in items:
             own, others = self._key(key)
             value, arrives = self.value(item)
             sent[own] = value
             filled.append((others, arrives))
-        self._distinct(filled)
-        if any(_is_object(key) for key, _ in filled):
-            kept = self._keep("Map")
-            self._replace(expected, kept)
-            return sent, kept
-        if not self.in_memory and all(isinstance(key, str) for key, _ in filled):  # numbers come first in an Object
+        self.open.discard(id(sent))
+        if outside:
+            return sent, expected
+        self._distinct([key for key, _ in filled])
+        if self.lane == "clone" and all(isinstance(key, str) for key, _ in filled):
+            # Numbers come first in an Object
             filled.sort(key=lambda pair: int(pair[0]) if _is_index(pair[0]) else 2**32)
         expected.update(filled)
         return sent, expected
@@ -259,31 +270,31 @@ class Builder:
         pairs = [self._key(member) for member in members]
         kinds = {"set": set, "frozenset": frozenset, "Bag": Bag, "Frozen": Frozen}
         sent = kinds[kind](one for one, _ in pairs)
-        self._distinct(pairs_of := [(other, None) for _, other in pairs])
-        if any(_is_object(key) for key, _ in pairs_of):
+        if not self.packed and any(member[0] in OBJECTS for member in members):
             return self._note(sent, self._keep("Set"))
-        return self._note(sent, {key for key, _ in pairs_of})
+        self._distinct([key for _, key in pairs])
+        base = frozenset if self.packed and isinstance(sent, frozenset) else set
+        return self._note(sent, base(key for _, key in pairs))
 
     def _refused(self, what):
-        self.refused = True
-        return REFUSED[what](), None
+        value = REFUSED[what]()
+        self.refused = self.refused or not (self.packed and what in PACKED)
+        return self._note(value, value)
 
     def _keep(self, tag):
         self.refused = self.refused or self.in_memory
         return Kept(tag)
 
-    def _distinct(self, pairs):
+    def _distinct(self, keys):
         """Keys that become one in JavaScript can't be sent."""
-        keys = ["nan" if key != key else (key,) for key, _ in pairs if not _is_object(key)]  # noqa: PLR0124
-        if not self.in_memory:
-            self.refused = self.refused or len(set(keys)) < len(keys)
-
-    def _replace(self, old, new):
-        self.made = [(one, new if other is old else other) for one, other in self.made]
+        found = {"nan" if key != key else (key,) for key in keys}  # noqa: PLR0124
+        if self.lane == "clone":
+            self.refused = self.refused or len(found) < len(keys)
 
 
-def _is_object(key):
-    return isinstance(key, (list, dict, set, bytes, memoryview, dt.datetime, Kept, Fault))
+def _has_set_or_error(key):
+    """Say whether a key holds what the packed lane has in none."""
+    return key[0] in ("set", "error") or (key[0] == "list" and any(map(_has_set_or_error, key[1])))
 
 
 def _is_index(key):
@@ -298,75 +309,19 @@ class Case(NamedTuple):
     refused: bool
 
 
-def build(recipe, *, in_memory=False):
+def build(recipe, lane="clone"):
     """Make a value and what is to become of it.
 
     Args:
         recipe: of it.
-        in_memory: where no JavaScript is on the way, which has text, keys and objects of its own.
+        lane: that it goes by: "clone", "packed", or "memory", which is the former without
+            JavaScript, where text, keys and objects are Python's own.
     """
-    builder = Builder(in_memory=in_memory)
+    builder = Builder(lane)
     return Case(*builder.value(recipe), builder.refused)
 
 
-def difference(got, expected, tag=None):
-    """Say where two values differ, also in what is shared; "" if they do not.
-
-    Args:
-        got: what arrived.
-        expected: as `build` made it.
-        tag: gives the name of what arrived as a JsProxy.
-    """
-    ours, theirs = {}, {}
-
-    def shared(one, other, where):
-        if isinstance(other, (list, set)) and not other:
-            return ""  # Python has but one empty tuple, and one empty frozenset
-        if theirs.setdefault(id(one), id(other)) != id(other):
-            return f"{where} is shared and should not be"
-        if ours.setdefault(id(other), id(one)) != id(one):
-            return f"{where} is not shared and should be"
-        return ""
-
-    def look(one, other, where):
-        if isinstance(other, Kept):
-            found = tag(one) if tag else None
-            return "" if found == other.tag else f"{where} is {one!r:.80}, not {other}"
-        if isinstance(other, Fault):
-            fits = isinstance(one, RemoteError) and isinstance(one, other.builtin or RemoteError)
-            fits = fits and (one.name, one.message) == (other.name, other.message)
-            return shared(one, other, where) if fits else f"{where} is {one!r:.80}, not {other}"
-        if type(one) is not type(other):
-            return f"{where} is {one!r:.80}, not {other!r:.80}"
-        if isinstance(other, memoryview):
-            fits = (one.format, one.tobytes(), one.readonly) == (other.format, other.tobytes(), False)
-            return shared(one, other, where) if fits else f"{where} is {one.format} {one.tolist()}"
-        if not isinstance(other, (list, dict, set)):
-            fits = one == other or (one != one and other != other)  # noqa: PLR0124 - NaN
-            return "" if fits else f"{where} is {one!r:.200}, not {other!r:.200}"
-        known = id(other) in ours
-        if (text := shared(one, other, where)) or known:
-            return text
-        if len(one) != len(other):
-            return f"{where} has {len(one)} items, not {len(other)}"
-        if isinstance(other, set):
-            return "" if _plain(one) == _plain(other) else f"{where} is {one!r:.200}, not {other!r:.200}"
-        pairs = zip(*((value.items() if type(value) is dict else enumerate(value)) for value in (one, other)))
-        for (key, item), (name, wanted) in pairs:
-            text = look(key, name, f"a key of {where}") or look(item, wanted, f"{where}[{key!r:.40}]")
-            if text:
-                return text
-        return ""
-
-    return look(got, expected, "it")
-
-
-def _plain(members):
-    """Make members comparable, with their types, and NaN as well."""
-    return {(type(member).__name__, "nan" if member != member else member) for member in members}  # noqa: PLR0124
-
-
-def refusal(error, sent):
+def refusal(error):
     """Say what is wrong with an error for a value that can't be sent; "" if nothing is."""
     if not isinstance(error, DataCloneError):
         return f"{error!r} instead of a DataCloneError"

@@ -43,6 +43,7 @@ _RUNTIME_FILES = {
     "pyodide.asm.wasm",
     "python_stdlib.zip",
 }
+_RESULTS = ("bench.json", "curves.json")
 
 
 def wheel() -> Path:
@@ -111,7 +112,7 @@ def _relative_addresses(lock: Path) -> None:
 
 
 def _site() -> None:
-    comlink = NODE_MODULES / "comlink"
+    comlink, uplot = NODE_MODULES / "comlink", NODE_MODULES / "uplot"
     files = {
         **{path.relative_to(WEB).as_posix(): path for path in files_below(WEB)},
         **_runtime("pyodide", TEST_DISTRIBUTION),
@@ -120,6 +121,11 @@ def _site() -> None:
         **{path.name: path for path in (PACKAGE / "js").glob("*.d.mts")},
         "vendor/comlink.mjs": comlink / "dist" / "esm" / "comlink.min.mjs",
         "vendor/comlink.LICENSE": comlink / "LICENSE",
+        "vendor/uplot.mjs": uplot / "dist" / "uPlot.esm.js",
+        "vendor/uplot.css": uplot / "dist" / "uPlot.min.css",
+        "vendor/uplot.LICENSE": uplot / "LICENSE",
+        # What the benchmarks wrote, if they ran, for the page that draws it.
+        **{name: DIST / name for name in _RESULTS if (DIST / name).is_file()},
     }
     mirror(files, SITE)
 

@@ -1,4 +1,4 @@
-"""The `table` verb: which rows of the check page hold in which browser, as the README shows it."""
+"""The `table` verb: which rows of the check page hold in which browser; `--write` to the README."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -49,17 +49,27 @@ FAMILIES = (
     ),
 )
 
+#: What stands before and after the tables in the README.
+BEGIN, END = "<!-- ./build.sh table --write -->", "<!-- end of the table -->"
+
 type Report = Mapping[str, Any]
 
 
 def main(words: list[str]) -> int:
-    """Print the tables of the reports that the tests have left."""
-    if words:
-        raise SetupError("table takes no more words")
+    """Print the tables of the reports that the tests have left, or write them to the README."""
+    if words not in ([], ["--write"]):
+        raise SetupError("table takes no word but --write")
     reports = read()
     if not reports:
         raise SetupError("there are no reports in dist/: ./build.sh test makes them")
-    say(markdown(reports, titles()))
+    tables = markdown(reports, titles())
+    if words:
+        readme = ROOT / "README.md"
+        before, begin, rest = readme.read_text("utf-8").partition(BEGIN)
+        _, end, after = rest.partition(END)
+        readme.write_text(f"{before}{begin}\n\n{tables}\n\n{end}{after}", "utf-8")
+    else:
+        say(tables)
     return 0
 
 
@@ -105,7 +115,8 @@ def _results(
         cells = []
         for name in names:
             rows = [row for row in reports[name]["rows"] if group in {"", row["group"]}]
-            cells.append(f"{sum(row['ok'] is True for row in rows)} of {len(rows)}")
+            held = sum(row["ok"] is True for row in rows)
+            cells.append(f"{held} of {len(rows)}" if rows else "not run")
         yield _line([title, *cells])
 
 

@@ -1,12 +1,12 @@
 """Hypothesis makes recipes of values, which tests/pages/recipes.py explains."""
 
 import json
+import math
 import struct
 from collections.abc import Callable, Hashable
 from typing import Any
 
 from hypothesis import strategies as st
-
 from pages.recipes import BY_NAME, REFUSED, build
 
 type Recipe = list[Any]
@@ -15,9 +15,10 @@ type Draw = Callable[[st.SearchStrategy[Any]], Any]
 _POWERS = (0, 7, 8, 15, 16, 31, 32, 52, 53, 63, 64, 100)
 _EDGES = [sign * (2**power + more) for power in _POWERS for sign in (1, -1) for more in (0, 1, -1)]
 _FLOATS = [0.0, -0.0, 2.0**31, 2.0**52, 2.0**53 - 1, 2.0**53, -(2.0**53), 2.0**60, 5e-324, 1e308]
+_FLOATS += [math.nan, math.inf, -math.inf]
 _SIZES = [85, 255, 256, 4095, 4096, 4097, 65_536, 70_000]
 _WORDS = ["", "__proto__", "constructor", "toString", "length", "then", "type"]
-_WORDS += ["0", "1", "10", "01", "-1", "4294967294", "4294967295"]
+_WORDS += ["0", "1", "10", "01", "-1", "4294967294", "4294967295", "\ud83c\udf88", "\U0001f388"]
 _LATEST = 315_537_897_599_999_999  # microseconds from the first day of year 1 to the last of 9999
 _EPOCH = 62_135_596_800_000_000
 _MOMENTS = [_EPOCH, 0, 1, 999, 1000, _EPOCH - 1, _EPOCH + 999, _LATEST]
@@ -73,7 +74,9 @@ class _Maker:
     def key(self, depth: int = 0) -> Recipe:
         name = self.pick(self.keys)
         if name in ("tuple", "frozenset"):
-            items = [self.key(depth + 1) for _ in range(self.draw(st.integers(0, 2 - min(depth, 2))))]
+            items = [
+                self.key(depth + 1) for _ in range(self.draw(st.integers(0, 2 - min(depth, 2))))
+            ]
             return ["list", items, name] if name == "tuple" else ["set", _unlike(items), name]
         return self.make_bytes("bytes") if name == "bytes" else self.leaf(name)
 
@@ -88,7 +91,11 @@ class _Maker:
         return ["dict", items, self.pick(("dict", "dict", "Record", "OrderedDict"))]
 
     def make_set(self, _depth: int) -> Recipe:
-        return ["set", _unlike(self.many(self.key)), self.pick(("set", "frozenset", "Bag", "Frozen"))]
+        return [
+            "set",
+            _unlike(self.many(self.key)),
+            self.pick(("set", "frozenset", "Bag", "Frozen")),
+        ]
 
     def make_bool(self) -> Recipe:
         return ["bool", self.draw(st.booleans())]
@@ -104,7 +111,7 @@ class _Maker:
 
     def make_bytes(self, kind: str = "") -> Recipe:
         kind = kind or self.pick(("bytes", "Data", "bytearray", "memoryview", "reversed"))
-        large = self.draw(st.integers(0, 19)) == 19  # noqa: PLR2004 - now and then
+        large = self.draw(st.integers(0, 19)) == 19
         data = bytes(self.pick(_SIZES)) if large else self.draw(st.binary(max_size=20))
         return ["bytes", data.hex(), kind]
 
@@ -113,7 +120,11 @@ class _Maker:
         size = struct.calcsize(kind)
         items = self.draw(st.integers(0, 7))
         large = 4096 // size + items - 6
-        data = self.draw(st.binary(min_size=size * items, max_size=size * items)) if items < 6 else bytes(size * large)  # noqa: PLR2004 - some are large
+        data = (
+            self.draw(st.binary(min_size=size * items, max_size=size * items))
+            if items < 6
+            else bytes(size * large)
+        )
         return ["array", kind, data.hex(), self.pick(("array", "memoryview", "reversed"))]
 
     def make_date(self) -> Recipe:
@@ -133,7 +144,8 @@ def _unlike(recipes: list[Recipe]) -> list[Recipe]:
     """Leave out what Python takes for the same key as one before it."""
     kept: dict[Hashable, Recipe] = {}
     for recipe in recipes:
-        kept.setdefault(build(recipe)[0], recipe)
+        case: Any = build(recipe)  # type: ignore[no-untyped-call]
+        kept.setdefault(case.sent, recipe)
     return list(kept.values())
 
 
@@ -145,8 +157,8 @@ def recipes(draw: Draw, *, in_browser: bool) -> Recipe:
         draw: Hypothesis's.
         in_browser: with what only a browser has: null, and keys that are objects in JavaScript.
     """
-    extra = ("refused",) if draw(st.integers(0, 7)) == 7 else ()  # noqa: PLR2004 - one in eight
-    keys = SCALARS
+    extra = ("refused",) if draw(st.integers(0, 7)) == 7 else ()
+    keys: tuple[str, ...] = SCALARS
     if in_browser:
         extra = (*extra, "null")
         if draw(st.booleans()):

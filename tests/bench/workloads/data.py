@@ -1,16 +1,14 @@
 """Larger messages from Python to Python: rows of a table, and a buffer of 16 MB."""
 
-import asyncio
-import itertools
 import json
 
 import bench_rivals
-import js
 from js import MessageChannel as NativeChannel
 from workloads.harness import Stopwatch, race
+from workloads.lanes import pair
 from workloads.obvious import ObviousPort
 
-from pyodide_msgchan import MessageChannel, accept, connect
+from pyodide_msgchan import MessageChannel
 
 ROWS = [{"id": i, "name": f"row {i}", "price": i + 0.25, "sold": i % 2 == 0} for i in range(1000)]
 BUFFER_BYTES = 16 * 2**20
@@ -23,17 +21,10 @@ async def rows(options):
 
 async def packed_rows(options):
     """The same, to another Python: both ends of a connection are in this page."""
-    pairs = itertools.count()
 
     async def ours(count):
-        name = f"rows {next(pairs)}"
-        accepting = asyncio.ensure_future(accept(source=js.window, name=name))
-        here = await connect(js.window, name=name)
-        there = await accepting
-        took = await _deliver(here.post_message, there.receive, ROWS, count)
-        here.close()
-        there.close()
-        return took
+        async with pair("packed") as (here, there):
+            return await _deliver(here.post_message, there.receive, ROWS, count)
 
     return await race({"ours": ours, **_rivals_with_rows()}, options)
 

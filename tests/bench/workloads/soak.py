@@ -1,4 +1,4 @@
-"""A long run of every kind of traffic, and what is held before and after it."""
+"""A long run of every kind of traffic on a lane, and what is held before and after it."""
 
 import asyncio
 import gc
@@ -8,8 +8,9 @@ import bench_rivals
 from js import MessageChannel as NativeChannel
 from js import performance
 from pyodide_js import _module
+from workloads.lanes import pair
 
-from pyodide_msgchan import MessageChannel, MessagePort
+from pyodide_msgchan import MessagePort
 
 #: Messages in one turn of the mix; each turn has channels of its own.
 TURN = 1000
@@ -21,16 +22,16 @@ async def trace(_options):
     return "true"
 
 
-async def prepare(_options):
-    """Run the mix until nothing is first any more, then tell what is held."""
-    await _mix(20 * TURN)
+async def prepare(options):
+    """Run the mix of a `lane` until nothing is first any more, then tell what is held."""
+    await _mix(options["lane"], 20 * TURN)
     return json.dumps(await _held())
 
 
 async def run(options):
-    """Send and receive so many `messages`, then tell what is held."""
+    """Send and receive so many `messages` on a `lane`, then tell what is held."""
     start = performance.now()
-    sent = await _mix(options["messages"])
+    sent = await _mix(options["lane"], options["messages"])
     seconds = (performance.now() - start) / 1000
     return json.dumps({"messages": sent, "seconds": seconds, **await _held()})
 
@@ -49,37 +50,45 @@ async def _held():
     }
 
 
-async def _mix(messages):
+async def _mix(lane, messages):
     sent = 0
     while sent < messages:
         for switching in (True, False):
-            sent += await _turn(min(TURN, messages - sent), stack_switching=switching)
+            sent += await _turn(lane, min(TURN, messages - sent), stack_switching=switching)
             if sent == messages:
                 break
     return sent
 
 
-async def _turn(messages, *, stack_switching):
-    """Round trips, an answer on a private channel, listeners, and a burst from JavaScript."""
-    here, there = MessageChannel(stack_switching=stack_switching)
+async def _turn(lane, messages, *, stack_switching):
+    """Round trips, an answer on a private channel, a listener, and a burst."""
     pairs = messages // 4
-    for i in range(pairs):
-        here.post_message({"id": i, "text": "one way", "bytes": b"1234"})
-        message = await there.receive()
-        there.post_message(message["text"])
-        await here.receive()
     left = messages - 2 * pairs
-    if left > 2:
-        listener = there.on_message(lambda event: event.reply(event.data))
-        await here.request([left, "a request and its reply"])
-        listener.cancel()
-        left -= 2
-    here.close()
-    there.close()
+    async with pair(lane, stack_switching=stack_switching) as (here, there):
+        for i in range(pairs):
+            here.post_message({"id": i, "text": "one way", "bytes": b"1234"})
+            message = await there.receive()
+            there.post_message(message["text"])
+            await here.receive()
+        if left > 2:
+            listener = there.on_message(lambda event: event.reply(event.data))
+            await here.request([left, "a request and its reply"])
+            listener.cancel()
+            left -= 2
+        if lane == "packed":
+            for i in range(left):
+                here.post_message((i, "tick", i / 4, {"last": False}))
+            for _ in range(left):
+                await there.receive()
+    if lane == "clone":
+        await _burst_from_javascript(left, stack_switching=stack_switching)
+    return messages
+
+
+async def _burst_from_javascript(messages, *, stack_switching):
     native = NativeChannel.new()
     async with MessagePort(native.port2, stack_switching=stack_switching) as port:
-        bench_rivals.postSmallObjects(native.port1, left)
-        for _ in range(left):
+        bench_rivals.postSmallObjects(native.port1, messages)
+        for _ in range(messages):
             await port.receive()
     native.port1.close()
-    return messages

@@ -402,7 +402,7 @@ async def meet(port: MessagePort) -> Any:
                     met.post_message(event.data["message"])
                     said = await met.receive()
                     await port.receive()  # until the other one has heard it too
-                    return said, met.peer.runtime.split()[0]
+                    return [said, met.peer.runtime.split()[0]]
     return None
 
 

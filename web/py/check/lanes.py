@@ -55,6 +55,17 @@ class Colour(Enum):
     GREEN = 2
 
 
+class Record(list[Any]):
+    """A list of a class of its own."""
+
+
+def own_member() -> Record:
+    """Give one that holds itself."""
+    value = Record()
+    value.append(value)
+    return value
+
+
 class Unregistered:
     """A class that nobody registered."""
 
@@ -289,6 +300,7 @@ UNSENDABLE: dict[str, tuple[str, Callable[[], Any], str]] = {
     "function": ("A function", lambda: {"rows": (0, print)}, "message['rows'][1]"),
     "class": ("A class that nobody registered", lambda: [Unregistered()], "message[0]"),
     "deep": ("501 lists within one another", lambda: nested(501), "message" + 500 * "[0]"),
+    "own-member": ("A list of a class of its own that holds itself", own_member, "message[0]"),
 }
 
 for key, (title, make, path) in UNSENDABLE.items():

@@ -67,6 +67,10 @@ def shared() -> dict[str, Any]:
     return {"a": member, "b": member}
 
 
+class Measure(float):
+    """A float of a class of its own."""
+
+
 TO_JAVASCRIPT: dict[str, tuple[str, Callable[[], Any], str]] = {
     "none": ("None is undefined", lambda: None, "undefined"),
     "null": ("jsnull is null, at any depth", lambda: [jsnull, {"a": jsnull}], "[null, {a: null}]"),
@@ -78,6 +82,7 @@ TO_JAVASCRIPT: dict[str, tuple[str, Callable[[], Any], str]] = {
     "float": ("A float is a number", lambda: 0.1, "0.1"),
     "float-integral": ("2.0 is the number 2", lambda: 2.0, "2"),
     "float-negative-zero": ("-0.0 is -0", lambda: -0.0, "-0"),
+    "float-subclass": ("… of a subclass too", lambda: [Measure(-0.0), Measure(2)], "[-0, 2]"),
     "float-special": (
         "NaN and the infinities",
         lambda: [math.nan, math.inf, -math.inf],
@@ -558,6 +563,16 @@ REFUSED: dict[str, tuple[str, Callable[[], Any], str]] = {
     "date": ("A date without a time", lambda: [dt.date(2026, 1, 1)], "message[0]"),
     "naive": ("A naive datetime", lambda: {"at": dt.datetime(2026, 1, 1)}, "message['at']"),  # noqa: DTZ001
     "deep": ("501 lists within one another", lambda: deep(501), "message" + 500 * "[0]"),
+    "keys": (
+        "A dict with two keys that are one in JavaScript",
+        lambda: {math.nan: 1, -math.nan: 2},
+        "message",
+    ),
+    "members": (
+        "A set with two members that are one in JavaScript",
+        lambda: [{"\ud83c\udf88", "\U0001f388"}],
+        "message",
+    ),
 }
 
 for key, (title, make, path) in REFUSED.items():
