@@ -173,6 +173,8 @@ def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
 
 def _unpack(packed: Any) -> tuple[list[Any], Any]:
     if type(packed) is int:
+        if packed < 0:  # one message, as Python has packed it; it was scanned there
+            return [loads(bridge().memory[:-packed])], None
         return loads(bridge().memory[:packed]), None
     side, events, large, size = packed
     data = bridge().memory[:size] if large is None else large.to_bytes()
@@ -196,7 +198,11 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
     """
     taker = holding[port] if stays else holding.pop(port)
     try:
-        run = taker._take(*unpack(port, size if extra is None else extra))
+        messages, events = unpack(port, size if extra is None else extra)
+        if events is None and len(messages) == 1 and type(messages[0]) is not Notice:
+            run = taker._take_one(messages[0])
+        else:
+            run = taker._take(messages, events)
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, taker, run, now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _pickle import loads
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from ._sealed import Making
 from ._types import Moved, Notice
 from .errors import DataCloneError
 
-__all__ = ["packed_of", "post_packed", "refused", "start_packing"]
+__all__ = ["packed_of", "plain_of", "post_packed", "refused", "start_packing"]
 
 _port_of: Callable[[Any], Any] | None = None
 
@@ -45,13 +46,17 @@ def post_packed(number: int, message: Any, moved: Moved | None) -> None:
     if len(segments) == 1 and len(segments[0]) <= SHARED_BYTES:
         short, segments = segments[0], []
     size = len(short)
-    transfer = to_js_list(items) if items else None
-    side = to_js_list(packet.side) if packet.side else None
-    chunks = to_js_list(list(map(to_js_bytes, segments))) if segments else None
-    buffers = to_js_list(list(map(to_js_bytes, packet.buffers))) if packet.buffers else None
+    beside: tuple[Any, ...] = ()
+    if items or segments or packet.side or packet.buffers:
+        beside = (
+            to_js_list(items) if items else None,
+            to_js_list(packet.side) if packet.side else None,
+            to_js_list(list(map(to_js_bytes, segments))) if segments else None,
+            to_js_list(list(map(to_js_bytes, packet.buffers))) if packet.buffers else None,
+        )
     outgoing, send = bridge().outgoing, bridge().send_packed
     outgoing[:size] = short  # nothing is called between these two, as in `post_stream`
-    complaint = send(number, size, transfer, side, chunks, buffers, packet.exotic)
+    complaint = send(number, size, packet.exotic, *beside)
     if not complaint:
         return
     name, _, text = complaint.partition(" ")
@@ -69,6 +74,14 @@ def packed_of(segments: tuple[Any, ...], side: tuple[Any, ...], buffers: tuple[A
     try:
         return unpack(segments, Making(side, buffers, _adopted, _copied), _copy_to)
     except Exception as error:  # noqa: BLE001 - whatever it is, the next message comes
+        return Notice("messageerror", error=error)
+
+
+def plain_of(stream: bytes) -> Any:
+    """Do the same for a stream that calls nothing, as most do."""
+    try:
+        return loads(stream)
+    except Exception as error:  # noqa: BLE001 - as above
         return Notice("messageerror", error=error)
 
 

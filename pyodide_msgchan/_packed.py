@@ -150,8 +150,9 @@ def _joined(chunks: list[Any]) -> list[Any]:
 class _Segments:
     """What the unpickler reads: whole segments at once, and payloads straight to their place.
 
-    It asks for less than it gets; what is left it keeps. So nothing it reads may lie across the
-    end of a segment, which the scan has seen to.
+    Of what is not a payload it asks for less than it gets; what is left it keeps. So nothing it
+    reads may lie across the end of a segment, which the scan has seen to. Payloads it reads whole,
+    from Python 3.15 on in parts.
     """
 
     __slots__ = ("_copy_to", "_rest")
@@ -160,20 +161,44 @@ class _Segments:
         self._rest = list(reversed(segments))
         self._copy_to = copy_to
 
-    def read(self, _size: int) -> Any:
-        segment = self._rest.pop() if self._rest else b""
+    def read(self, size: int) -> Any:
+        if not self._rest:
+            return b""
+        segment = self._rest.pop() if size < WHOLE else self._part(size)
         if isinstance(segment, (bytes, bytearray)):
             return segment
-        data = bytearray(segment.byteLength)
+        data = bytearray(_size(segment))
         self._copy_to(segment, memoryview(data))
         return data
 
     def readinto(self, target: memoryview) -> int:
-        self._copy_to(self._rest.pop(), target)
+        self._copy_to(self._part(len(target)), target)
         return len(target)
 
     def readline(self) -> bytes:
         return b""
+
+    def _part(self, size: int) -> Any:
+        """Take so much of the next segment."""
+        segment = self._rest.pop()
+        if size >= _size(segment):
+            return segment
+        if isinstance(segment, _HERE):
+            view = memoryview(segment)
+            part, rest = view[:size], view[size:]
+        else:
+            part, rest = segment.subarray(0, size), segment.subarray(size)
+        self._rest.append(rest)
+        return part
+
+
+_HERE: Final = (bytes, bytearray, memoryview)
+"""Types of segments that are in Python's memory."""
+
+
+def _size(segment: Any) -> int:
+    size: int = len(segment) if isinstance(segment, _HERE) else segment.byteLength
+    return size
 
 
 class _Unpickler(Unpickler):

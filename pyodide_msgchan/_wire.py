@@ -41,8 +41,10 @@ origin or its user asked for it. They do if both say "packed".
 The *data port* carries what users post, from the confirm on, and nothing else. On the packed lane
 all but text, numbers that stay what they are, true, false and None go as ``{msgchan: [ArrayBuffer],
 side: [], buffers: [ArrayBuffer]}``: a stream in segments, the JavaScript objects and ports in it,
-and the memory of its arrays (`_packed`). Anything else there is read as structured clone gives it,
-for JavaScript may post by hand. One convention: a
+and the memory of its arrays (`_packed`). ``side`` and ``buffers`` may be missing, a segment may be
+a Uint8Array, and one alone may stand without the array: a short stream goes as ``{msgchan:
+Uint8Array}``, and is cloned. Anything else there is read as structured clone gives it, for
+JavaScript may post by hand. One convention: a
 *request* is a message whose transfer list ends with a reply port; one message on that answers it.
 """
 

@@ -2,7 +2,7 @@
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
 import { decode, lone, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
-import { createScan, isEnvelope, seal } from "./packed.mjs";
+import { createScan, isEnvelope, putAlone, seal } from "./packed.mjs";
 import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows, HEARD } from "./windows.mjs";
@@ -208,19 +208,19 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     slot.batch = mode !== DATA ? null : slot.batch ? slot.batch.concat(events) : events;
     slot.size = events.length;
     note(slot, ASK);
+    const silent = mode === DATA || slot.calls; // nobody asks for their events
+    if (silent && slot.packed && events.length === 1) {
+      const size = putAlone(events[0].data, heap().subarray(0, streams), scan);
+      if (size) return -size; // which says that Python wrote it
+    }
     const [bytes, side, copied] = encoded(events, slot.packed && scan);
     // Of a port that JavaScript may hold, or with its events, others may see what came.
     slot.large = slot.seen || mode !== DATA ? [] : copied;
     const data = heap();
     const large = bytes.length > streams ? bytes : undefined;
     if (!large) data.set(bytes);
-    if (!large && side.length === 0 && mode === DATA) return bytes.length;
-    return [
-      side.length ? side : undefined,
-      mode === DATA ? undefined : events,
-      large,
-      bytes.length,
-    ];
+    if (!large && side.length === 0 && silent) return bytes.length;
+    return [side.length ? side : undefined, silent ? undefined : events, large, bytes.length];
   }
 
   function drop(id, close) {
@@ -334,7 +334,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
       slots.get(id).packed = true;
     },
     isPacked: (event) => isEnvelope(event.data),
-    sendPacked(id, n, transfer, side, chunks, buffers, exotic) {
+    sendPacked(id, n, exotic, transfer, side, chunks, buffers) {
       const segments = n ? [heap().slice(streams, streams + n)] : chunks;
       const complaint = exotic && scan(segments);
       if (complaint) return `packed ${complaint}`;

@@ -1,11 +1,11 @@
 // From JavaScript to Python: writes pickle streams, of functions of ours and plain values alone, for
 // Python's C unpickler.
 import { ARRAYS } from "./decode.mjs";
-import { isEnvelope } from "./packed.mjs";
+import { bytesOf, isEnvelope, partsOf } from "./packed.mjs";
 
 const IN_BAND = 4096; // bytes; larger buffers cross beside the stream, copied once
 const SEGMENT = 1 << 16; // bytes; the same for what Python has packed, which needs no proxy then
-const HOMES = { port_of: "_endpoint", packed_of: "_lane", refused: "_lane" };
+const HOMES = { port_of: "_endpoint", packed_of: "_lane", plain_of: "_lane", refused: "_lane" };
 const FORMATS = Object.fromEntries(Object.entries(ARRAYS).map(([f, n]) => [n + "Array", f]));
 FORMATS.Uint8ClampedArray = FORMATS.DataView = "B";
 // A tag and a prototype can be forged; what a port's own method takes for a port can't. This works
@@ -196,12 +196,14 @@ function large(part) {
 }
 
 /** What Python has packed, if the scan lets it through: _lane.py makes values of it. */
-function packed({ msgchan, side, buffers }, scan) {
-  const isBuffer = (v) => tag(v) === "ArrayBuffer";
-  const whole = [...msgchan, ...buffers].every(isBuffer);
-  const segments = whole ? msgchan.map((part) => new Uint8Array(part)) : [];
-  const complaint = scan(segments);
+function packed(data, scan) {
+  const { side = [], buffers = [] } = data;
+  const segments = partsOf(data).map(bytesOf),
+    memory = buffers.map(bytesOf);
+  const complaint = scan([...segments, ...memory].every(Boolean) ? segments : []);
   if (complaint) return call("refused", () => string(complaint));
+  if (scan.plain && segments.length === 1 && segments[0].length <= SEGMENT)
+    return call("plain_of", () => bytes(0x42, segments[0], SEGMENT));
   const all = (items, one) => () => {
     code(0x28);
     items.forEach(one);
@@ -211,7 +213,7 @@ function packed({ msgchan, side, buffers }, scan) {
     "packed_of",
     all(segments, (part) => bytes(0x42, part, SEGMENT) || large(part)),
     all(side, beside),
-    all(buffers, (part) => large(new Uint8Array(part))),
+    all(memory, large),
   );
 }
 

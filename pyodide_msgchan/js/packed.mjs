@@ -10,6 +10,7 @@ const ACTIONS =
 // Kinds of what is on the stack; from MAKE on it can't be put anywhere.
 const [VALUE, IN_LIST, IN_DICT, IN_SET, MADE, ARGS, TAG, MODULE] = [0, 1, 2, 3, 4, 5, 6, 7];
 const [MAKE, FILL, TARGET, FILLING, FILLED] = [10, 11, 12, 13, 14];
+const CLONED = 1024; // bytes; moving a shorter stream costs more than cloning it
 
 class Refused extends Error {}
 const refuse = (why) => {
@@ -20,12 +21,33 @@ const refuse = (why) => {
 export const isEnvelope = (data) =>
   data !== null &&
   typeof data === "object" &&
-  Array.isArray(data.msgchan) &&
-  Array.isArray(data.side) &&
-  Array.isArray(data.buffers);
+  (Array.isArray(data.msgchan) || ArrayBuffer.isView(data.msgchan)) &&
+  Array.isArray(data.side ?? []) &&
+  Array.isArray(data.buffers ?? []);
+
+/** The bytes of a part of an envelope; undefined if it is none, or memory that may change. */
+export function bytesOf(part) {
+  const { buffer, byteOffset, byteLength } = ArrayBuffer.isView(part) ? part : { buffer: part };
+  const own = Object.prototype.toString.call(buffer) === "[object ArrayBuffer]";
+  return own ? new Uint8Array(buffer, byteOffset, byteLength) : undefined;
+}
+
+/** The parts of the stream in an envelope. */
+export const partsOf = ({ msgchan }) => (Array.isArray(msgchan) ? msgchan : [msgchan]);
+
+/** Puts a stream that is all of a message, and names nothing, into memory; gives its size, or 0. */
+export function putAlone(data, memory, scan) {
+  const parts = isEnvelope(data) ? partsOf(data) : [];
+  const stream = parts.length === 1 ? bytesOf(parts[0]) : undefined;
+  if (!stream || stream.length > memory.length) return 0;
+  memory.set(stream);
+  return !scan([memory.subarray(0, stream.length)]) && scan.plain ? stream.length : 0;
+}
 
 /** Gives the data of a message, and the buffers that go with it, each written for it alone. */
 export function seal(segments, side, buffers) {
+  if (!side && !buffers && segments.length === 1 && segments[0].length <= CLONED)
+    return [{ msgchan: segments[0] }, []];
   const own = (part) =>
     part.byteLength === part.buffer.byteLength ? part.buffer : part.slice().buffer;
   const msgchan = segments.map(own),
@@ -33,7 +55,10 @@ export function seal(segments, side, buffers) {
   return [{ msgchan, side: side ?? [], buffers: beside }, msgchan.concat(beside)];
 }
 
-/** Gives the scan: a function that says what is wrong with segments; nothing if they may be read. */
+/**
+ * Gives the scan: a function that says what is wrong with segments; nothing if they may be read. Its
+ * `plain` tells of the last ones whether they name nothing, so that reading them calls nothing.
+ */
 export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   // The state of one scan; it runs to its end before the next one.
   const kind = [],
@@ -199,6 +224,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
       refuse("a name that is not allowed");
     const k = kind[i + 1] === MODULE + 1 ? MAKE : FILL;
     taken(i);
+    scan.plain = false;
     push(k, 0, 0);
   }
 
@@ -295,8 +321,9 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     if (at !== bytes.length || part !== parts.length - 1) refuse("more than one value");
   }
 
-  return (segments) => {
+  function scan(segments) {
     parts = segments;
+    scan.plain = true;
     try {
       run();
       return "";
@@ -308,5 +335,6 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
       memoWeight.length = owner.length = 0;
       parts = bytes = view = undefined;
     }
-  };
+  }
+  return scan;
 }

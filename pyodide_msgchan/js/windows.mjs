@@ -60,6 +60,13 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     else windowOf(target)?.postMessage(envelope, origin, ports);
   }
 
+  /** Attach a port that nobody else has a use for, until JavaScript asks Python for it. */
+  function attachOwn(port, promising) {
+    const id = attach(port, promising);
+    slots.get(id).seen = false;
+    return id;
+  }
+
   function link(data, control, target) {
     const made = { data, control, target, stops: [] };
     data.link = made;
@@ -270,7 +277,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     },
     offer(target, origin, name, id, to, promising) {
       const [data, control] = [new MessageChannel(), new MessageChannel()];
-      const near = attach(data.port1, promising);
+      const near = attachOwn(data.port1, promising);
       const id2 = link(slots.get(near), slots.get(attach(control.port1, false)), target);
       const envelope = { msgchan: WIRE, type: "offer", name, id, to, loaded: loadedFor() };
       postTo(target, origin, envelope, [data.port2, control.port2]);
@@ -278,7 +285,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     },
     adoptPair([data, control], promising, target) {
       if (ids.has(data) || ids.has(control)) return undefined; // somebody in this page has them
-      const id = attach(data, promising);
+      const id = attachOwn(data, promising);
       return [id, link(slots.get(id), slots.get(attach(control, false)), target)];
     },
     join(dataId, controlId) {

@@ -155,6 +155,39 @@ async def test_large_and_deep(selenium, pair):
 
 
 @run_in_pyodide
+async def test_memory_is_reused_unless_javascript_has_the_port(selenium, pair):
+    import asyncio
+
+    from packed_pair import connected
+    from pyodide.code import run_js
+
+    from pyodide_msgchan._browser import bridge
+
+    near, far = await connected()
+    first, second = b"1" * 300_000, b"2" * 300_000
+    listen = run_js("""port => {
+        const seen = [];
+        port.addEventListener("message", ({ data }) => seen.push(...data.msgchan));
+        const intact = part => part.byteLength === 300_000 && new Uint8Array(part)[0] === 49;
+        return () => seen.some(intact);
+    }""")
+    async with near, far:
+        for here, there in ((near, far), (far, near)):
+            here.post_message(first)
+            assert await there.receive() == first
+            await asyncio.sleep(0)  # the handler of that message ends
+            assert bridge().spare(300_000) is not None  # which takes it out
+        intact = listen(far.js)
+        near.post_message(first)
+        assert await far.receive() == first
+        await asyncio.sleep(0)
+        assert bridge().spare(300_000) is None
+        far.post_message(second)
+        assert await near.receive() == second
+        assert intact()
+
+
+@run_in_pyodide
 async def test_calls_keep_types(selenium, pair):
     import pytest
     from packed_pair import connected
@@ -193,6 +226,45 @@ async def test_calls_keep_types(selenium, pair):
     assert caught.value.args == ((1, 2.0),)
     near.close()
     await far.wait_closed()
+
+
+@run_in_pyodide
+async def test_a_stream_that_comes_alone_is_scanned_too(selenium, pair):
+    import asyncio
+    import sys
+
+    from packed_pair import connected
+    from pyodide.code import run_js
+    from pyodide.ffi import to_js
+
+    from pyodide_msgchan import MessageError
+
+    near, far = await connected()
+    errors = []
+    far.on_message_error(errors.append)
+    forged = {
+        "a name": b"\x80\x05\x8c\x04this\x8c\x01s\x93.",
+        "a call": b"\x80\x05\x8c\x02os\x8c\x06getpid\x93)R.",
+        "a deep list": b"\x80\x05" + b"]" * 501 + b"a" * 500 + b".",
+        "a memo of 500 MB": b"\x80\x05Nr\x00\x00\x00\x04.",
+        "text that is none": b"\x80\x05\x8c\x01\xff.",
+        "two values": b"\x80\x05NN.",
+    }
+    shapes = ["s => ({ msgchan: s })", "s => ({ msgchan: [s.buffer], side: [], buffers: [] })"]
+    async with near, far:
+        for shape in map(run_js, shapes):
+            for title, stream in forged.items():
+                waiting = asyncio.ensure_future(far.receive())
+                await asyncio.sleep(0)
+                before = len(errors)
+                near.js.postMessage(shape(to_js(stream)))
+                near.post_message(("after", title))
+                assert await waiting == ("after", title)
+                assert len(errors) == before + 1, title
+            near.js.postMessage(shape(to_js(b"\x80\x05K\x01K\x02\x86.")))
+            assert await far.receive() == (1, 2)
+    assert {type(error) for error in errors} == {MessageError}
+    assert "this" not in sys.modules
 
 
 @pytest.mark.driver_timeout(120)
@@ -241,8 +313,11 @@ async def test_ten_thousand_mutated_messages(selenium, pair):
     attack = run_js("""(port, bytes, lengths) => {
         let at = 0;
         for (const n of lengths) {
-            const msgchan = [bytes.slice(at, at += n).buffer];
-            port.postMessage({ msgchan, side: [null, {}], buffers: [new ArrayBuffer(8)] });
+            const stream = bytes.slice(at, at += n);
+            if (at % 2) port.postMessage({ msgchan: stream });
+            else port.postMessage({
+                msgchan: [stream.buffer], side: [null, {}], buffers: [new ArrayBuffer(8)],
+            });
         }
     }""")
     errors, messages = [], 0
@@ -258,11 +333,13 @@ async def test_ten_thousand_mutated_messages(selenium, pair):
             "{msgchan: [1e9], side: [], buffers: []}",
             "{msgchan: [], side: [], buffers: []}",
             "{msgchan: [new ArrayBuffer(0)], side: [], buffers: [7]}",
+            "{msgchan: new Uint8Array(0)}",
+            "{msgchan: new Float64Array(2), side: [1]}",
         ):
             near.js.postMessage(run_js(f"({odd})"))
         near.js.postMessage(Object.new())
         assert await far.receive() == {}
-    assert len(errors) + messages == 10_003
+    assert len(errors) + messages == 10_005
     assert {type(error) for error in errors} == {MessageError}
     assert len(errors) > 5_000
     assert messages > 100

@@ -32,7 +32,8 @@ from pyodide_msgchan import (
     register_type,
     wrap,
 )
-from pyodide_msgchan._memory import _opened, _packed
+from pyodide_msgchan._memory import _copy_to, _opened, _packed
+from pyodide_msgchan._packed import _Segments
 from pyodide_msgchan._round_trips import PACKED_TRIPS, same
 from pyodide_msgchan.testing import Window
 
@@ -466,3 +467,22 @@ async def test_sizes_are_told():
 def test_values_of_the_standard_library_stand_for_themselves():
     value = {uuid.UUID(int=1): Decimal("1.0"), pathlib.Path("/x"): [dt.timedelta(1)]}
     assert same(sent(value), value)
+
+
+def test_payloads_are_read_whole_or_in_parts():
+    payload = bytes(range(256)) * 4096
+    for sizes in ([1 << 20], [1 << 19, 1 << 18, 1 << 18]):
+        for first in ("read", "readinto"):
+            segments = _Segments([b"before", payload, b"after"], _copy_to)
+            assert segments.read(1) == b"before"
+            got = bytearray()
+            for size in sizes:
+                part = bytearray(size)
+                if first == "read" and not got:
+                    part = segments.read(size)
+                else:
+                    assert segments.readinto(memoryview(part)) == size
+                got += part
+            assert got == payload
+            assert segments.read(1) == b"after"
+            assert segments.read(1) == b""
