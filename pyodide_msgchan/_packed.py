@@ -165,11 +165,8 @@ class _Segments:
         if not self._rest:
             return b""
         segment = self._rest.pop() if size < WHOLE else self._part(size)
-        if isinstance(segment, (bytes, bytearray)):
-            return segment
-        data = bytearray(_size(segment))
-        self._copy_to(segment, memoryview(data))
-        return data
+        # Of this type it has to be from 3.15 on.
+        return bytes(segment) if isinstance(segment, _HERE) else segment.to_bytes()
 
     def readinto(self, target: memoryview) -> int:
         self._copy_to(self._part(len(target)), target)
