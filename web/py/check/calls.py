@@ -1,18 +1,14 @@
 """Rows: remote calls, between two Pythons and with the unmodified Comlink."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
-
-from pyodide.ffi import JsProxy
 
 from pyodide_msgchan import (
     DataCloneError,
     MessageChannel,
     MessagePort,
-    PeerClosedError,
     PortStateError,
     RemoteError,
     assign,
@@ -377,150 +373,3 @@ async def _(remote: Any) -> Any:
     except ValueError as error:
         got.append(str(error))
     return got
-
-
-UNREACHABLE = (
-    "_private",
-    "settings._secret",
-    "__class__",
-    "__init__",
-    "add.__globals__",
-    "add.__call__",
-    "constructor",
-    "__proto__",
-    "items.keys",
-    "version.upper",
-    "nothing",
-    "settings.theme.upper",
-    "later.__code__",
-)
-
-for path in UNREACHABLE:
-
-    @row(
-        f"call-refused-{path}",
-        f"{path} is not reachable, whoever asks on the wire, and the error names it",
-        source="this package: only what is declared",
-        expected=("throw", True, True),
-    )
-    async def _(scene: Any, path: str = path) -> Any:
-        one, two = MessageChannel()
-        async with one, two:
-            expose(Service(), two, nested=["settings"])
-            names = path.split(".")
-            for kind in ("GET", "APPLY"):
-                one.post_message({"id": kind, "type": kind, "path": names, "argumentList": []})
-            read, called = [await one.receive() for _ in range(2)]
-            told = [path in reply["value"]["value"]["message"] for reply in (read, called)]
-            return read["name"], all(told), called["value"]["isError"]
-
-
-@row(
-    "call-ended",
-    "When the port is closed over there every call ends",
-    source="this package",
-    expected=(Raised(PeerClosedError), Raised(PeerClosedError)),
-)
-async def _(scene: Any) -> Any:
-    one, two = MessageChannel()
-    expose(Service(), two)
-    remote = wrap(one)
-    pending = asyncio.ensure_future(outcome(remote.forever()))
-    await remote.add(1, 1)
-    two.close()
-    return await pending, attempt(remote.add, 1, 1)
-
-
-# With Comlink, as npm has it ---------------------------------------------------------------------
-
-COMLINK = ("same", "cross", "sandbox", "worker")
-
-
-async def with_comlink(scene: Any, kind: str, work: Callable[[Any], Any]) -> Any:
-    """Wrap what an unmodified Comlink exposes in a page without Python."""
-    async with scene.light(kind) as peer:
-        near, far = MessageChannel()
-        async with near:
-            await peer.run("comlink_expose", far, transfer=[far])
-            return await work(wrap(near))
-
-
-for kind in COMLINK:
-
-    @row(
-        f"comlink-exposes-{kind}",
-        f"Python calls what Comlink exposes ({KINDS[kind].lower()})",
-        source=WIRE,
-        expected=[3, "deep", [2, 4], 6],
-    )
-    async def _(scene: Any, kind: str = kind) -> Any:
-        async def work(remote: Any) -> Any:
-            seen: list[Any] = []
-            counter = await new(remote.Counter, 5)
-            await remote.each([1, 2], lambda item: seen.append(2 * item))
-            return [
-                await remote.add(1, 2),
-                await remote.nested.deep,
-                seen,
-                await counter.up(),
-            ]
-
-        return await with_comlink(scene, kind, work)
-
-    @row(
-        f"comlink-error-{kind}",
-        f"An error of JavaScript arrives with its name ({KINDS[kind].lower()})",
-        source=WIRE,
-        expected=("RangeError", "too far", True),
-    )
-    async def _(scene: Any, kind: str = kind) -> Any:
-        async def work(remote: Any) -> Any:
-            try:
-                await remote.fail()
-            except RemoteError as error:
-                return error.name, error.message, isinstance(error, ValueError)
-
-        return await with_comlink(scene, kind, work)
-
-    @row(
-        f"comlink-wraps-{kind}",
-        f"Comlink calls what Python exposes ({KINDS[kind].lower()})",
-        source=WIRE,
-        expected=[3, "light", "dark", 11, [10, 20], "ValueError caught"],
-    )
-    async def _(scene: Any, kind: str = kind) -> Any:
-        async with scene.light(kind) as peer:
-            near, far = MessageChannel()
-            async with near:
-                expose(Service(), near, nested=["settings"], writable=["settings.theme"])
-                return await peer.run("comlink_wrap", far, transfer=[far])
-
-
-@row(
-    "comlink-keywords",
-    "Keyword arguments for JavaScript are refused, or become one last object",
-    source="this package",
-    expected=(Raised(TypeError), [1, {"a": 2}]),
-)
-async def _(scene: Any) -> Any:
-    async with scene.light("same") as peer:
-        near, far = MessageChannel()
-        async with near:
-            await peer.run("comlink_expose", far, transfer=[far])
-            refused = await outcome(wrap(near).args(1, a=2))
-            return refused, await wrap(near, kwargs="object").args(1, a=2)
-
-
-@row(
-    "comlink-values",
-    "Values to Comlink and back",
-    source=WIRE,
-    expected=[None, True, 1.5, math.inf, "text", b"\1\2", [1, [2]], {"a": None}],
-)
-async def _(scene: Any) -> Any:
-    async def work(remote: Any) -> Any:
-        values = [None, True, 1.5, math.inf, "text", b"\1\2", [1, [2]], {"a": None}]
-        got = [await remote.same(value) for value in values]
-        return [item.to_py() if isinstance(item, JsProxy) else item for item in got]
-
-    return await with_comlink(scene, "same", work)
