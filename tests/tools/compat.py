@@ -1,6 +1,7 @@
 """The `table` verb: which rows of the check page hold in which browser; `--write` to the README."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -84,9 +85,10 @@ def titles() -> dict[str, str]:
     modules = (ROOT / "web" / "check-modules.mjs").read_text()
     names = modules.partition("const GROUPS = [")[2].partition("]")[0]
     found = {}
-    for name in names.replace('"', "").replace(",", " ").split():
-        source = (ROOT / "web" / "py" / "check" / f"{name}.py").read_text()
-        found[name] = source.partition(f'group("{name}", "')[2].partition('"')[0]
+    for module in re.findall(r'"(\w+)"', names):
+        source = (ROOT / "web" / "py" / "check" / f"{module}.py").read_text()
+        # Several files may make one group.
+        found.update(re.findall(r'group\("(\w+)", "([^"]+)"\)', source))
     return found
 
 
@@ -104,11 +106,16 @@ def markdown(reports: Mapping[str, Report], groups: Mapping[str, str]) -> str:
     return "\n\n".join(parts)
 
 
+def _head(column: str, version: str) -> str:
+    browser, comma, more = column.partition(",")
+    return f"{browser} {version}{comma}{more}"
+
+
 def _results(
     reports: Mapping[str, Report], shown: Iterable[str], groups: Mapping[str, str]
 ) -> Iterable[str]:
     names = list(shown)
-    heads = [f"{COLUMNS[name]} {_major(reports[name]['version'])}" for name in names]
+    heads = [_head(COLUMNS[name], _major(reports[name]["version"])) for name in names]
     yield _line(["behaviours", *heads])
     yield _line(["---", *("--:" for _ in names)])
     for group, title in [*groups.items(), ("", "all")]:
