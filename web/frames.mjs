@@ -11,11 +11,11 @@ function kinds(other) {
   return {
     same: { words: "Python, same origin", how: "another page of this origin" },
     cross: other && { words: "Python, cross site", how: "a page of another site", base: other },
-    second: !other && { how: `sandbox="${SANDBOX}"`, sandbox: SANDBOX },
-    sandbox: { words: "Python, sandboxed", how: `sandbox="${SANDBOX}"`, sandbox: SANDBOX },
+    second: !other && { how: "a sandboxed page", sandbox: SANDBOX },
+    sandbox: { words: "Python, sandboxed", how: "a sandboxed page", sandbox: SANDBOX },
     script: {
       words: "JavaScript",
-      how: "no Python, plain JavaScript",
+      how: "plain JavaScript",
       file: "frame-javascript.html",
     },
     popup: { how: "a window of its own" },
