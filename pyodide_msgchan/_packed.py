@@ -14,6 +14,7 @@ from typing import Any, Final, final
 from ._fitness import check, is_fit
 from ._reducers import UnfitError, reduce_other, reducers
 from ._sealed import Making, fill, make
+from ._stream import Sink
 from .errors import DataCloneError
 
 __all__ = ["Packet", "is_scalar", "pack", "unpack"]
@@ -50,16 +51,8 @@ class Packet:
         self.segments, self.side, self.buffers, self.exotic = segments, side, buffers, exotic
 
 
-class _Sink:
-    """What the pickler writes to: payloads over 64 kB come as they are, uncopied."""
-
-    def __init__(self) -> None:
-        self.chunks: list[Any] = []
-        self.write = self.chunks.append
-
-
 class _Pickler(Pickler):
-    def __init__(self, sink: _Sink) -> None:
+    def __init__(self, sink: Sink) -> None:
         super().__init__(sink, 5)
         self.side: list[Any] = []
         self.buffers: list[Any] = []
@@ -85,7 +78,7 @@ class _Pickler(Pickler):
         return len(self.buffers) - 1
 
 
-_kept: list[tuple[_Sink, _Pickler]] = []
+_kept: list[tuple[Sink, _Pickler]] = []
 
 
 def pack(message: Any, ports: Mapping[int, Any]) -> Packet:
@@ -116,7 +109,7 @@ def _pickle(
     if _kept:  # making a pickler costs more than a small message
         sink, pickler = _kept.pop()
     else:
-        sink = _Sink()
+        sink = Sink()
         pickler = _Pickler(sink)
     pickler.ports, pickler.instead = ports, instead
     pickler.dump(message)

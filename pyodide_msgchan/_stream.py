@@ -23,7 +23,7 @@ from ._clone import (
 )
 from .errors import DataCloneError
 
-__all__ = ["Stream", "encode", "find_unclonable"]
+__all__ = ["Sink", "Stream", "encode", "find_unclonable"]
 
 IN_BAND: Final = 4096
 """Bytes: larger typed arrays go beside the stream, so that they are copied once."""
@@ -54,7 +54,7 @@ class _UnfitError(Exception):
     """The quick way can't take this message; the careful one can, or knows why not."""
 
 
-class _Sink:
+class Sink:
     """What the pickler writes to: payloads over 64 kB come as they are, uncopied."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class _Sink:
 
 
 class _Pickler(Pickler):
-    def __init__(self, sink: _Sink) -> None:
+    def __init__(self, sink: Sink) -> None:
         super().__init__(sink, 5)
         self.side: list[Any] = []
         self.ports: Mapping[int, Any] = {}
@@ -100,7 +100,7 @@ class _Pickler(Pickler):
         return len(self.side) - 1
 
 
-_sink: _Sink | None = None
+_sink: Sink | None = None
 _pickler: _Pickler | None = None
 
 
@@ -129,7 +129,7 @@ def encode(message: Any, ports: Mapping[int, Any]) -> Stream:
 def _pickle(message: Any, ports: Mapping[int, Any]) -> Stream:
     global _sink, _pickler  # noqa: PLW0603 - making a pickler costs more than a small message
     if _pickler is None or _sink is None:
-        _sink = _Sink()
+        _sink = Sink()
         _pickler = _Pickler(_sink)
     pickler, sink, _pickler = _pickler, _sink, None  # kept only if it comes to its end
     pickler.ports = ports
