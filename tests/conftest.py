@@ -57,6 +57,8 @@ pytest_plugins = ["tools.pytest_runtimes", "tools.pytest_pages"]
 
 
 def pytest_addoption(parser):
-    parser.addoption("--chaos-seconds", type=float, default=20, help="how long chaos reigns")
-    parser.addoption("--chaos-seed", type=int, help="the course that it takes (default: any)")
-    parser.addoption("--examples", type=int, default=2000, help="how many random values are sent")
+    parser.addoption("--chaos-seconds", type=float, help="how long chaos reigns (20)")
+    parser.addoption(
+        "--chaos-seed", type=int, help="the course that it takes (0; any with --chaos-seconds)"
+    )
+    parser.addoption("--examples", type=int, help="how many random values are sent (2000)")

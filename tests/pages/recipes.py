@@ -257,9 +257,9 @@ class Builder:
             sent[own] = value
             filled.append((others, arrives))
         self.open.discard(id(sent))
+        self._distinct([key for key, _ in items], [key for key, _ in filled])
         if outside:
             return sent, expected
-        self._distinct([key for key, _ in filled])
         if self.lane == "clone" and all(isinstance(key, str) for key, _ in filled):
             # Numbers come first in an Object
             filled.sort(key=lambda pair: int(pair[0]) if _is_index(pair[0]) else 2**32)
@@ -270,9 +270,9 @@ class Builder:
         pairs = [self._key(member) for member in members]
         kinds = {"set": set, "frozenset": frozenset, "Bag": Bag, "Frozen": Frozen}
         sent = kinds[kind](one for one, _ in pairs)
+        self._distinct(members, [key for _, key in pairs])
         if not self.packed and any(member[0] in OBJECTS for member in members):
             return self._note(sent, self._keep("Set"))
-        self._distinct([key for _, key in pairs])
         base = frozenset if self.packed and isinstance(sent, frozenset) else set
         return self._note(sent, base(key for _, key in pairs))
 
@@ -285,11 +285,13 @@ class Builder:
         self.refused = self.refused or self.in_memory
         return Kept(tag)
 
-    def _distinct(self, keys):
-        """Keys that become one in JavaScript can't be sent."""
-        found = {"nan" if key != key else (key,) for key in keys}  # noqa: PLR0124
+    def _distinct(self, recipes, keys):
+        """Keys that become one in JavaScript can't be sent; what is an object there never does."""
+        pairs = zip(recipes, keys, strict=True)
+        scalars = [key for recipe, key in pairs if recipe[0] not in OBJECTS]
+        found = {"nan" if key != key else (key,) for key in scalars}  # noqa: PLR0124
         if self.lane == "clone":
-            self.refused = self.refused or len(found) < len(keys)
+            self.refused = self.refused or len(found) < len(scalars)
 
 
 def _has_set_or_error(key):
