@@ -55,7 +55,8 @@ stepping: Final[dict[int, tuple[Taker, Callable[[], None]]]] = {}
 
 
 _PARTS: Final = (
-    "decode", "packed", "encode", "dispatch", "enter", "spare", "windows", "calls", "bridge",
+    "decode", "scan", "packed", "encode", "dispatch", "enter", "spare", "windows", "calls",
+    "bridge",
 )  # fmt: skip
 """The JavaScript half, each part after those that it imports."""
 
@@ -142,12 +143,8 @@ def _load() -> Any:
         pass
     else:
         return createBridge
-    loader: Any = globals()["__loader__"]  # which finds it in a folder as in an archive
-    folder = __file__.rpartition("/")[0]
-    text = "\n".join(loader.get_data(f"{folder}/js/{name}.mjs").decode() for name in _PARTS)
-    text = re.sub(r'\bimport ?{[^}]*} ?from ?"[^"]*";|\bexport (?=const|function)', "", text)
     try:
-        return run_js(f"(() => {{{text}\nreturn createBridge; }})()")
+        return run_js(_joined())
     except JsException as error:
         if error.name != "EvalError":
             raise
@@ -157,6 +154,15 @@ def _load() -> Any:
             'pyodide.registerJsModule("pyodide_msgchan_bridge", await import("./bridge.mjs")) '
             "(the package's folder js holds it)"
         ) from None
+
+
+def _joined() -> str:
+    """Give all parts as one expression, in which no two may use a name for different things."""
+    loader: Any = globals()["__loader__"]  # which finds it in a folder as in an archive
+    folder = __file__.rpartition("/")[0]
+    text = "\n".join(loader.get_data(f"{folder}/js/{name}.mjs").decode() for name in _PARTS)
+    text = re.sub(r'\bimport ?{[^}]*} ?from ?"[^"]*";|\bexport (?=const|function)', "", text)
+    return f"(() => {{{text}\nreturn createBridge; }})()"
 
 
 def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:

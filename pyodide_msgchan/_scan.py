@@ -12,7 +12,7 @@ follows the stack by kind, so that:
 - keys and members are scalars, or tuples that nest `KEY_DEPTH` deep and hold `KEY_WEIGHT` values at
   most, however often these are shared: hashing them costs what the stream has paid for.
 
-js/packed.mjs is the same scan, on the same table, for what the browser brings.
+js/scan.mjs is the same scan, on the same table, for what the browser brings.
 """
 
 from __future__ import annotations

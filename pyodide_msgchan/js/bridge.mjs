@@ -2,7 +2,8 @@
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
 import { decode, lone, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
-import { createScan, isEnvelope, putAlone, seal } from "./packed.mjs";
+import { isEnvelope, putAlone, seal } from "./packed.mjs";
+import { createScan } from "./scan.mjs";
 import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows, HEARD } from "./windows.mjs";

@@ -9,6 +9,7 @@ from tools.common import NODE_MODULES, PACKAGE, ROOT
 from tools.provision import npm_modules
 
 import pyodide_msgchan
+from pyodide_msgchan import _browser
 
 MODULE = PACKAGE / "js" / "msgchan.mjs"
 LIMIT = 3000
@@ -48,3 +49,14 @@ def test_types(node):
     words += ["--module", "esnext", "--moduleResolution", "bundler"]
     result = node("typescript/bin/tsc", *words, "tests/host/msgchan_surface.ts")
     assert result.returncode == 0, result.stdout
+
+
+def test_parts_of_the_bridge_make_one_script():
+    result = subprocess.run(
+        ["node", "--check", "-"],  # noqa: S607 - the one on PATH
+        input=_browser._joined(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr

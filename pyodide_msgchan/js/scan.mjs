@@ -1,0 +1,402 @@
+// The scan of a packed stream, before Python's unpickler sees it. What it promises, and why, stands
+// in _scan.py, which is the same scan in Python; the table of opcodes comes from there. Much of a
+// message's way is spent here, so what is on the stack is one number, and so is what is remembered.
+
+// What each opcode does, in the order of _scan.py.
+const ACTIONS =
+  "constant short fixed2 fixed4 fixed8 text1 data1 data4 long4 data8 " +
+  "list dict set nothing mark append appends setitem setitems additems " +
+  "frozenset tuple tuple1 tuple2 tuple3 memoize get1 get4 pop popMark global reduce frame stop";
+const ACTION = Object.fromEntries(ACTIONS.split(" ").map((word, i) => [word, i + 1]));
+const {
+  constant: CONSTANT,
+  short: SHORT1,
+  fixed2: FIXED2,
+  fixed4: FIXED4,
+  fixed8: FIXED8,
+} = ACTION;
+const { text1: TEXT1, list: LIST, dict: DICT, mark: MARK, appends: APPENDS } = ACTION;
+const { setitems: SETITEMS, memoize: MEMOIZE, get1: GET1, stop: STOP } = ACTION;
+const WIDTHS = { [CONSTANT]: 0, [FIXED2]: 2, [FIXED4]: 4, [FIXED8]: 8 }; // bytes behind the opcode
+// Kinds of what is on the stack; from MAKE on it can't be put anywhere.
+const [VALUE, TAG, IN_LIST, IN_DICT, IN_SET, MADE, ARGS, MODULE] = [0, 1, 2, 3, 4, 5, 6, 7];
+const [MAKE, FILL, TARGET, FILLING, FILLED] = [10, 11, 12, 13, 14];
+
+// A word: from the lowest bit on kind (4), depth (10), weight (9), tag + 1 (9).
+const DEPTH = 4,
+  WEIGHT = 14,
+  TAGGED = 23;
+const MOST_KEPT = 1 << 16; // numbers of an array, at most, from one scan to the next
+const HEAVIEST = 511; // of a weight; depths go up to 1023
+const SCALAR = VALUE | (1 << WEIGHT);
+const UNTAGGED = (1 << TAGGED) - 1;
+const isScalar = (word) => (word & UNTAGGED & ~TAG) === SCALAR;
+const kindIn = (word) => word & 15;
+const depthIn = (word) => (word >> DEPTH) & 1023;
+const weightIn = (word) => (word >> WEIGHT) & HEAVIEST;
+const tagIn = (word) => (word >>> TAGGED) - 1;
+
+class Refused extends Error {}
+const refuse = (why) => {
+  throw new Refused(why);
+};
+
+const doubled = (array) => {
+  const larger = new Int32Array(array.length * 2);
+  larger.set(array);
+  return larger;
+};
+
+/**
+ * Gives the scan: a function that says what is wrong with segments; nothing if they may be read. Its
+ * `plain` tells of the last ones whether they name nothing, so that reading them calls nothing.
+ */
+export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
+  // The state of one scan; it runs to its end before the next one.
+  let stack, // words
+    places, // of each in the memo, or -1
+    height = 0;
+  let memo, // words
+    owners, // where on the stack it is, while more may come into it; else -1
+    known = 0;
+  const marks = [],
+    looped = new Set(); // places in the memo of what something above it on the stack refers to
+  let floor = 0; // the last mark
+  const name = names.map((text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
+  let parts, part, bytes, view, at;
+
+  function enter(i) {
+    part = i;
+    bytes = parts[i];
+    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    at = 0;
+  }
+
+  /** Passes over bytes, which stand in one segment; gives where they begin. */
+  function take(n) {
+    if (at === bytes.length && part + 1 < parts.length) enter(part + 1);
+    if (n > bytes.length - at) refuse("cut off");
+    at += n;
+    return at - n;
+  }
+
+  // Each takes first, since that may change what `bytes` and `view` are.
+  const size1 = (i = take(1)) => bytes[i];
+  const size4 = (i = take(4)) => view.getUint32(i, true);
+  const size8 = (i = take(8)) => view.getUint32(i, true) + view.getUint32(i + 4, true) * 2 ** 32;
+
+  function put(word, place) {
+    if (height === stack.length) [stack, places] = [doubled(stack), doubled(places)];
+    stack[height] = word;
+    places[height++] = place;
+  }
+
+  function push(kind, depth, weight, tag = -1) {
+    if (depth > limit) refuse(`nested deeper than ${limit} levels`);
+    put(kind | (depth << DEPTH) | (weight << WEIGHT) | ((tag + 1) << TAGGED), -1);
+  }
+
+  function text(n) {
+    const i = take(n);
+    let kind = VALUE;
+    for (let m = 0; m < 3; m++)
+      if (n === name[m].length && name[m].every((byte, j) => byte === bytes[i + j]))
+        kind = MODULE + m;
+    put(SCALAR | kind, -1);
+  }
+
+  /** Gives where the last n begin, which are above the last mark. */
+  function few(n) {
+    if (height - n < floor) refuse("nothing to take");
+    return height - n;
+  }
+
+  function marked() {
+    if (!marks.length) refuse("no mark");
+    const start = marks.pop();
+    floor = marks.length ? marks[marks.length - 1] : 0;
+    return start;
+  }
+
+  /** Takes what stands from `start` on, and gives how deep it is; nothing more comes into it. */
+  function taken(start, allow = -1) {
+    let deepest = 0;
+    for (let i = start; i < height; i++) {
+      const word = stack[i];
+      if (isScalar(word)) continue;
+      if (kindIn(word) >= MAKE && kindIn(word) !== allow) refuse("a function among values");
+      if (depthIn(word) > deepest) deepest = depthIn(word);
+      const m = places[i];
+      if (m < 0 || owners[m] !== i) continue;
+      owners[m] = -1;
+      if (looped.delete(m))
+        for (let j = m; j < known; j++) memo[j] = deeper(memo[j], depthIn(word));
+    }
+    height = start;
+    return deepest;
+  }
+
+  const deeper = (word, depth) =>
+    depth > depthIn(word) ? (word & ~(1023 << DEPTH)) | (depth << DEPTH) : word;
+
+  function deepen(i, depth) {
+    if (depth > limit) refuse(`nested deeper than ${limit} levels`);
+    stack[i] = deeper(stack[i], depth);
+    const m = places[i];
+    if (m >= 0) memo[m] = deeper(memo[m], depth);
+  }
+
+  function keys(start, step) {
+    for (let i = start; i < height; i += step) {
+      const word = stack[i];
+      if (isScalar(word)) continue;
+      const weight = weightIn(word);
+      if (weight < 1 || weight > keyWeight || depthIn(word) > keyDepth)
+        refuse("a key that can't be one");
+    }
+  }
+
+  function fill(kind, start) {
+    if (start <= floor) refuse("nothing to take");
+    if (kind === IN_DICT && (height - start) % 2) refuse("a key without a value");
+    if (kindIn(stack[start - 1]) !== kind) refuse("items for what holds none");
+    if (kind !== IN_LIST) keys(start, kind === IN_DICT ? 2 : 1);
+    deepen(start - 1, taken(start) + 1);
+  }
+
+  function tuple(start) {
+    let weight = 1;
+    for (let i = start; i < height; i++) {
+      const own = weightIn(stack[i]);
+      weight = own && weight ? Math.min(weight + own, HEAVIEST) : 0;
+    }
+    const tag = height > start && kindIn(stack[start]) === TAG ? tagIn(stack[start]) : -1;
+    push(ARGS, taken(start) + 1, Math.min(weight, keyWeight + 1), tag);
+  }
+
+  function drop(start) {
+    const filled = height === start + 1 && kindIn(stack[start]) === FILLED;
+    const depth = taken(start, filled ? FILLED : -1) + (filled ? 0 : 1);
+    if (height) deepen(height - 1, depth);
+  }
+
+  function memoize() {
+    const i = few(1),
+      word = stack[i],
+      kind = kindIn(word);
+    if (places[i] >= 0 || kind > FILL) refuse("nothing to remember");
+    if (known === memo.length) [memo, owners] = [doubled(memo), doubled(owners)];
+    places[i] = known;
+    memo[known] = word & UNTAGGED & (kind >= MODULE ? -1 : ~15);
+    owners[known++] = kind > TAG && kind <= MADE ? i : -1;
+  }
+
+  function recall(m) {
+    if (m >= known) refuse("a reference to nothing");
+    let word = memo[m];
+    if (height && kindIn(stack[height - 1]) === FILL) {
+      few(2);
+      if (owners[m] !== height - 2 || kindIn(stack[height - 2]) !== MADE)
+        refuse("not what is to be filled");
+      word = (word & ~15) | TARGET;
+    } else if (owners[m] >= 0) looped.add(m);
+    put(word, m);
+  }
+
+  function named() {
+    const i = few(2),
+      kind = kindIn(stack[i + 1]);
+    if (kindIn(stack[i]) !== MODULE || (kind !== MODULE + 1 && kind !== MODULE + 2))
+      refuse("a name that is not allowed");
+    taken(i);
+    scan.plain = false;
+    push(kind === MODULE + 1 ? MAKE : FILL, 0, 0);
+  }
+
+  function call() {
+    const i = few(2),
+      f = kindIn(stack[i]),
+      word = stack[i + 1];
+    if (!(f === MAKE && kindIn(word) === ARGS) && !(f === FILL && kindIn(word) === FILLING))
+      refuse("a call that is not allowed");
+    height = i; // neither is an owner
+    if (f === FILL) return push(FILLED, depthIn(word), 0);
+    const hashed = tagIn(word) >= 0 && tagIn(word) < hashable;
+    push(MADE, depthIn(word) - 1, hashed ? weightIn(word) : 0);
+  }
+
+  const passed = (size, weight) => () => {
+    take(size());
+    push(VALUE, 0, weight);
+  };
+  const fixed = (action) => passed(() => WIDTHS[action], 1);
+  const steps = {
+    constant: fixed(CONSTANT),
+    short: () => push(TAG, 0, 1, size1()),
+    fixed2: fixed(FIXED2),
+    fixed4: fixed(FIXED4),
+    fixed8: fixed(FIXED8),
+    text1: () => text(size1()),
+    data1: passed(size1, 1),
+    data4: passed(size4, 1),
+    long4: passed(size4, 0),
+    data8: passed(size8, 0),
+    list: () => push(IN_LIST, 1, 0),
+    dict: () => push(IN_DICT, 1, 0),
+    set: () => push(IN_SET, 1, 0),
+    nothing: () => push(ARGS, 1, 1),
+    mark() {
+      floor = height;
+      marks.push(height);
+    },
+    append: () => fill(IN_LIST, few(1)),
+    appends: () => fill(IN_LIST, marked()),
+    setitem: () => fill(IN_DICT, few(2)),
+    setitems: () => fill(IN_DICT, marked()),
+    additems: () => fill(IN_SET, marked()),
+    frozenset() {
+      const start = marked();
+      keys(start, 1);
+      push(VALUE, taken(start) + 1, 0);
+    },
+    tuple: () => tuple(marked()),
+    tuple1: () => tuple(few(1)),
+    tuple2() {
+      const i = few(2);
+      if (kindIn(stack[i]) !== TARGET) return tuple(i);
+      const depth = taken(i + 1);
+      height = i;
+      push(FILLING, depth, 0);
+    },
+    tuple3: () => tuple(few(3)),
+    memoize,
+    get1: () => recall(size1()),
+    get4: () => recall(size4()),
+    pop: () => drop(few(1)),
+    popMark: () => drop(marked()),
+    global: named,
+    reduce: call,
+    frame() {
+      if (size8() > bytes.length - at) refuse("cut off");
+    },
+  };
+  const actions = [undefined, ...ACTIONS.split(" ").map((word) => steps[word])];
+  const lengths = name.map((bytes) => bytes.length);
+
+  /**
+   * Takes steps as long as they are what most of a message is. Each does as its own in `steps`, but
+   * without a call, and on names that are here: that takes a third of the time.
+   */
+  function hurry() {
+    if (height && kindIn(stack[height - 1]) === FILL) return; // another step recalls then
+    const [here, words, own, kept, owning] = [bytes, stack, places, memo, owners];
+    const last = here.length - 257; // the longest of these steps ends before the segment does
+    let i = at,
+      top = height,
+      count = known,
+      low = floor;
+    steps: while (i < last && top < words.length && count < kept.length) {
+      const action = table[here[i]],
+        n = here[i + 1];
+      let word = SCALAR,
+        place = -1;
+      switch (action) {
+        case GET1:
+          if (n >= count || owning[n] >= 0) break steps;
+          word = kept[n];
+          place = n;
+          i += 2;
+          break;
+        case MEMOIZE: {
+          const kind = kindIn(words[top - 1]);
+          if (top <= low || own[top - 1] >= 0 || kind > IN_SET) break steps;
+          own[top - 1] = count;
+          kept[count] = words[top - 1] & UNTAGGED & ~15;
+          owning[count++] = kind > TAG ? top - 1 : -1;
+          i++;
+          continue;
+        }
+        case TEXT1:
+          if (lengths.includes(n)) break steps;
+          i += 2 + n;
+          break;
+        case SHORT1:
+          word = TAG | SCALAR | ((n + 1) << TAGGED);
+          i += 2;
+          break;
+        case CONSTANT:
+        case FIXED2:
+        case FIXED4:
+        case FIXED8:
+          i += 1 + WIDTHS[action];
+          break;
+        case DICT:
+        case LIST:
+          word = (action === DICT ? IN_DICT : IN_LIST) | (1 << DEPTH);
+          i++;
+          break;
+        case MARK:
+          marks.push(top);
+          low = top;
+          i++;
+          continue;
+        case SETITEMS:
+        case APPENDS: {
+          const before = marks.length > 1 ? marks[marks.length - 2] : 0,
+            pairs = action === SETITEMS;
+          if (!marks.length || low <= before || (pairs && (top - low) % 2)) break steps;
+          if (kindIn(words[low - 1]) !== (pairs ? IN_DICT : IN_LIST)) break steps;
+          for (let j = low; j < top; j++) if (!isScalar(words[j])) break steps;
+          top = low;
+          marks.pop();
+          low = before;
+          i++;
+          continue;
+        }
+        default:
+          break steps;
+      }
+      words[top] = word;
+      own[top++] = place;
+    }
+    [at, height, known, floor] = [i, top, count, low];
+  }
+
+  function run() {
+    if (!parts.length) refuse("cut off");
+    enter(0);
+    const i = take(2);
+    if (bytes[i] !== 0x80 || bytes[i + 1] !== 5) refuse("no stream of this format");
+    for (;;) {
+      hurry();
+      const byte = size1(),
+        action = table[byte];
+      if (action === STOP) break;
+      if (!action) refuse(`the opcode 0x${byte.toString(16).padStart(2, "0")} is not allowed`);
+      actions[action]();
+    }
+    if (height !== 1 || marks.length || kindIn(stack[0]) >= MAKE) refuse("not one value");
+    if (at !== bytes.length || part !== parts.length - 1) refuse("more than one value");
+  }
+
+  function scan(segments) {
+    parts = segments;
+    scan.plain = true;
+    if (!(stack?.length <= MOST_KEPT))
+      [stack, places] = [new Int32Array(1 << 10), new Int32Array(1 << 10)];
+    if (!(memo?.length <= MOST_KEPT))
+      [memo, owners] = [new Int32Array(1 << 12), new Int32Array(1 << 12)];
+    try {
+      run();
+      return "";
+    } catch (error) {
+      if (error instanceof Refused) return error.message;
+      throw error;
+    } finally {
+      height = marks.length = known = floor = 0;
+      looped.clear();
+      parts = bytes = view = undefined;
+    }
+  }
+  return scan;
+}
