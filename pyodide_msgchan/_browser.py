@@ -235,11 +235,11 @@ def _asked(port: int, now: bool, call: str, name: str | None, *values: Any) -> A
     return None if now else step
 
 
-def _answered(port: int, now: bool, call: str, value: Any = None) -> int:  # noqa: FBT001 - as above
-    """Store an answer that is a plain value; answers as `_deliver`."""
+def _answered(port: int, now: bool, *answers: Any) -> int:  # noqa: FBT001 - as above
+    """Store answers that are plain values: ids and values in turn; answers as `_deliver`."""
     feed: Any = holding[port]
     try:
-        run = feed.reader.answered(call, value)
+        run = feed.reader.answered(*answers)
         if now and run is not None:  # as `_go_on`, a call dearer
             run()
             return 0

@@ -82,17 +82,29 @@ class Link(Calling):
         self.port._count_taken()
         return exposer.call(call, path, values)
 
-    def answered(self, call: str, value: Any) -> Callable[[], None] | None:
-        """Store an answer that is a plain value; gives what is to be called for it."""
-        token = self.machine.answered(call)
-        if type(token) is Call:
-            waiters = token.settle(value)
-        else:
-            waiters = [] if token is None else token(raw(value))
-        self.port._count_taken()
+    def answered(self, call: str, value: Any, *more: Any) -> Callable[[], None] | None:
+        """Store an answer that is a plain value; gives what is to be called for it.
+
+        Args:
+            call: the id of a request.
+            value: its result.
+            more: ids and results, in turn, that came with it.
+        """
+        waiters = self._answered(call, value)
+        if more:
+            waiters = waiters[:]
+            for i in range(0, len(more), 2):
+                waiters += self._answered(more[i], more[i + 1])
         if len(waiters) == 1 and not self._queue:
             return waiters[0].wake_now  # nothing, if it is done
         return self._wake(waiters)
+
+    def _answered(self, call: str, value: Any) -> list[Waiter]:
+        token = self.machine.answered(call)
+        self.port._count_taken()
+        if type(token) is Call:
+            return token.settle(value)
+        return [] if token is None else token(raw(value))
 
     def _settle(self, token: Any, wire: Wire) -> list[Waiter]:
         if type(token) is not Call:

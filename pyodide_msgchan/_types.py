@@ -110,8 +110,8 @@ class Reader(Protocol):
         be taken like other messages.
         """
 
-    def answered(self, call: str, value: Any) -> Callable[[], None] | None:
-        """Store an answer that came apart from other messages, as `take` does."""
+    def answered(self, call: str, value: Any, *more: Any) -> Callable[[], None] | None:
+        """Store answers that came apart from other messages, as `take` does."""
 
     def ended(self, end: Callable[[], Exception]) -> None:
         """The port is over, and all that came was handed over."""

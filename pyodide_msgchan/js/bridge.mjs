@@ -116,10 +116,10 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     }
     // An event that Python made may come while Python runs.
     const free = !webkit && event.isTrusted !== false;
-    if (slot.calls && free && slot.queue.length === 0 && calls.take(slot, event.data)) return;
     slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
     slot.posts = posts;
     if (slot.streak <= STREAK && free) {
+      if (slot.calls && slot.queue.length === 0 && calls.take(slot, event.data)) return;
       if (slot.mode === DATA && scalar(event.data)) {
         const batch = slot.batch ? slot.batch.concat(event) : [event];
         return handOver(slot, batch, event.data);
@@ -147,8 +147,10 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     slot.held = 0;
     if (slot.mode === 0 || slot.queue.length === 0) return;
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
-    const result = pack(slot, slot.mode);
+    const settled = slot.calls && calls.answersIn(slot.queue, BATCH);
+    const result = settled ? slot.queue.splice(0, settled.length / 2) : pack(slot, slot.mode);
     if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot)); // before Python may raise
+    if (settled) return calls.settle(slot, ...settled);
     const [size, extra] = typeof result === "number" ? [result] : [0, result];
     handOver(slot, slot.batch, undefined, size, extra);
   }

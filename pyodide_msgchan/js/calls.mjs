@@ -21,13 +21,15 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
     if (left === STEP) step.callPromising(slot.id).catch(reportError);
   };
 
-  /** The last act of a handler, as in bridge.mjs; true. */
-  function settle(slot, id, value) {
-    if (slot.promising && answeredNow)
-      answeredNow(slot.id, true, id, value ?? undefined).catch(reportError);
-    else go(slot, answered(slot.id, !slot.promising, id, value ?? undefined));
+  /** The last act of a handler, as in bridge.mjs: hands over ids and values in turn; true. */
+  function settle(slot, ...answers) {
+    if (slot.promising && answeredNow) answeredNow(slot.id, true, ...answers).catch(reportError);
+    else go(slot, answered(slot.id, !slot.promising, ...answers));
     return true;
   }
+
+  const isAnswer = ({ id, type, value }) =>
+    type === "RAW" && typeof id === "string" && id.length <= LONG_ID && plain(value);
 
   /** The same. A plain result comes back at once, and is sent here. */
   function ask(slot, id, name, values) {
@@ -52,12 +54,23 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
     answer(id, call, value) {
       post(id, { id: call, ...raw(value) });
     },
+    settle,
+    /** The ids and values, in turn, of the plain answers that a queue begins with, so many at most. */
+    answersIn(queue, most) {
+      const answers = [];
+      for (const { type, data } of queue) {
+        if (type !== "message" || data === null || typeof data !== "object" || !isAnswer(data))
+          break;
+        if (answers.push(data.id, data.value ?? undefined) === 2 * most) break;
+      }
+      return answers.length > 2 && answers;
+    },
     /** Hands a message over if it is a plain one, and says whether it was. */
     take(slot, data) {
       if (data === null || typeof data !== "object") return false;
-      const { id, type, path, argumentList, value } = data;
+      if (isAnswer(data)) return settle(slot, data.id, data.value ?? undefined);
+      const { id, type, path, argumentList } = data;
       if (typeof id !== "string" || id.length > LONG_ID) return false;
-      if (type === "RAW") return plain(value) && settle(slot, id, value);
       if (type !== "APPLY" || !Array.isArray(path) || path.length > 1) return false;
       if (path.length === 1 && typeof path[0] !== "string") return false;
       if (!Array.isArray(argumentList) || data.keywords) return false;

@@ -48,6 +48,56 @@ async def test_values_go_the_short_way_and_the_general_one(selenium):
 
 
 @run_in_pyodide
+async def test_many_answers_of_javascript_that_come_together(selenium):
+    import asyncio
+
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort, wrap
+
+    answer = run_js("""(port) => {
+        port.onmessage = ({ data: { id, type, path, argumentList } }) => {
+            if (type !== "APPLY") return; // what is said to a Python end
+            const [{ value }] = argumentList;
+            const name = path[0], text = { message: "no", name: "RangeError", stack: "" };
+            if (name === "fail")
+                return port.postMessage(
+                    { id, type: "HANDLER", name: "throw", value: { isError: true, value: text } });
+            port.postMessage({ id: "unknown", type: "RAW", value });
+            port.postMessage({ id, type: "RAW", value: name === "none" ? undefined : value });
+            port.postMessage({ id, type: "RAW", value: "again" });
+        };
+    }""")
+    native = NativeChannel.new()
+    answer(native.port2)
+    async with MessagePort(native.port1) as port:
+        remote = wrap(port)
+        for often in (1, 2, 7, 100):
+            calls = [
+                remote.echo([i]) if i % often else (remote.none if i % 4 else remote.echo)(i)
+                for i in range(0, 1500, 2 if often == 1 else 1)
+            ]
+            fails = [remote.fail(0) for _ in range(3)]
+            last = remote.echo("last")
+            cancelled = asyncio.ensure_future(calls[-1])
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            got = [await call for call in calls[:-1]]
+            step = 2 if often == 1 else 1
+            assert got == [
+                [i] if i % often else None if i % 4 else i for i in range(0, step * len(got), step)
+            ]
+            for error in await asyncio.gather(*fails, return_exceptions=True):
+                assert isinstance(error, ValueError)
+            assert await last == "last"
+        answers = await asyncio.gather(*(remote.echo(i) for i in range(1000)))
+        assert answers == list(range(1000))
+        assert not remote._hold.link.machine._pending
+    native.port2.close()
+
+
+@run_in_pyodide
 async def test_order_is_kept_between_both_ways(selenium):
     from pyodide_msgchan import MessageChannel, expose, wrap
 
