@@ -21,6 +21,7 @@ __all__ = [
     "Bridge",
     "bridge",
     "enter",
+    "enter_plainly",
     "holding",
     "is_js_proxy",
     "is_null",
@@ -291,10 +292,7 @@ def enter(loop: asyncio.AbstractEventLoop) -> bool:
     and no async-generator hooks in it. False if tasks can't run here: one of them does already.
     """
     global _hooks, _prepared
-    running = _get_running_loop()
-    if running is None:
-        _set_running_loop(loop)
-    elif running is not loop or current_task(loop) is not None:
+    if not enter_plainly(loop):
         return False
     if loop is not _prepared:
         install = getattr(loop, "_install_asyncgen_hooks", None)
@@ -304,6 +302,15 @@ def enter(loop: asyncio.AbstractEventLoop) -> bool:
     elif _hooks is not None and get_asyncgen_hooks() != _hooks:
         set_asyncgen_hooks(*_hooks)
     return True
+
+
+def enter_plainly(loop: asyncio.AbstractEventLoop) -> bool:
+    """Do the same for functions: until `enter` was called no task may be stepped."""
+    running = _get_running_loop()
+    if running is None:
+        _set_running_loop(loop)
+        return True
+    return running is loop and current_task(loop) is None
 
 
 def leave(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardInterrupt) -> None:

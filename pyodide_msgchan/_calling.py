@@ -14,7 +14,7 @@ from ._comlink import Machine, Wire
 from ._parcel import Parcel, no_keywords, readable
 from ._remote import Hold
 from ._types import Calls
-from ._values import PLAIN, Values, cross_plainly
+from ._values import EXACT, PLAIN, Values, cross_plainly
 from ._waiter import Waiter
 from .errors import DataCloneError, PortStateError
 from .port import MessagePort
@@ -56,16 +56,16 @@ class Calling(Values):
             TypeError: keyword arguments for a JavaScript end.
             PortStateError: the port ended, or the object was released.
         """
-        if hold.released or self.port.closed:
+        port, calls = self.port, self.calls
+        if hold.released or port._end is not None or port._expected is not None:
             raise self._unusable(hold)
-        calls = self.calls
         if (  # the short way, which takes most calls
             calls is not None
             and kind == "APPLY"
             and len(path) <= 1
             and not keywords
             and self._held is None
-            and cross_plainly(self.port, arguments)
+            and (EXACT.issuperset(map(type, arguments)) or cross_plainly(port, arguments))
         ):
             call = Call(hold, self._cancel)
             call.id = self.machine.expect(call)

@@ -228,10 +228,11 @@ class Machine:
 
     def finish(self, id_: Id) -> bool:
         """Note that a request is answered; False if nobody waits for it any more."""
-        if id_ in self.running:
-            self.running.discard(id_)
-            return True
-        return False
+        try:
+            self.running.remove(id_)
+        except KeyError:
+            return False
+        return True
 
     # What arrives
 

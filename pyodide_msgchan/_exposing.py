@@ -6,14 +6,14 @@ import asyncio
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
-from ._browser import leave
+from ._browser import enter, leave
 from ._comlink import Id, Machine, Run, Wire
 from ._parcel import Parcel, Proxied, readable
 from ._reach import Reach
 from ._remote import Remote
 from ._remote_errors import wire_of_error, without_details
 from ._types import Calls
-from ._values import PLAIN, cross_plainly
+from ._values import EXACT, PLAIN, cross_plainly
 from .errors import DataCloneError, PortStateError
 from .port import MessagePort
 
@@ -49,10 +49,11 @@ class Exposer:
         tracebacks: whether the other side may see where an error was raised.
     """
 
-    __slots__ = ("_context", "_link", "_tasks", "reach", "tracebacks")
+    __slots__ = ("_context", "_link", "_machine", "_port", "_tasks", "reach", "tracebacks")
 
     def __init__(self, link: Answering, reach: Reach, *, tracebacks: bool) -> None:
         self._link = link
+        self._machine, self._port = link.machine, link.port
         self.reach = reach
         self.tracebacks = tracebacks
         self._context: Context = copy_context()
@@ -81,9 +82,10 @@ class Exposer:
         except BaseException as error:  # noqa: BLE001 - it goes to the caller
             self._failed(Run(id_, "APPLY", path, [], {}), error)
             return None
-        link = self._link
-        if result is not None and cross_plainly(link.port, (result,)):
-            answered = link.machine.finish(id_) and not link.port.closed
+        if result is not None and (
+            type(result) in EXACT or cross_plainly(self._port, (result,))  # a call dearer
+        ):
+            answered = self._machine.finish(id_) and not self._port.closed
             return result if answered else None
         self._returned(Run(id_, "APPLY", path, [], {}), result, context)
         return None
@@ -97,9 +99,11 @@ class Exposer:
         if type(result) in PLAIN or not hasattr(type(result), "__await__"):
             self.reply(run, result)
             return
+        loop = asyncio.get_event_loop()
+        enter(loop)
         task = asyncio.Task(
             self._await(run, result),
-            loop=asyncio.get_event_loop(),
+            loop=loop,
             context=context,
             eager_start=True,  # most need no turn of the loop at all
         )

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._browser import enter
+from ._browser import enter, enter_plainly
 from ._call import Call
 from ._calling import Calling, ignored
 from ._comlink import Answer, Demand, Detach, Discard, Run, Settle, Stop, Supply, Wire, raw
@@ -72,14 +72,14 @@ class Link(Calling):
 
     def asked(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
         """Run a call of plain values, unless others come before it; gives its plain result."""
-        exposer = self.exposer
-        if exposer is None or self._queue or self.port._expected is not None:
+        exposer, port = self.exposer, self.port
+        if exposer is None or self._queue or port._expected is not None:
             return NotImplemented
-        if not enter(self._loop):
+        if not enter_plainly(self._loop) or not self.machine.begin(call):
             return NotImplemented
-        if not self.machine.begin(call):
-            return NotImplemented
-        self.port._count_taken()
+        port._taken += 1  # as `_count_taken`, a call dearer
+        if port._on_taken is not None:
+            port._on_taken()
         return exposer.call(call, path, values)
 
     def answered(self, call: str, value: Any, *more: Any) -> Callable[[], None] | None:

@@ -94,14 +94,14 @@ class Reach:
             TypeError: it can't be called from afar.
         """
         root = self.root
-        if (  # the same as below, for most calls: a method of the object's own class
-            self._has_methods
-            and len(path) == 1
-            and path[0][:1] != "_"
-            and type(vars(type(root)).get(path[0])) is FunctionType
-            and path[0] not in getattr(root, "__dict__", ())
-        ):
-            return getattr(root, path[0])  # type: ignore[no-any-return]
+        if len(path) == 1 and self._has_methods:  # the same as below, for most calls
+            (name,) = path
+            if (
+                type(type(root).__dict__.get(name)) is FunctionType
+                and name[:1] != "_"
+                and name not in getattr(root, "__dict__", ())
+            ):
+                return getattr(root, name)  # type: ignore[no-any-return]
         value = self._at(path)
         if isinstance(value, type):
             raise TypeError(f"{_dotted(path)} is a class: construct it, with new")

@@ -18,18 +18,20 @@ from ._remote_errors import error_from, wire_of_error, without_details
 from .errors import DataCloneError, MessageError
 from .port import MessagePort
 
-__all__ = ["PLAIN", "Values", "cross_plainly"]
+__all__ = ["EXACT", "PLAIN", "Values", "cross_plainly"]
 
 PLAIN: Final = ATOMS | CONTAINERS
 """Types of values that need no second look: structured clone takes them, or says what is wrong."""
 
-_EXACT: Final = frozenset({type(None), bool, int, str})
-_SCALARS: Final = _EXACT | {float}
+EXACT: Final = frozenset({type(None), bool, int, str})
+"""Types whose values cross into JavaScript by themselves, on either lane."""
+
+_SCALARS: Final = EXACT | {float}
 
 
 def cross_plainly(port: MessagePort, values: Iterable[Any]) -> bool:
     """Say whether values cross into JavaScript by themselves, as what they are on that port."""
-    if _EXACT.issuperset(map(type, values)):
+    if EXACT.issuperset(map(type, values)):
         return True
     if not _SCALARS.issuperset(map(type, values)):
         return False

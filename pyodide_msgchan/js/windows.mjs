@@ -36,6 +36,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   const loadsByElement = new WeakMap();
   const watchedWindows = new Map(); // the same for windows that may be closed
   let looking, observer, lock;
+  let loadEnd; // in ms; asking for it takes long
   let leaving = false; // whether this page is on its way out, or in the back/forward cache
 
   // The frame of a target: itself, or the one in this page's document that shows that window.
@@ -51,8 +52,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   function loadedFor() {
     // ms since this page's load event ended; -1 before that, and in a worker
-    const end = inPage && performance.getEntriesByType("navigation")[0]?.loadEventEnd;
-    return end ? Math.round(performance.now() - end) : -1;
+    loadEnd ||= inPage && performance.getEntriesByType("navigation")[0]?.loadEventEnd;
+    return loadEnd ? Math.round(performance.now() - loadEnd) : -1;
   }
 
   function postTo(target, origin, envelope, ports) {
