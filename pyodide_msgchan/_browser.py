@@ -48,6 +48,9 @@ SPARE: Final = 1 << 18
 FLAGS: Final = 4096
 """Ports that have a flag behind that memory; more of them say by a call that they wait."""
 
+MOST_NAMES: Final = 256
+"""Names of calls that cross as numbers; as in js/calls.mjs."""
+
 holding: Final[dict[int, Taker]] = {}
 """Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
 
@@ -215,14 +218,24 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
     return _go_on(port, taker, run, now=now)
 
 
-def _asked(port: int, now: bool, call: str, name: str | None, *values: Any) -> Any:  # noqa: FBT001 - as above
+_paths: Final[list[tuple[str, ...]]] = []
+"""Of names that calls had; js/calls.mjs counts them alike, and says their number the next time."""
+
+
+def _asked(port: int, now: bool, call: str, name: str | int | None, *values: Any) -> Any:  # noqa: FBT001 - as above
     """Take a call of plain values.
 
     Returns its result if that is plain and there already, which JavaScript sends as the answer: one
     way across the border less. Else None; or, unless `now`, 1 if `_step` is to follow.
     """
+    path: tuple[str, ...] = ()
+    if type(name) is int:
+        path = _paths[name]
+    elif type(name) is str:
+        path = (name,)
+        if len(_paths) < MOST_NAMES:
+            _paths.append(path)
     feed: Any = holding[port]  # which stays: only who reads for good is asked
-    path = () if name is None else (name,)
     try:
         if now:
             result = feed.reader.asked(call, path, values)

@@ -5,6 +5,7 @@ import { lone } from "./decode.mjs";
 import { promisingCall, STEP } from "./enter.mjs";
 
 const LONG_ID = 1000; // as in _comlink.py
+const MOST_NAMES = 256; // that cross as numbers; as in _browser.py
 
 const plain = (v) => {
   const type = typeof v;
@@ -30,6 +31,15 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
 
   const isAnswer = ({ id, type, value }) =>
     type === "RAW" && typeof id === "string" && id.length <= LONG_ID && plain(value);
+
+  // Python counts the names that it gets, as is done here: from the second time on a number does.
+  const names = new Map();
+  function brief(name) {
+    const number = names.get(name);
+    if (number === undefined && name !== undefined && names.size < MOST_NAMES)
+      names.set(name, names.size);
+    return number ?? name;
+  }
 
   /** The same. A plain result comes back at once, and is sent here. */
   function ask(slot, id, name, values) {
@@ -79,7 +89,7 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
         if (wire?.type !== "RAW" || !plain(wire.value)) return false;
         values.push(wire.value ?? undefined);
       }
-      return ask(slot, id, path[0], values);
+      return ask(slot, id, brief(path[0]), values);
     },
   };
 }
