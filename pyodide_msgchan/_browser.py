@@ -118,6 +118,7 @@ class Bridge:
         self.spare: Callable[[int], Any] = native.spare
         self.drop: Callable[[int, bool], None] = native.drop
         self.windows: Any = native.windows
+        self.begin_calls: Callable[[int, str], None] = native.calls.begin
         self.open_calls: Callable[[int], None] = native.calls.open
         self.call: Callable[..., None] = native.calls.call
         self.answer: Callable[[int, str, Any], None] = native.calls.answer
@@ -250,7 +251,7 @@ def _asked(port: int, now: bool, call: str, name: str | int | None, *values: Any
 
 
 def _answered(port: int, now: bool, *answers: Any) -> int:  # noqa: FBT001 - as above
-    """Store answers that are plain values: ids and values in turn; answers as `_deliver`."""
+    """Store answers that are plain values: numbers and values in turn; answers as `_deliver`."""
     feed: Any = holding[port]
     try:
         run = feed.reader.answered(*answers)

@@ -34,7 +34,7 @@ class Call:
         self._state = _PENDING
         self._outcome: Any = None
         self._waiters: list[Waiter] = []
-        self.id = ""
+        self.id: Any = None  # by which the machine knows it
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for the result.

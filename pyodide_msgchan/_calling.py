@@ -35,7 +35,7 @@ class Calling(Values):
 
     def __init__(self, port: MessagePort, parent: Self | None) -> None:
         super().__init__(port, parent)
-        self.machine = Machine(f"{_page()}-{next(_numbers):x}")
+        self.machine = Machine(f"{_page()}-{next(_numbers):x}-")
         self.calls: Calls | None = None
         self.spread: bool = parent.spread if parent else False
         self._end: Callable[[], Exception] | None = None
@@ -95,7 +95,7 @@ class Calling(Values):
         elif kind in ("APPLY", "CONSTRUCT"):
             more["argumentList"] = wires
         message = self.machine.request(kind, path, call, **more)
-        call.id = message["id"]
+        call.id = self.machine.number_of(message["id"])
         if self._held is not None or (keywords and self.python is None):
             self._keep(call, message, parcel, asks=bool(keywords))
         else:
@@ -124,7 +124,7 @@ class Calling(Values):
             try:
                 self.port.post_message(probe)
             except BaseException:
-                self.machine.forget(probe["id"])
+                self.machine.forget(self.machine.number_of(probe["id"]))
                 self.machine.forget(call.id)
                 parcel.undo()
                 raise
@@ -173,7 +173,7 @@ class Calling(Values):
             return call.settle(None)
 
         message = self.machine.request("RELEASE", (), answered)
-        call.id = message["id"]
+        call.id = self.machine.number_of(message["id"])
         self.port.post_message(message)
         hold.released = True
         return call

@@ -55,6 +55,9 @@ EARLY: Final = 1000
 LONG_ID: Final = 1000
 """Characters: a request with a longer id is dropped, since each answer would repeat it."""
 
+DIGITS: Final = 16
+"""Of the number of a request, fewer than that."""
+
 LARGE_ID: Final = 2.0**64
 """A request with a number beyond that as its id is dropped too."""
 
@@ -141,18 +144,20 @@ class Machine:
     """What one port has been asked and was asked.
 
     Args:
-        prefix: of the ids of its requests; differs from every other end's.
+        prefix: of the ids of its requests, behind which their number stands; differs from every
+            other end's.
 
     Attributes:
+        prefix: as above.
         running: the ids of requests that wait for their reply.
     """
 
-    __slots__ = ("_count", "_early", "_exposing", "_pending", "_prefix", "running")
+    __slots__ = ("_count", "_early", "_exposing", "_pending", "prefix", "running")
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self._count = 0
-        self._pending: dict[Id, Any] = {}
+        self._pending: dict[int, Any] = {}
         self._early: list[Run] | None = []
         self._exposing = False
         self.running: set[Id] = set()
@@ -161,28 +166,36 @@ class Machine:
 
     def request(self, kind: str, path: tuple[str, ...], token: Any, **more: Any) -> Wire:
         """Give the message of a request; its reply comes back with `token`."""
-        return {"id": self.expect(token), "type": kind, "path": list(path), **more}
+        id_ = f"{self.prefix}{self.expect(token)}"
+        return {"id": id_, "type": kind, "path": list(path), **more}
 
-    def expect(self, token: Any) -> str:
-        """Give the id of a request that is made elsewhere."""
+    def expect(self, token: Any) -> int:
+        """Give the number of a request that is made elsewhere."""
         self._count = count = self._count + 1
-        id_ = f"{self._prefix}-{count}"
-        self._pending[id_] = token
-        return id_
+        self._pending[count] = token
+        return count
 
-    def answered(self, id_: str) -> Any:
+    def number_of(self, id_: str) -> int:
+        """Give the number of a request of this end; 0 if the id is of no such."""
+        if not id_.startswith(self.prefix):
+            return 0
+        digits = id_[len(self.prefix) :]
+        fits = len(digits) < DIGITS and digits.isascii() and digits.isdecimal()
+        return int(digits) if fits and digits[0] != "0" else 0
+
+    def answered(self, number: int) -> Any:
         """Give the token of a request whose reply was read elsewhere; None if nobody waits."""
-        return self._pending.pop(id_, None)
+        return self._pending.pop(number, None)
 
-    def cancel(self, id_: Id) -> Wire | None:
+    def cancel(self, number: int) -> Wire | None:
         """Wait no longer for a reply; gives the message that says so, if it did not come before."""
-        if self._pending.pop(id_, None) is None:
+        if self._pending.pop(number, None) is None:
             return None
-        return {"type": "CANCEL", "id": id_}
+        return {"type": "CANCEL", "id": f"{self.prefix}{number}"}
 
-    def forget(self, id_: Id) -> None:
+    def forget(self, number: int) -> None:
         """Take back a request that could not be posted."""
-        self._pending.pop(id_, None)
+        self._pending.pop(number, None)
 
     def end(self) -> list[Any]:
         """Be over, since the port is; gives the tokens of all that waits for a reply."""
@@ -242,9 +255,8 @@ class Machine:
             return None
         kind, id_ = message.get("type"), message.get("id")
         if kind in ("RAW", "HANDLER"):
-            if type(id_) is str and (token := self._pending.pop(id_, None)) is not None:
-                return Settle(token, message)
-            return Discard([message])
+            token = self.answered(self.number_of(id_)) if type(id_) is str else None
+            return Discard([message]) if token is None else Settle(token, message)
         if type(kind) is not str:
             return None
         if kind in REQUESTS or kind == "CANCEL":

@@ -190,8 +190,8 @@ class BrowserEndpoint:
     def pair(self) -> tuple[BrowserEndpoint, BrowserEndpoint]:
         return browser_pair(stack_switching=self._switching)
 
-    def calls(self) -> BrowserCalls:
-        return BrowserCalls(self._number)
+    def calls(self, prefix: str) -> BrowserCalls:
+        return BrowserCalls(self._number, prefix)
 
     def close(self) -> None:
         self._drop(close=True)
@@ -218,15 +218,16 @@ class BrowserCalls:
 
     __slots__ = ("_answer", "_call", "_number")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, prefix: str) -> None:
         here = bridge()
         self._number = number
         self._call, self._answer = here.call, here.answer
+        here.begin_calls(number, prefix)
 
     def open(self) -> None:
         bridge().open_calls(self._number)
 
-    def call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
+    def call(self, call: int, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
         self._call(self._number, call, path[0] if path else None, *values)
 
     def answer(self, call: str, value: Any) -> None:

@@ -14,8 +14,13 @@ from .port import MessagePort
 __all__ = ["feed"]
 
 
-def feed(port: MessagePort, reader: Reader) -> Calls | None:
+def feed(port: MessagePort, reader: Reader, prefix: str) -> Calls | None:
     """Hand every message to a reader from now on; gives the short way for calls, if there is one.
+
+    Args:
+        port: nobody else reads it.
+        reader: of all that comes.
+        prefix: of the ids of its requests.
 
     Raises:
         PortStateError: the port ended, or somebody reads it already.
@@ -25,7 +30,7 @@ def feed(port: MessagePort, reader: Reader) -> Calls | None:
     if port._waiters or port._listeners or port._reader is not None:
         raise PortStateError("this port is read already, by a task, a listener or remote calls")
     port._reader, port._natives = reader, None
-    calls = None if port._end is not None else port._endpoint.calls()
+    calls = None if port._end is not None else port._endpoint.calls(prefix)
     one = _Feed(port, reader, calls)
     if port._buffer:
         asyncio.get_event_loop().call_soon(one.hand_over_buffered)

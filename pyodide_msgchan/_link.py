@@ -42,7 +42,7 @@ class Link(Calling):
         self._queue: deque[Any] = deque()
         self._draining = False
         self._loop = asyncio.get_event_loop()
-        self.calls = feed(port, self)
+        self.calls = feed(port, self, self.machine.prefix)
         if self._root is not self:
             self._root._children.add(self)
 
@@ -82,13 +82,13 @@ class Link(Calling):
             port._on_taken()
         return exposer.call(call, path, values)
 
-    def answered(self, call: str, value: Any, *more: Any) -> Callable[[], None] | None:
+    def answered(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
         """Store an answer that is a plain value; gives what is to be called for it.
 
         Args:
-            call: the id of a request.
+            call: the number of a request.
             value: its result.
-            more: ids and results, in turn, that came with it.
+            more: numbers and results, in turn, that came with it.
         """
         waiters = self._answered(call, value)
         if more:
@@ -99,7 +99,7 @@ class Link(Calling):
             return waiters[0].wake_now  # nothing, if it is done
         return self._wake(waiters)
 
-    def _answered(self, call: str, value: Any) -> list[Waiter]:
+    def _answered(self, call: int, value: Any) -> list[Waiter]:
         token = self.machine.answered(call)
         self.port._count_taken()
         if type(token) is Call:

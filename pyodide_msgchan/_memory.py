@@ -173,7 +173,7 @@ class MemoryEndpoint:
     def pair(self) -> tuple[MemoryEndpoint, MemoryEndpoint]:
         return memory_pair()
 
-    def calls(self) -> None:
+    def calls(self, prefix: str) -> None:
         """Give nothing: no JavaScript would save anything here."""
 
     def close(self) -> None:

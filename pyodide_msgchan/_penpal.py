@@ -144,7 +144,7 @@ class Calls(Machine):
         """Give the message of a call; its reply comes back with `token`."""
         del kind  # all are calls
         args = [wire["value"] for wire in more["argumentList"]]
-        id_ = self.expect(token)
+        id_ = f"{self.prefix}{self.expect(token)}"
         return _message(self._channel, "CALL", id=id_, methodPath=list(path), args=args)
 
     def reply(self, id_: Any, wire: Wire) -> Wire | None:
@@ -174,7 +174,7 @@ class Calls(Machine):
 
     def _replied(self, message: Wire) -> Settle | None:
         id_, value = message.get("callId"), message.get("value")
-        if type(id_) is not str or (token := self.answered(id_)) is None:
+        if type(id_) is not str or (token := self.answered(self.number_of(id_))) is None:
             return None
         if not message.get("isError"):
             return Settle(token, raw(value))

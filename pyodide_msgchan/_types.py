@@ -110,7 +110,7 @@ class Reader(Protocol):
         be taken like other messages.
         """
 
-    def answered(self, call: str, value: Any, *more: Any) -> Callable[[], None] | None:
+    def answered(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
         """Store answers that came apart from other messages, as `take` does."""
 
     def ended(self, end: Callable[[], Exception]) -> None:
@@ -123,7 +123,7 @@ class Calls(Protocol):
     def open(self) -> None:
         """Have them come by it too from now on."""
 
-    def call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
+    def call(self, call: int, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
         """Send a call of one name, or of the object itself."""
 
     def answer(self, call: str, value: Any) -> None:
@@ -190,8 +190,8 @@ class Endpoint(Protocol):
     def pair(self) -> tuple[Endpoint, Endpoint]:
         """Make a channel of the same kind."""
 
-    def calls(self) -> Calls | None:
-        """Give the short way for remote calls, where there is one."""
+    def calls(self, prefix: str) -> Calls | None:
+        """Give the short way for remote calls, where there is one; their ids begin like that."""
 
     def close(self) -> None:
         """Close the native port and let go of it."""

@@ -322,7 +322,7 @@ class _Line(Link):
 
     def __init__(self, port: MessagePort, terms: _Terms, over: Callable[..., None]) -> None:
         super().__init__(port)
-        self.machine = Calls(fresh_id(), terms.channel)
+        self.machine = Calls(f"{fresh_id()}-", terms.channel)
         self.tracebacks = terms.tracebacks
         self.calls = None  # that short way is Comlink's
         self.python = False

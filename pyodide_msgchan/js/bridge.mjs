@@ -147,7 +147,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     slot.held = 0;
     if (slot.mode === 0 || slot.queue.length === 0) return;
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
-    const settled = slot.calls && calls.answersIn(slot.queue, BATCH);
+    const settled = slot.calls && calls.answersIn(slot, BATCH);
     const result = settled ? slot.queue.splice(0, settled.length / 2) : pack(slot, slot.mode);
     if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot)); // before Python may raise
     if (settled) return calls.settle(slot, ...settled);

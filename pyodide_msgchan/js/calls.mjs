@@ -22,15 +22,21 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
     if (left === STEP) step.callPromising(slot.id).catch(reportError);
   };
 
-  /** The last act of a handler, as in bridge.mjs: hands over ids and values in turn; true. */
+  /** The last act of a handler, as in bridge.mjs: hands over numbers and values in turn; true. */
   function settle(slot, ...answers) {
     if (slot.promising && answeredNow) answeredNow(slot.id, true, ...answers).catch(reportError);
     else go(slot, answered(slot.id, !slot.promising, ...answers));
     return true;
   }
 
-  const isAnswer = ({ id, type, value }) =>
-    type === "RAW" && typeof id === "string" && id.length <= LONG_ID && plain(value);
+  /** The number of the request that a plain answer is for; 0 if it is none. */
+  function answerTo({ prefix }, { id, type, value }) {
+    if (type !== "RAW" || !plain(value) || typeof id !== "string" || !id.startsWith(prefix))
+      return 0;
+    const digits = id.slice(prefix.length),
+      number = Number(digits);
+    return Number.isSafeInteger(number) && String(number) === digits ? number : 0;
+  }
 
   // Python counts the names that it gets, as is done here: from the second time on a number does.
   const names = new Map();
@@ -54,31 +60,36 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
   }
 
   return {
+    begin(id, prefix) {
+      slots.get(id).prefix = prefix;
+    },
     open(id) {
       slots.get(id).calls = true;
     },
-    call(id, call, name, ...values) {
+    call(id, number, name, ...values) {
+      const { prefix } = slots.get(id);
       const path = name === undefined ? [] : [name];
-      post(id, { id: call, type: "APPLY", path, argumentList: values.map(raw) });
+      post(id, { id: prefix + number, type: "APPLY", path, argumentList: values.map(raw) });
     },
     answer(id, call, value) {
       post(id, { id: call, ...raw(value) });
     },
     settle,
-    /** The ids and values, in turn, of the plain answers that a queue begins with, so many at most. */
-    answersIn(queue, most) {
+    /** Numbers and values, in turn, of the plain answers that the queue begins with, `most` of them. */
+    answersIn(slot, most) {
       const answers = [];
-      for (const { type, data } of queue) {
-        if (type !== "message" || data === null || typeof data !== "object" || !isAnswer(data))
-          break;
-        if (answers.push(data.id, data.value ?? undefined) === 2 * most) break;
+      for (const { type, data } of slot.queue) {
+        if (type !== "message" || data === null || typeof data !== "object") break;
+        const number = answerTo(slot, data);
+        if (!number || answers.push(number, data.value ?? undefined) === 2 * most) break;
       }
       return answers.length > 2 && answers;
     },
     /** Hands a message over if it is a plain one, and says whether it was. */
     take(slot, data) {
       if (data === null || typeof data !== "object") return false;
-      if (isAnswer(data)) return settle(slot, data.id, data.value ?? undefined);
+      const number = answerTo(slot, data);
+      if (number) return settle(slot, number, data.value ?? undefined);
       const { id, type, path, argumentList } = data;
       if (typeof id !== "string" || id.length > LONG_ID) return false;
       if (type !== "APPLY" || !Array.isArray(path) || path.length > 1) return false;

@@ -41,11 +41,9 @@ const refuse = (why) => {
   throw new Refused(why);
 };
 
-const doubled = (array) => {
-  const larger = new Int32Array(array.length * 2);
-  larger.set(array);
-  return larger;
-};
+/** Two arrays of so many numbers, with what is in these. */
+const pair = (length, from = [[], []]) =>
+  from.map((array) => Int32Array.from({ length }, (_, i) => array[i] ?? 0));
 
 /**
  * Gives the scan: a function that says what is wrong with segments; nothing if they may be read. Its
@@ -86,7 +84,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   const size8 = (i = take(8)) => view.getUint32(i, true) + view.getUint32(i + 4, true) * 2 ** 32;
 
   function put(word, place) {
-    if (height === stack.length) [stack, places] = [doubled(stack), doubled(places)];
+    if (height === stack.length) [stack, places] = pair(2 * height, [stack, places]);
     stack[height] = word;
     places[height++] = place;
   }
@@ -185,7 +183,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
       word = stack[i],
       kind = kindIn(word);
     if (places[i] >= 0 || kind > FILL) refuse("nothing to remember");
-    if (known === memo.length) [memo, owners] = [doubled(memo), doubled(owners)];
+    if (known === memo.length) [memo, owners] = pair(2 * known, [memo, owners]);
     places[i] = known;
     memo[known] = word & UNTAGGED & (kind >= MODULE ? -1 : ~15);
     owners[known++] = kind > TAG && kind <= MADE ? i : -1;
@@ -382,10 +380,8 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   function scan(segments) {
     parts = segments;
     scan.plain = true;
-    if (!(stack?.length <= MOST_KEPT))
-      [stack, places] = [new Int32Array(1 << 10), new Int32Array(1 << 10)];
-    if (!(memo?.length <= MOST_KEPT))
-      [memo, owners] = [new Int32Array(1 << 12), new Int32Array(1 << 12)];
+    if (!(stack?.length <= MOST_KEPT)) [stack, places] = pair(1 << 10);
+    if (!(memo?.length <= MOST_KEPT)) [memo, owners] = pair(1 << 12);
     try {
       run();
       return "";
