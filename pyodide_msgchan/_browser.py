@@ -211,9 +211,10 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
     try:
         messages, events = unpack(port, size if extra is None else extra)
         if events is None and len(messages) == 1 and type(messages[0]) is not Notice:
-            run = taker._take_one(messages[0])
+            run = taker._take_one(messages.pop())
         else:
             run = taker._take(messages, events)
+        del messages, events  # whoever takes one may drop it long before this call ends
     except Exception as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, taker, run, now=now)

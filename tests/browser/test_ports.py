@@ -378,3 +378,21 @@ async def test_receive_that_yields_for_the_page_keeps_its_place(selenium):
         first = asyncio.create_task(two.receive())
         second = asyncio.create_task(two.receive())
         assert await asyncio.gather(first, second) == [2, 3]
+
+
+@run_in_pyodide
+async def test_a_message_that_was_dropped_is_gone_at_once(selenium):
+    import weakref
+
+    from pyodide_msgchan import MessageChannel
+
+    here, there = MessageChannel()
+    async with here, there:
+        for often in (1, 3):
+            for _ in range(often):
+                here.post_message({1, 2})
+            for _ in range(often):
+                message = await there.receive()
+                known = weakref.ref(message)
+                del message
+                assert known() is None
