@@ -49,7 +49,7 @@ FLAGS: Final = 4096
 """Ports that have a flag behind that memory; more of them say by a call that they wait."""
 
 MOST_NAMES: Final = 256
-"""Names of calls that cross as numbers; as in js/calls.mjs."""
+"""Names of calls that cross as numbers."""
 
 holding: Final[dict[int, Taker]] = {}
 """Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
@@ -119,6 +119,7 @@ class Bridge:
         self.drop: Callable[[int, bool], None] = native.drop
         self.windows: Any = native.windows
         self.begin_calls: Callable[[int, str], None] = native.calls.begin
+        self.know_name: Callable[[str, int], None] = native.calls.know
         self.open_calls: Callable[[int], None] = native.calls.open
         self.call: Callable[..., None] = native.calls.call
         self.answer: Callable[[int, str, Any], None] = native.calls.answer
@@ -221,7 +222,7 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
 
 
 _paths: Final[list[tuple[str, ...]]] = []
-"""Of names that calls had; js/calls.mjs counts them alike, and says their number the next time."""
+"""Of names that calls had; JavaScript says their number the next time."""
 
 
 def _asked(port: int, now: bool, call: str, name: str | int | None, *values: Any) -> Any:  # noqa: FBT001 - as above
@@ -237,6 +238,7 @@ def _asked(port: int, now: bool, call: str, name: str | int | None, *values: Any
         path = (name,)
         if len(_paths) < MOST_NAMES:
             _paths.append(path)
+            bridge().know_name(name, len(_paths) - 1)
     feed: Any = holding[port]  # which stays: only who reads for good is asked
     try:
         if now:

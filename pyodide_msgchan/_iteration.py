@@ -29,7 +29,14 @@ MOST_CREDIT: Final = 10_000
 
 
 class Wired(Protocol):
-    """What the two halves need of the port below them."""
+    """What the two halves need of the port below them.
+
+    Attributes:
+        waiting: the iterator for whose next item a task waits. Nobody else may refer to that task:
+            the event loop does not, and a loop that was left closes its iterator in one.
+    """
+
+    waiting: Any
 
     def post(self, message: Wire) -> None:
         """Send a message as it is."""
@@ -288,10 +295,11 @@ class RemoteIterator:
         if self._waiter is not None:
             raise RuntimeError("another task waits for this iterator's next item")
         self._waiter = Waiter(asyncio.get_running_loop())
+        self._link.waiting = self
         try:
             await self._waiter
         finally:
-            self._waiter = None
+            self._waiter = self._link.waiting = None
 
     def _took(self) -> None:
         self._taken += 1

@@ -51,6 +51,7 @@ class Values:
         python: whether the other end is this package too; None while nobody can tell.
         prefetch: items that an iterator over there sends ahead.
         tracebacks: whether the other side may see where errors were raised.
+        waiting: the iterator whose next item a task waits for; this may be all that keeps it.
     """
 
     def __init__(self, port: MessagePort, parent: Self | None) -> None:
@@ -60,6 +61,7 @@ class Values:
         self.tracebacks: bool = parent.tracebacks if parent else False
         self._source: Source | None = None
         self._iterator: weakref.ref[RemoteIterator] | None = None
+        self.waiting: RemoteIterator | None = None
 
     @abstractmethod
     def expose(self, reach: Reach) -> None:

@@ -5,7 +5,7 @@ import { lone } from "./decode.mjs";
 import { promisingCall, STEP } from "./enter.mjs";
 
 const LONG_ID = 1000; // as in _comlink.py
-const MOST_NAMES = 256; // that cross as numbers; as in _browser.py
+const LONG_NAME = 100; // characters
 
 const plain = (v) => {
   const type = typeof v;
@@ -38,14 +38,7 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
     return Number.isSafeInteger(number) && String(number) === digits ? number : 0;
   }
 
-  // Python counts the names that it gets, as is done here: from the second time on a number does.
-  const names = new Map();
-  function brief(name) {
-    const number = names.get(name);
-    if (number === undefined && name !== undefined && names.size < MOST_NAMES)
-      names.set(name, names.size);
-    return number ?? name;
-  }
+  const names = new Map(); // to the numbers that Python knows them by
 
   /** The same. A plain result comes back at once, and is sent here. */
   function ask(slot, id, name, values) {
@@ -60,6 +53,9 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
   }
 
   return {
+    know(name, number) {
+      names.set(name, number);
+    },
     begin(id, prefix) {
       slots.get(id).prefix = prefix;
     },
@@ -93,14 +89,15 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
       const { id, type, path, argumentList } = data;
       if (typeof id !== "string" || id.length > LONG_ID) return false;
       if (type !== "APPLY" || !Array.isArray(path) || path.length > 1) return false;
-      if (path.length === 1 && typeof path[0] !== "string") return false;
+      if (path.length === 1 && !(typeof path[0] === "string" && path[0].length <= LONG_NAME))
+        return false;
       if (!Array.isArray(argumentList) || data.keywords) return false;
       const values = [];
       for (const wire of argumentList) {
         if (wire?.type !== "RAW" || !plain(wire.value)) return false;
         values.push(wire.value ?? undefined);
       }
-      return ask(slot, id, brief(path[0]), values);
+      return ask(slot, id, names.get(path[0]) ?? path[0], values);
     },
   };
 }

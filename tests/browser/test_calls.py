@@ -98,6 +98,23 @@ async def test_many_answers_of_javascript_that_come_together(selenium):
 
 
 @run_in_pyodide
+async def test_many_names_and_long_ones(selenium):
+    from pyodide_msgchan import MessageChannel, expose, wrap
+
+    names = [f"name {i}" for i in range(600)]
+    names += ["", "☃", "𝄞" * 50, "𝄞" * 51, "x" * 100, "x" * 101, "x" * 100_000]
+    here, there = MessageChannel()
+    async with here, there:
+        expose({name: (lambda name=name: name) for name in names if name}, there)
+        remote = wrap(here)
+        for _ in range(3):
+            for name in names:
+                if name:
+                    assert await remote[name]() == name
+        assert await remote["name 1"]() == "name 1"
+
+
+@run_in_pyodide
 async def test_order_is_kept_between_both_ways(selenium):
     from pyodide_msgchan import MessageChannel, expose, wrap
 

@@ -342,3 +342,28 @@ async def test_a_peer_that_asks_for_nonsense(remote, api, credit):
     await turns()
     assert api.made <= 10_000
     await iterator.aclose()
+
+
+async def test_whoever_waits_is_kept_though_nobody_refers_to_the_task(remote, api):
+    complaints, got = [], []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context["message"]))
+
+    async def leave():
+        async for _ in remote.numbers(1000):
+            return  # then the event loop closes the iteration, in a task of its own
+
+    async def take():
+        async for item in remote.blocks():
+            got.append(item)  # noqa: PERF401 - what came so far is looked at
+
+    await leave()
+    loop.create_task(take())  # noqa: RUF006 - that is what is tested
+    for _ in range(50):
+        await asyncio.sleep(0)
+        gc.collect()
+    assert (api.closed.is_set(), got, complaints) == (True, [1], [])
+    remote._hold.link.port.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert complaints == ["Task exception was never retrieved"]  # and so it was told

@@ -53,7 +53,9 @@ reports = run_js("""(() => {
     return () => JSON.stringify(reports);
 })()""")
 asyncio.get_running_loop().set_exception_handler(
-    lambda _loop, context: complain(f"{context['message']}: {context.get('exception')!r}")
+    lambda _loop, context: complain(
+        f"{context['message']}: {context.get('exception') or context!r}"
+    )
 )
 
 

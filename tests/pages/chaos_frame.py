@@ -22,7 +22,9 @@ def tell(**report):
 
 
 asyncio.get_running_loop().set_exception_handler(
-    lambda _loop, context: tell(wrong=f"{context['message']}: {context.get('exception')!r}")
+    lambda _loop, context: tell(
+        wrong=f"{context['message']}: {context.get('exception') or context!r}"
+    )
 )
 
 
