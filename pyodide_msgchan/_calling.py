@@ -14,7 +14,7 @@ from ._comlink import Machine, Wire
 from ._parcel import Parcel, no_keywords, readable
 from ._remote import Hold
 from ._types import Calls
-from ._values import EXACT, PLAIN, Values, cross_plainly
+from ._values import PLAIN, Values, cross_plainly
 from ._waiter import Waiter
 from .errors import DataCloneError, PortStateError
 from .port import MessagePort
@@ -57,7 +57,7 @@ class Calling(Values):
             PortStateError: the port ended, or the object was released.
         """
         port, calls = self.port, self.calls
-        if hold.released or port._end is not None or port._expected is not None:
+        if hold.released or port.closed:
             raise self._unusable(hold)
         if (  # the short way, which takes most calls
             calls is not None
@@ -65,7 +65,7 @@ class Calling(Values):
             and len(path) <= 1
             and not keywords
             and self._held is None
-            and (EXACT.issuperset(map(type, arguments)) or cross_plainly(port, arguments))
+            and cross_plainly(port, arguments)
         ):
             call = Call(hold, self._cancel)
             call.id = self.machine.expect(call)
@@ -94,8 +94,8 @@ class Calling(Values):
             more["value"] = wires[0]
         elif kind in ("APPLY", "CONSTRUCT"):
             more["argumentList"] = wires
-        message = self.machine.request(kind, path, call, **more)
-        call.id = self.machine.number_of(message["id"])
+        call.id = self.machine.expect(call)
+        message = self.machine.request(kind, path, call.id, **more)
         if self._held is not None or (keywords and self.python is None):
             self._keep(call, message, parcel, asks=bool(keywords))
         else:
@@ -120,11 +120,11 @@ class Calling(Values):
     def _keep(self, call: Call, message: Wire, parcel: Parcel, *, asks: bool) -> None:
         """Keep a request, and those after it, until it is known who is on the other side."""
         if self._held is None:
-            probe = self.machine.request("GET", ("__msgchan__",), self._probed)
+            number = self.machine.expect(self._probed)
             try:
-                self.port.post_message(probe)
+                self.port.post_message(self.machine.request("GET", ("__msgchan__",), number))
             except BaseException:
-                self.machine.forget(self.machine.number_of(probe["id"]))
+                self.machine.forget(number)
                 self.machine.forget(call.id)
                 parcel.undo()
                 raise
@@ -172,9 +172,8 @@ class Calling(Values):
                 self.finish()
             return call.settle(None)
 
-        message = self.machine.request("RELEASE", (), answered)
-        call.id = self.machine.number_of(message["id"])
-        self.port.post_message(message)
+        call.id = self.machine.expect(answered)
+        self.port.post_message(self.machine.request("RELEASE", (), call.id))
         hold.released = True
         return call
 
@@ -185,7 +184,9 @@ class Calling(Values):
 
     def _let_go(self) -> None:
         if not self.port.closed:
-            self.port.post_message(self.machine.request("RELEASE", (), ignored))
+            self.port.post_message(
+                self.machine.request("RELEASE", (), self.machine.expect(ignored))
+            )
         self.finish()
 
 

@@ -164,16 +164,19 @@ class Machine:
 
     # As who wraps
 
-    def request(self, kind: str, path: tuple[str, ...], token: Any, **more: Any) -> Wire:
-        """Give the message of a request; its reply comes back with `token`."""
-        id_ = f"{self.prefix}{self.expect(token)}"
-        return {"id": id_, "type": kind, "path": list(path), **more}
+    def request(self, kind: str, path: tuple[str, ...], number: int, **more: Any) -> Wire:
+        """Give the message of a request that is expected to be answered."""
+        return {"id": self.id_of(number), "type": kind, "path": list(path), **more}
 
     def expect(self, token: Any) -> int:
-        """Give the number of a request that is made elsewhere."""
+        """Give the number of a new request; its reply comes back with `token`."""
         self._count = count = self._count + 1
         self._pending[count] = token
         return count
+
+    def id_of(self, number: int) -> str:
+        """Give the id of a request of this end."""
+        return f"{self.prefix}{number}"
 
     def number_of(self, id_: str) -> int:
         """Give the number of a request of this end; 0 if the id is of no such."""
@@ -191,7 +194,7 @@ class Machine:
         """Wait no longer for a reply; gives the message that says so, if it did not come before."""
         if self._pending.pop(number, None) is None:
             return None
-        return {"type": "CANCEL", "id": f"{self.prefix}{number}"}
+        return {"type": "CANCEL", "id": self.id_of(number)}
 
     def forget(self, number: int) -> None:
         """Take back a request that could not be posted."""

@@ -168,7 +168,8 @@ class Link(Calling):
             port = wire.get("value")
             if isinstance(port, MessagePort) and not port.closed:
                 if wire.get("name") == "proxy":
-                    port.post_message(self.machine.request("RELEASE", (), ignored))
+                    number = self.machine.expect(ignored)
+                    port.post_message(self.machine.request("RELEASE", (), number))
                 port.close()
 
     # What is made for others

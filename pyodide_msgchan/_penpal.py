@@ -140,11 +140,11 @@ class Calls(Machine):
         super().__init__(prefix)
         self._channel = channel
 
-    def request(self, kind: str, path: tuple[str, ...], token: Any, **more: Any) -> Wire:
-        """Give the message of a call; its reply comes back with `token`."""
+    def request(self, kind: str, path: tuple[str, ...], number: int, **more: Any) -> Wire:
+        """Give the message of a call."""
         del kind  # all are calls
         args = [wire["value"] for wire in more["argumentList"]]
-        id_ = f"{self.prefix}{self.expect(token)}"
+        id_ = self.id_of(number)
         return _message(self._channel, "CALL", id=id_, methodPath=list(path), args=args)
 
     def reply(self, id_: Any, wire: Wire) -> Wire | None:

@@ -147,10 +147,10 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     slot.held = 0;
     if (slot.mode === 0 || slot.queue.length === 0) return;
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
-    const settled = slot.calls && calls.answersIn(slot, BATCH);
-    const result = settled ? slot.queue.splice(0, settled.length / 2) : pack(slot, slot.mode);
+    const answers = slot.calls && calls.takeAnswers(slot, BATCH);
+    const result = answers || pack(slot, slot.mode);
     if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot)); // before Python may raise
-    if (settled) return calls.settle(slot, ...settled);
+    if (answers) return calls.settle(slot, ...answers);
     const [size, extra] = typeof result === "number" ? [result] : [0, result];
     handOver(slot, slot.batch, undefined, size, extra);
   }

@@ -5,7 +5,7 @@ import { lone } from "./decode.mjs";
 import { promisingCall, STEP } from "./enter.mjs";
 
 const LONG_ID = 1000; // as in _comlink.py
-const LONG_NAME = 100; // characters
+const LONG_NAME = 100; // characters; both sides keep some names
 
 const plain = (v) => {
   const type = typeof v;
@@ -30,7 +30,8 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
   }
 
   /** The number of the request that a plain answer is for; 0 if it is none. */
-  function answerTo({ prefix }, { id, type, value }) {
+  function answerTo({ prefix }, data) {
+    const { id, type, value } = data ?? {};
     if (type !== "RAW" || !plain(value) || typeof id !== "string" || !id.startsWith(prefix))
       return 0;
     const digits = id.slice(prefix.length),
@@ -71,15 +72,19 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
       post(id, { id: call, ...raw(value) });
     },
     settle,
-    /** Numbers and values, in turn, of the plain answers that the queue begins with, `most` of them. */
-    answersIn(slot, most) {
+    /**
+     * Takes plain answers that a queue begins with, so many at most, and gives numbers and values in
+     * turn; false if there is but one, or none.
+     */
+    takeAnswers(slot, most) {
       const answers = [];
-      for (const { type, data } of slot.queue) {
-        if (type !== "message" || data === null || typeof data !== "object") break;
+      for (const { data } of slot.queue) {
         const number = answerTo(slot, data);
         if (!number || answers.push(number, data.value ?? undefined) === 2 * most) break;
       }
-      return answers.length > 2 && answers;
+      if (answers.length <= 2) return false;
+      slot.queue.splice(0, answers.length / 2);
+      return answers;
     },
     /** Hands a message over if it is a plain one, and says whether it was. */
     take(slot, data) {

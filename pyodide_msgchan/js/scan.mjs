@@ -41,9 +41,12 @@ const refuse = (why) => {
   throw new Refused(why);
 };
 
-/** Two arrays of so many numbers, with what is in these. */
-const pair = (length, from = [[], []]) =>
-  from.map((array) => Int32Array.from({ length }, (_, i) => array[i] ?? 0));
+const empty = () => new Int32Array(1 << 12);
+const doubled = (array) => {
+  const larger = new Int32Array(2 * array.length);
+  larger.set(array);
+  return larger;
+};
 
 /**
  * Gives the scan: a function that says what is wrong with segments; nothing if they may be read. Its
@@ -51,11 +54,11 @@ const pair = (length, from = [[], []]) =>
  */
 export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   // The state of one scan; it runs to its end before the next one.
-  let stack, // words
-    places, // of each in the memo, or -1
+  let stack = empty(), // words
+    places = empty(), // of each in the memo, or -1
     height = 0;
-  let memo, // words
-    owners, // where on the stack it is, while more may come into it; else -1
+  let memo = empty(), // words
+    owners = empty(), // where on the stack it is, while more may come into it; else -1
     known = 0;
   const marks = [],
     looped = new Set(); // places in the memo of what something above it on the stack refers to
@@ -84,7 +87,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   const size8 = (i = take(8)) => view.getUint32(i, true) + view.getUint32(i + 4, true) * 2 ** 32;
 
   function put(word, place) {
-    if (height === stack.length) [stack, places] = pair(2 * height, [stack, places]);
+    if (height === stack.length) [stack, places] = [doubled(stack), doubled(places)];
     stack[height] = word;
     places[height++] = place;
   }
@@ -96,11 +99,8 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
 
   function text(n) {
     const i = take(n);
-    let kind = VALUE;
-    for (let m = 0; m < 3; m++)
-      if (n === name[m].length && name[m].every((byte, j) => byte === bytes[i + j]))
-        kind = MODULE + m;
-    put(SCALAR | kind, -1);
+    const m = name.findIndex((one) => n === one.length && one.every((c, j) => c === bytes[i + j]));
+    put(m < 0 ? SCALAR : SCALAR | (MODULE + m), -1);
   }
 
   /** Gives where the last n begin, which are above the last mark. */
@@ -183,7 +183,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
       word = stack[i],
       kind = kindIn(word);
     if (places[i] >= 0 || kind > FILL) refuse("nothing to remember");
-    if (known === memo.length) [memo, owners] = pair(2 * known, [memo, owners]);
+    if (known === memo.length) [memo, owners] = [doubled(memo), doubled(owners)];
     places[i] = known;
     memo[known] = word & UNTAGGED & (kind >= MODULE ? -1 : ~15);
     owners[known++] = kind > TAG && kind <= MADE ? i : -1;
@@ -380,8 +380,6 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   function scan(segments) {
     parts = segments;
     scan.plain = true;
-    if (!(stack?.length <= MOST_KEPT)) [stack, places] = pair(1 << 10);
-    if (!(memo?.length <= MOST_KEPT)) [memo, owners] = pair(1 << 12);
     try {
       run();
       return "";
@@ -391,6 +389,8 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     } finally {
       height = marks.length = known = floor = 0;
       looped.clear();
+      if (stack.length > MOST_KEPT) [stack, places] = [empty(), empty()];
+      if (memo.length > MOST_KEPT) [memo, owners] = [empty(), empty()];
       parts = bytes = view = undefined;
     }
   }

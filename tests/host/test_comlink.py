@@ -28,7 +28,7 @@ def exposing():
 
 def test_request_and_reply():
     machine = Machine("me-")
-    message = machine.request("APPLY", ("a", "b"), "token", argumentList=[raw(1)])
+    message = machine.request("APPLY", ("a", "b"), machine.expect("token"), argumentList=[raw(1)])
     assert message == {
         "id": "me-1",
         "type": "APPLY",
@@ -38,7 +38,7 @@ def test_request_and_reply():
     reply = {"id": "me-1", "type": "RAW", "value": 2}
     assert machine.received(reply) == Settle("token", reply)
     assert machine.received(reply) == Discard([reply])  # it was answered before
-    assert machine.request("GET", (), "next")["id"] == "me-2"
+    assert machine.request("GET", (), machine.expect("next"))["id"] == "me-2"
 
 
 NUMBERS = ["", "01", "2", "0", "-1", "+1", "1 ", " 1", "1.0", "1e0", "1_0", "\u0661", "0x1"]
@@ -56,7 +56,7 @@ NUMBERS = ["", "01", "2", "0", "-1", "+1", "1 ", " 1", "1.0", "1e0", "1_0", "\u0
 )
 def test_replies_to_calls_never_made_are_let_go(reply):
     machine = Machine("me-")
-    machine.request("GET", ("x",), "token")
+    machine.request("GET", ("x",), machine.expect("token"))
     assert machine.received(reply) == Discard([reply])
 
 
@@ -119,8 +119,9 @@ def test_cancel(exposing):
     assert exposing.received({"id": "a", "type": "CANCEL"}) == Stop("a")
     assert exposing.received({"id": "a", "type": "CANCEL"}) is None
     assert exposing.reply("a", raw(1)) is None
-    message = exposing.request("GET", ("x",), "token")
-    number = exposing.number_of(message["id"])
+    number = exposing.expect("token")
+    message = exposing.request("GET", ("x",), number)
+    assert exposing.number_of(message["id"]) == number
     assert exposing.cancel(number) == {"type": "CANCEL", "id": message["id"]}
     assert exposing.cancel(number) is None
     late = {"id": message["id"], "type": "RAW", "value": 1}
@@ -214,8 +215,8 @@ def test_iteration_passes_through():
 
 
 def test_end_gives_all_that_waits(exposing):
-    exposing.request("GET", ("x",), "one")
-    exposing.request("GET", ("x",), "two")
+    exposing.request("GET", ("x",), exposing.expect("one"))
+    exposing.request("GET", ("x",), exposing.expect("two"))
     exposing.received({"id": "a", "type": "APPLY", "path": ["x"]})
     assert exposing.end() == ["one", "two"]
     assert exposing.end() == []
@@ -239,7 +240,7 @@ VALUES = st.recursive(
 @given(st.lists(VALUES, max_size=8))
 def test_no_message_raises(messages):
     machine = Machine("me-")
-    machine.request("GET", ("x",), "token")
+    machine.request("GET", ("x",), machine.expect("token"))
     for i, message in enumerate(messages):
         if i == 2:
             machine.expose()

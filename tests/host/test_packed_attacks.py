@@ -530,9 +530,12 @@ def test_javascript_scans_alike():
     bodies = [*BY_HAND.values(), *(chained(rounds, 100) for rounds in (2, 30))]
     by_hand = [HEAD + body + end for body in bodies for end in (STOP, far)]
     messages = [[message, "x" * 300] for message in honest_messages()] + honest_messages()
+    large = unframed(pack([[str(i), (i,) * 5] for i in range(30_000)], {}))  # its arrays grow
     seeds = [unframed(pack(message, {})) for message in messages]
     cases = []
-    for stream in itertools.chain(by_hand, seeds, (mutated(rng, seeds) for _ in range(40_000))):
+    for stream in itertools.chain(
+        [large, large], by_hand, seeds, (mutated(rng, seeds) for _ in range(40_000))
+    ):
         cut = rng.randrange(len(stream)) if stream and rng.random() < 0.1 else 0
         segments = [stream[:cut], stream[cut:]] if cut else [stream]
         cases.append([[list(segment) for segment in segments], scan(segments)])

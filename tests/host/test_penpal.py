@@ -137,7 +137,7 @@ def call(**more):
 
 def test_a_call_and_its_answers():
     calls, peer = Calls("x", None), Calls("y", None)
-    message = calls.request("APPLY", ("a", "b"), "token", argumentList=[{"value": 1}])
+    message = calls.request("APPLY", ("a", "b"), calls.expect("token"), argumentList=[{"value": 1}])
     asked = peer.received(message)
     assert asked == Run(message["id"], "APPLY", ("a", "b"), [{"type": "RAW", "value": 1}], {})
     assert peer.received(message) is None  # two calls can't have one answer
@@ -146,7 +146,7 @@ def test_a_call_and_its_answers():
     assert calls.received(reply) == Settle("token", {"type": "RAW", "value": 3})
     assert calls.received(reply) is None
 
-    message = calls.request("APPLY", ("a",), "again", argumentList=[])
+    message = calls.request("APPLY", ("a",), calls.expect("again"), argumentList=[])
     peer.received(message)
     error = {"name": "KeyError", "message": "'x'", "stack": ""}
     settled = calls.received(peer.fail(message["id"], error))
@@ -159,7 +159,7 @@ def test_a_call_and_its_answers():
 
 def test_what_was_thrown_and_is_no_error():
     calls = Calls("x", None)
-    id_ = calls.request("APPLY", ("a",), "token", argumentList=[])["id"]
+    id_ = calls.request("APPLY", ("a",), calls.expect("token"), argumentList=[])["id"]
     reply = {**SYN, "type": "REPLY", "callId": id_, "isError": True, "value": "text"}
     assert calls.received(reply).wire["value"] == {"isError": False, "value": "text"}
 
@@ -200,6 +200,6 @@ def test_malformed_calls_are_answered_by_an_error(more):
 )
 def test_what_nobody_can_answer_is_dropped(message):
     calls = Calls("x", None)
-    calls.request("APPLY", ("a",), "token", argumentList=[])
+    calls.request("APPLY", ("a",), calls.expect("token"), argumentList=[])
     assert calls.received(message) is None
     assert calls.received({**SYN, "type": "DESTROY"}) == Destroyed()

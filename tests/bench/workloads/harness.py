@@ -42,7 +42,7 @@ async def race(contestants, options):
         for name, work in contestants.items():
             await _settled(work, counts[name])
             gc.collect()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # what is left to do is done
             took = max(await work(counts[name]), LEAST)
             samples[name].append(took / counts[name])
     return json.dumps({"samples": samples, "counts": counts})
