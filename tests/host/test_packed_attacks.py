@@ -530,7 +530,7 @@ def test_javascript_scans_alike():
     bodies = [*BY_HAND.values(), *(chained(rounds, 100) for rounds in (2, 30))]
     by_hand = [HEAD + body + end for body in bodies for end in (STOP, far)]
     messages = [[message, "x" * 300] for message in honest_messages()] + honest_messages()
-    large = unframed(pack([[str(i), (i,) * 5] for i in range(30_000)], {}))  # its arrays grow
+    large = unframed(pack([{"key": str(i), i: ()} for i in range(30_000)], {}))  # its arrays grow
     seeds = [unframed(pack(message, {})) for message in messages]
     cases = []
     for stream in itertools.chain(
