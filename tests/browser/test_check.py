@@ -25,7 +25,7 @@ REPORT = "return (await fetch(document.getElementById('download').href)).text();
 
 def run_page(driver, pages, **query):
     """Run the page to its end, with popups, and give its report."""
-    words = urlencode({"other": pages.other_origin, **query})
+    words = urlencode({"other": pages.other_origin, **query}, doseq=True)
     driver.get(f"{pages.origin}/check.html?{words}")
     wait_state(driver, PATIENCE)
     again = driver.find_element(By.ID, "again")
@@ -62,9 +62,23 @@ def judge(name, report):
     assert not trouble, f"{len(trouble)} rows in {COLUMNS.get(name, name)}:\n" + "\n".join(trouble)
 
 
+def try_again(driver, pages, report):
+    """Run rows once more that waited in vain for what came to a port that was moved.
+
+    WebKit loses such a message once in some hundred times, without this package too: see
+    test_engines.py, which fails once it does not.
+    """
+    lost = [row["id"] for row in report["rows"] if row["group"] == "transfer" and not row["ok"]]
+    if lost:
+        again = {row["id"]: row for row in run_page(driver, pages, only=lost)["rows"]}
+        report["rows"] = [again.get(row["id"], row) for row in report["rows"]]
+
+
 @pytest.mark.webkit
 def test_every_row_holds(driver, browser, pages):
     report = run_page(driver, pages)
+    if browser == "webkit":
+        try_again(driver, pages, report)
     leave(driver, browser, report)
     judge(browser, report)
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from itertools import count
 from pathlib import PurePosixPath
 from typing import Any, Literal
 from uuid import UUID
@@ -36,6 +37,7 @@ LANE = "this package: the packed lane, between two Pythons of one origin"
 type Lane = Literal["packed", "clone"]
 
 _kept: set[Any] = set()
+_numbers = count(1)
 
 
 @register_type
@@ -90,7 +92,12 @@ async def echo_on_lane(name: str, lane: Lane | None) -> None:
 async def echoing(
     peer: Peer, name: str, here: Lane | None = None, there: Lane | None = None
 ) -> AsyncIterator[Any]:
-    """Connect to an echo."""
+    """Connect to an echo of its own.
+
+    The end of the last row's connection and the request for the next one take two channels, and may
+    overtake each other: under one name the echo would still be taken.
+    """
+    name = f"{name} {next(_numbers)}"
     await peer.run(echo_on_lane, name, there)
     async with connect(peer.target, name=name, lane=here, timeout=8, **peer.options) as connection:
         yield connection
