@@ -32,8 +32,8 @@ for one, until that has ended. Open attempts and let them lie: `accept` has one 
 queued ones, and gives the pending one a few seconds once another waits; `listen` drops its oldest.
 
 **What ends an attempt.** A goodbye to whoever is dropped while pending, so that nobody waits for a
-port that closed in silence (no browser tells). A caller that is told so starts again. An
-accepted listener is *taken*: it refuses every further caller until its connection has ended.
+port that closed in silence (no browser tells). A caller that is told so starts again. An accepted
+listener is *taken*, and refuses callers until its end; who calls again waits for the next hello.
 
 **For the shell:** hand in what was heard, after the checks of the window and of types; do the
 actions in their order; read the control port of each attempt from its `Offer` or `Adopt` on, and
@@ -81,6 +81,7 @@ MOST_LEFT: Final = 8
 class Caller(Side):
     """The side that calls, `connect`: it is connected once, or fails."""
 
+    again = False  # whether there was a connection before: its goodbye may still be on its way
     _greeting = "probe"
     _counterpart = "accept"
     _worker_words = "the worker"
@@ -170,7 +171,8 @@ class Caller(Side):
         if envelope.version != VERSION:
             return self._fail(VersionMismatchError(VERSION, envelope.version))
         other = self._peer is not None and envelope.id != self._peer.id
-        return [] if other or envelope.reason != "taken" else self._fail(self._taken())
+        waits = other or self.again or envelope.reason != "taken"
+        return [] if waits else self._fail(self._taken())
 
     def control(self, attempt: int, message: dict[str, Any]) -> list[Action]:
         """Take a control message of an attempt; whatever makes no sense is dropped."""
@@ -184,7 +186,7 @@ class Caller(Side):
                 self._connected = True
                 return self._agree(attempt, peer, message)
             case "refusal":
-                if word(message, "reason") == "taken":
+                if word(message, "reason") == "taken" and not self.again:
                     return self._fail(self._taken())
                 return self._lose()
             case "goodbye":
@@ -216,9 +218,7 @@ class Caller(Side):
         return HandshakeError(f"already taken: the accept{called} over there has its caller")
 
     def _pending_hint(self) -> str:
-        return (
-            "" if self._peer is None else f"{self._named(self._peer)} answered and then fell silent"
-        )
+        return f"{self._named(self._peer)} answered and then fell silent" if self._peer else ""
 
 
 @final

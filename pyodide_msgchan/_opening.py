@@ -63,8 +63,9 @@ class Opener:
         Three ways to use it: ``connection = await connect(frame)``; ``async with connect(frame) as
         connection``; and ``async for connection in connect(frame)``, which gives a fresh one
         whenever the page there was replaced. In that loop the end of the body closes the
-        connection, and PeerLostError leaves the body: catch it there and ``continue``. The loop
-        ends when the frame was removed or the window closed.
+        connection, and PeerLostError leaves the body: catch it there and ``continue``. A later one
+        waits while the `accept` there is taken. The loop ends when the frame was removed or the
+        window closed.
 
         Either side may be first, by any time. Origins are checked here and never again: a port is
         posted only to a page that was heard from, and only to its exact origin. A page of an
@@ -212,9 +213,10 @@ class Connecting:
         self._current: Connection | None = None
         self._attempt: Attempt | None = None
 
-    async def _open(self, seconds: float | None) -> Connection:
+    async def _open(self, seconds: float | None, *, again: bool = False) -> Connection:
         await hold_lock(self._world, self._terms)
         machine = Caller(**_facts(self._world, self._terms))
+        machine.again = again
         source = None if self._terms.origins is None else self._target
         self._attempt = Attempt(
             self._world, machine, self._terms, source=source, targets=(self._target,), many=False
@@ -254,7 +256,7 @@ class Connecting:
         if self._world.is_gone(self._target):
             raise StopAsyncIteration
         try:
-            self._current = await self._open(None)
+            self._current = await self._open(None, again=True)
         except HandshakeError:
             if self._attempt is not None and self._attempt.gone:
                 raise StopAsyncIteration from None

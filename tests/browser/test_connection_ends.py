@@ -353,3 +353,37 @@ async def test_who_waits_for_a_frame_learns_that_it_is_gone(selenium, peers, kin
         with pytest.raises(HandshakeError, match="removed") as caught:
             await task
         assert not isinstance(caught.value, HandshakeTimeoutError)
+
+
+@pytest.mark.parametrize("mute", [False, True])
+@run_in_pyodide
+async def test_a_load_that_may_be_the_own_one_is_asked_about(selenium, mute):
+    import asyncio
+
+    import js
+    import pytest
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import HandshakeTimeoutError, PeerLostError, connect
+
+    frame = js.document.createElement("iframe")
+    js.document.body.append(frame)
+    with pytest.raises(HandshakeTimeoutError):  # for later ones this page holds its lock already
+        await connect(frame, timeout=0.01)
+    async with asyncio.timeout(20):
+        connecting = asyncio.ensure_future(connect(frame))
+        await asyncio.sleep(0)  # it hears, and sees the frame's load events, from here on
+        frame.src = "/pages/late-hello.html"
+        run_js("""(frame) => frame.addEventListener("load", () => {
+            const until = performance.now() + 100;  // so that its hello is heard late
+            while (performance.now() < until);
+        }, { once: true })""")(frame)
+        async with await connecting as connection:
+            frame.contentWindow.mute = mute  # as another page in its place would be
+            frame.dispatchEvent(js.Event.new("load"))
+            if not mute:
+                assert await connection.receive() == "asked"
+                frame.dispatchEvent(js.Event.new("load"))  # never its own
+            with pytest.raises(PeerLostError):
+                await connection.receive()
+        frame.remove()

@@ -230,6 +230,28 @@ async def test_the_end_of_the_body_closes(windows):
         await seen[1].wait_closed()
 
 
+async def test_who_connects_again_waits_while_another_is_served(windows):
+    host, app = windows
+
+    async def serve():
+        while True:
+            async with await app.accept(origin=HOST) as connection:
+                await connection.wait_closed()
+
+    serving = asyncio.create_task(serve())
+    loop = host.connect(app, origin=APP)
+    first = await anext(loop)
+    first.close()
+    other = await host.connect(app, origin=APP)
+    again = asyncio.ensure_future(anext(loop))
+    with pytest.raises(HandshakeError, match="already taken"):  # so that one was told it too
+        await host.connect(app, origin=APP)
+    assert not again.done()
+    other.close()
+    (await again).close()
+    serving.cancel()
+
+
 async def test_cancelling_leaves_nothing(windows):
     host, app = windows
     for task in (

@@ -210,6 +210,19 @@ def test_a_refusal_fails_at_once():
         assert machine.heard(envelope("hello", "l9"), APP, WINDOW) == []
 
 
+def test_who_calls_again_waits_for_the_next_hello_instead():
+    # The listener's connection before may be over, and its last goodbye still on its way.
+    machine = caller()
+    machine.again = True
+    refusal = envelope("refusal", "l0", to="c0", reason="taken")
+    assert machine.heard(refusal, APP, WINDOW) == []
+    assert type(machine.heard(envelope("hello", "l1"), APP, WINDOW)[0]) is Offer
+    assert machine.control(1, TAKEN) == [Close(1)]
+    assert type(machine.heard(envelope("hello", "l2"), APP, WINDOW)[0]) is Offer
+    version = refusal._replace(id="l2", reason="version", version=9)
+    assert type(machine.heard(version, APP, WINDOW)[-1]) is Fail
+
+
 def test_a_refusal_that_is_not_ours_changes_nothing():
     machine = caller()
     machine.heard(envelope("hello", "l0"), APP, WINDOW)
