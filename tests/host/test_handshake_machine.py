@@ -609,4 +609,4 @@ class World(RuleBasedStateMachine):
 @pytest.mark.timeout(3000)  # for the profile
 def test_the_handshake_holds_in_a_world_of_windows():
     examples = max(settings().max_examples, 400)
-    run_state_machine_as_test(World, settings=settings(max_examples=examples, deadline=None))
+    run_state_machine_as_test(World, settings=settings(max_examples=examples))

@@ -560,7 +560,7 @@ def test_javascript_scans_alike():
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_random_bytes_are_no_message(data):
     for stream in (data, HEAD + data, HEAD + data + STOP):
         if not scan([stream]):

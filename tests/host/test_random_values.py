@@ -21,7 +21,7 @@ def packed(value):
 
 @pytest.mark.parametrize("lane,send", [("memory", cloned), ("packed", packed)])
 def test_values_are_what_the_table_says(lane, send):
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(recipes(in_browser=False))
     def check(recipe):
         case = build(recipe, lane)
