@@ -7,7 +7,6 @@ const LONGEST = 200; // characters of a field
 export const HEARD = 8; // wrong origins that are remembered
 const LATE = 300; // ms by which an element's load event comes after the page's own, at the most
 const NEAR = 30; // ms by which clocks and messages may differ in telling when that was
-const SLOW = 10_000; // ms that the word of a page which has not loaded may take to be heard
 const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
 const LINGER = 10_000; // ms that a closed connection keeps its ports open for the other side's farewell
 
@@ -123,19 +122,21 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   function heardFrom(element, id, loaded) {
     const loads = loadsOf(element);
-    if (loads.page?.id === id) return;
-    const { last, count } = loads;
-    loads.page = { id, loaded, last, count, at: performance.now() };
+    const { page, last, count } = loads;
+    if (page?.id === id) return;
+    // Whether a load was seen that belongs to no page before: it may be this one's, heard late.
+    const seen = count > (page ? page.count + (page.loaded < 0) : 0);
+    loads.page = { id, loaded, last, count, seen, at: performance.now() };
   }
 
   function watchLoads(control, element) {
     // A page may be heard before its own load event reaches the element: that is no navigation.
     const loads = loadsOf(element);
-    const { loaded, last, count, at } = loads.page ?? { loaded: -1, count: loads.count };
+    const { loaded, last, count, seen, at } = loads.page ?? { loaded: -1, count: loads.count };
     let own = loaded < 0; // whether its own load is still to come; perhaps so until `late`
     let late = own ? 0 : at - loaded + LATE;
     if (last >= at - loaded - NEAR || loads.count > count) own = late = 0;
-    if (own && last >= at - SLOW) [own, late] = [false, Infinity]; // or was that one its own?
+    if (own && seen) [own, late] = [false, Infinity];
     const watcher = () => {
       if (!own) notice(control, performance.now() > late ? "gone" : "doubt");
       own = late = 0;
