@@ -233,12 +233,17 @@ async def test_a_hundred_reloads_leave_nothing(selenium, peers):
                 return plain.apply(this, args);
             });
             const running = new Set();
+            const short = new Map();  // the ends of timers that soon run out by themselves
             wrap(window, "setTimeout", (plain) => (f, ms, ...args) => {
-                const id = plain(() => (running.delete(id), f(...args)), ms);
+                const { promise, resolve } = Promise.withResolvers();
+                const over = () => (running.delete(id), short.delete(id), resolve());
+                const id = plain(() => (over(), f(...args)), ms);
                 running.add(id);
+                if (!(ms > 3000)) short.set(id, { promise, over });
                 return id;
             });
-            wrap(window, "clearTimeout", (plain) => (id) => (running.delete(id), plain(id)));
+            wrap(window, "clearTimeout", (plain) => (id) => (
+                short.get(id)?.over(), running.delete(id), plain(id)));
             wrap(window, "setInterval", (plain) => (...args) => {
                 const id = plain(...args);
                 running.add(id);
@@ -257,6 +262,7 @@ async def test_a_hundred_reloads_leave_nothing(selenium, peers):
                 plain.call(this);
             });
             return {
+                settled: () => Promise.all([...short.values()].map((one) => one.promise)),
                 read: () => [counts.listeners, running.size, open.size],
                 undo: () => undo.forEach((f) => f()),
             };
@@ -273,6 +279,7 @@ async def test_a_hundred_reloads_leave_nothing(selenium, peers):
             connection.post_message({"echo": turns})
             assert await connection.receive() == {"echo": turns}
             if turns == 3:
+                await count.settled()
                 gc.collect()
                 before = count.read().to_py()
             if turns == 103:
@@ -282,6 +289,7 @@ async def test_a_hundred_reloads_leave_nothing(selenium, peers):
             await connection.receive()
         except PeerLostError:
             await peer.take()
+    await count.settled()
     gc.collect()
     after = count.read().to_py()
     assert all(now <= then for now, then in zip(after, before, strict=True)), (after, before)
