@@ -8,7 +8,7 @@ import sys
 from _pickle import loads  # pickle's C half: the module itself takes long to load
 from asyncio import _get_running_loop, _set_running_loop, current_task
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ __all__ = [
     "enter",
     "enter_plainly",
     "holding",
+    "in_browser",
     "is_js_proxy",
     "is_null",
     "js_error_of",
@@ -33,6 +34,7 @@ __all__ = [
     "to_js_bytes",
     "to_js_list",
     "unpack",
+    "url_origin",
 ]
 
 MAX_DEPTH: Final = 500
@@ -375,6 +377,21 @@ def own_origin() -> str:
     import js
 
     return str(js.self.origin)
+
+
+@lru_cache(maxsize=256)
+def url_origin(address: str) -> str | None:
+    """Return the origin that the browser's `URL` gives an address ("null" too), or None.
+
+    Only in a browser.
+    """
+    from js import URL
+    from pyodide.ffi import JsException
+
+    try:
+        return str(URL.new(address).origin)
+    except JsException:
+        return None
 
 
 def js_error_of(error: BaseException) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, final
 
 from ._attempt import Attempt, Terms, describe, hold_lock, may_be_near
 from ._handshake import Caller, Listener
-from ._origin import Origin, allowed_origins
+from ._origin import Origin, allowed_origins, check_targets
 from ._types import World
 from ._windows import BrowserWorld
 from .connection import Connection
@@ -369,14 +369,17 @@ def origins_of(world: World, kind: str, origin: Origins | None) -> frozenset[str
 
     Raises:
         TypeError: one was given for a worker.
-        ValueError: one is malformed, or needed since this page's own is opaque.
+        ValueError: one is malformed, or this browser can't post to it, or one is needed since this
+            page's own is opaque.
     """
     if kind == "worker":
         if origin is not None:
             raise TypeError("a worker has no origin to check: leave origin= out")
         return None
     if origin is not None:
-        return allowed_origins(origin)
+        found = allowed_origins(origin)
+        check_targets(found)
+        return found
     if world.origin in {"", "null"}:
         raise ValueError(
             "this page's own origin is opaque, so there is no default: origin= says whom to expect"

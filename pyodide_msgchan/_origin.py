@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterable
 from typing import Final, final
 
+from ._browser import in_browser, url_origin
+
 __all__ = [
     "ANY_ORIGIN",
     "OPAQUE_ORIGIN",
     "Origin",
     "SpecialOrigin",
     "allowed_origins",
+    "check_targets",
+    "parse",
     "target_origin",
 ]
 
@@ -45,15 +49,25 @@ type Origin = str | SpecialOrigin
 
 _LAST_PORT: Final = 65535
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
+"""Of the schemes whose hosts a browser rewrites; a host of any other scheme stays as it is."""
+
 _SHAPE: Final = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s\\]+)(?::(\d{1,5}))?(/?)"
+    r"([A-Za-z][A-Za-z0-9+.-]*)://"
+    r"(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s\\\x00-\x20\x7f]*)(?::([0-9]{1,5}))?(/?)"
 )
-_IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}")
+_IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
+_NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII)
+"""A last label by which a browser takes the whole host for an IPv4 address."""
 _HOST_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
+_BROWSER_LABEL: Final = re.compile(r"[a-z0-9_-]*[a-z0-9_][a-z0-9_-]*")
+"""Labels that browsers give out. They take stars and empty labels too, which no server has."""
 
 
 def parse(origin: str) -> str:
-    """Give an origin as browsers write it: lower case, no default port, no slash.
+    """Return an origin as browsers write it: lower case, no default port, no slash.
+
+    In a browser an origin of http, https, ws, wss or ftp is what its `URL` makes of it; off the
+    browser a host has to be ASCII. An origin of another scheme is taken as it is written.
 
     Raises:
         ValueError: it is no origin: without scheme or host, with a path, user, query or blanks,
@@ -64,14 +78,23 @@ def parse(origin: str) -> str:
         raise TypeError(f"an origin is a string, not {type(origin).__name__}")
     match = _SHAPE.fullmatch(origin)
     if match is None:
-        raise ValueError(f"{origin!r} is not an origin: {_complaint(origin)}")
-    scheme, host, port = match[1].lower(), match[2].lower(), match[3]
-    host = _host(host, origin)
-    if port is None or (number := int(port)) == _DEFAULT_PORTS.get(scheme):
-        return f"{scheme}://{host}"
-    if number > _LAST_PORT:
-        raise ValueError(f"{origin!r} is not an origin: a port is at most 65535")
-    return f"{scheme}://{host}:{number}"
+        raise _malformed(origin, _complaint(origin))
+    scheme, host = match[1].lower(), match[2]
+    if scheme not in _DEFAULT_PORTS:
+        if scheme == "file":
+            raise _malformed(origin, "pass OPAQUE_ORIGIN for files")
+        if not origin.isascii():
+            raise _malformed(origin, "a browser writes it in ASCII")
+        return scheme + origin[len(scheme) :].removesuffix("/" if match[4] else "")
+    if not host:
+        raise _malformed(origin, _complaint(origin))
+    if in_browser():
+        return _browser_form(origin)
+    return _plain_form(origin, scheme, host.lower(), match[3])
+
+
+def _malformed(origin: str, complaint: str) -> ValueError:
+    return ValueError(f"{origin!r:.200} is not an origin: {complaint}")
 
 
 def _complaint(origin: str) -> str:
@@ -85,39 +108,89 @@ def _complaint(origin: str) -> str:
     )
 
 
-def _host(host: str, origin: str) -> str:
-    if host.startswith("["):
-        import ipaddress  # noqa: PLC0415 - it takes as long to load as all of this package
+def _browser_form(origin: str) -> str:
+    """Return what the browser's own `URL` makes of an origin, Unicode in the host included."""
+    found = url_origin(origin)
+    if found is None:
+        raise _malformed(origin, "this browser refuses its host or its port")
+    host = found.partition("://")[2]
+    labels = host.partition(":")[0].removesuffix(".").split(".")
+    if not host.startswith("[") and not all(map(_BROWSER_LABEL.fullmatch, labels)):
+        raise _malformed(origin, f"{host!r} is not a host name")
+    return found
 
-        try:
-            return f"[{ipaddress.IPv6Address(host[1:-1]).compressed}]"
-        except ValueError as error:
-            raise ValueError(f"{origin!r} is not an origin: {error}") from None
+
+def _plain_form(origin: str, scheme: str, host: str, port: str | None) -> str:
+    """Return the same off the browser, where the host has to be in its final form already."""
+    host = _plain_host(host, origin)
+    if port is None or (number := int(port)) == _DEFAULT_PORTS[scheme]:
+        return f"{scheme}://{host}"
+    if number > _LAST_PORT:
+        raise _malformed(origin, "a port is at most 65535")
+    return f"{scheme}://{host}:{number}"
+
+
+def _plain_host(host: str, origin: str) -> str:
+    if host.startswith("["):
+        return f"[{_ipv6(host[1:-1], origin)}]"
     if not host.isascii():
-        try:
-            host = host.encode("idna").decode("ascii")
-        except UnicodeError:
-            raise ValueError(
-                f"{origin!r} is not an origin: no such host name can be written"
-            ) from None
+        # Python's own codec is IDNA 2003, which makes another host of some names than browsers do.
+        raise _malformed(
+            origin,
+            "off the browser write the host in its ASCII form (xn--...), as location.origin has it",
+        )
     labels = host.removesuffix(".").split(".")
-    if not all(_HOST_LABEL.fullmatch(label) for label in labels):
-        raise ValueError(f"{origin!r} is not an origin: {host!r} is not a host name")
-    if labels[-1].isdigit() and not _IPV4.fullmatch(host):
-        raise ValueError(f"{origin!r} is not an origin: {host!r} is not an address")
+    if not all(map(_HOST_LABEL.fullmatch, labels)):
+        raise _malformed(origin, f"{host!r} is not a host name")
+    if _NUMBER.fullmatch(labels[-1]) and not _IPV4.fullmatch(host):
+        raise _malformed(origin, f"{host!r} is not an address")
     return host
+
+
+def _ipv6(text: str, origin: str) -> str:
+    """Return an IPv6 address as the URL standard writes it, never with an IPv4 address in it."""
+    import ipaddress  # noqa: PLC0415 - it takes as long to load as all of this package
+
+    try:
+        number = int(ipaddress.IPv6Address(text))
+    except ValueError as error:
+        raise _malformed(origin, str(error)) from None
+    groups = ":".join(f"{number >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
+    zeros = max(re.findall(r"\b0(?::0)+\b", groups), key=len, default="")
+    if not zeros:
+        return groups
+    before, _, after = f":{groups}:".partition(f":{zeros}:")
+    return f"{before.removeprefix(':')}::{after.removesuffix(':')}"
 
 
 def target_origin(origin: Origin) -> str:
     """Give the word to post to: an exact origin, or ``*`` for the two that were named.
 
     Raises:
-        ValueError: a string that is no origin.
+        ValueError: a string that is no origin, or one of a scheme that this browser can't post to.
         TypeError: neither a string nor one of the two names.
     """
     if isinstance(origin, SpecialOrigin):
         return "*"
-    return parse(origin)
+    text = parse(origin)
+    check_targets((text,))
+    return text
+
+
+def check_targets(origins: Iterable[str]) -> None:
+    """Check that this browser can post to each of these origins; off the browser all pass.
+
+    Raises:
+        ValueError: the browser knows no such origin for the scheme, and would drop the message.
+    """
+    if not in_browser():
+        return
+    for text in origins:
+        if text not in ("*", "null") and url_origin(text) != text:
+            raise ValueError(
+                f"{text!r:.200} can't be posted to: this browser gives addresses of that scheme "
+                "no origin of their own; pass ANY_ORIGIN, and check what you hear"
+            )
 
 
 def allowed_origins(origin: Origin | Iterable[Origin]) -> frozenset[str]:

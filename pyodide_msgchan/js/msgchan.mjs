@@ -16,6 +16,8 @@ const VERSION = "0.1.0"; // the package's
 const PATIENCE = 5000; // ms for a pending caller to confirm while others queue, or for a pong
 const GRACE = 500; // ms, twice: what is missing is waited for as long after the last arrival
 
+const SHAPE = /^[a-z][a-z\d+.-]*:\/\/[^/?#@*\\\s]*[^/?#@*:\\\s]$/i; // of an origin: no path, no user, no star
+
 export class HandshakeError extends Error {
   constructor(code, message, options) {
     super(message, options);
@@ -34,8 +36,11 @@ const allow = (origin = self.origin) => {
     if (one === ANY_ORIGIN || one === OPAQUE_ORIGIN) return one.description;
     if (one === "null")
       throw TypeError("an opaque origin has no name: say which origin is allowed");
-    if (new URL(one).origin !== one) throw TypeError(`${one} is no origin`);
-    return one;
+    // The browser's own form: lower case, no default port, and its own IDNA.
+    const known = SHAPE.test(one) && URL.canParse(one) && new URL(one).origin;
+    if (!known || known === "null")
+      throw TypeError(`${String(one)} is no origin that this browser can post to`);
+    return known;
   });
   if (!allowed[0]) throw TypeError("no origin is allowed");
   return allowed;

@@ -58,7 +58,15 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   function postTo(target, origin, envelope, ports) {
     if (kindOf(target) === "worker") target.postMessage(envelope, ports);
-    else windowOf(target)?.postMessage(envelope, origin, ports);
+    else windowOf(target)?.postMessage(envelope, targetOf(origin), ports);
+  }
+
+  // An origin that the browser takes for no target is this page's own, or was allowed by "*":
+  // Python refuses all others.
+  function targetOf(origin) {
+    if (origin === "*" || (URL.canParse(origin) && new URL(origin).origin === origin))
+      return origin;
+    return origin === self.origin ? "/" : "*";
   }
 
   /** Attach a port that nobody else has a use for, until JavaScript asks Python for it. */

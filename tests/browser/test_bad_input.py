@@ -256,3 +256,95 @@ async def test_malformed_origins(selenium):
     for no_window in (run_js("({})"), run_js("[]")):
         with pytest.raises(TypeError, match="no postMessage"):
             post_to_window(no_window, 1, origin=ANY_ORIGIN)
+
+
+@run_in_pyodide
+async def test_hosts_are_what_the_browser_makes_of_them(selenium):
+    import pytest
+    from js import URL
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import post_to_window, window_messages
+    from pyodide_msgchan._origin import allowed_origins
+
+    known = {
+        "https://faß.de": "https://xn--fa-hia.de",
+        "https://FASS.de.": "https://fass.de.",
+        "http://127.1:80": "http://127.0.0.1",
+        "http://0x7f.1": "http://127.0.0.1",
+        "http://[::ffff:1.2.3.4]": "http://[::ffff:102:304]",
+        "https://ex%61mple.com:443/": "https://example.com",
+        "https://bücher.example:8443": "https://xn--bcher-kva.example:8443",
+    }
+    more = [
+        "https://Σας.example",
+        "https://a\u200cb.example",
+        "https://नी\u200cकम.example",
+        "https://ẞ.de",
+    ]
+    for origin in (*known, *more):
+        try:
+            expected = URL.new(origin).origin
+        except Exception:  # noqa: BLE001 - what the browser refuses is refused here
+            with pytest.raises(ValueError, match="not an origin"):
+                allowed_origins(origin)
+            continue
+        assert known.get(origin, expected) == expected
+        assert allowed_origins(origin) == {expected}, origin
+    spy = run_js("({ origins: [], postMessage(value, origin) { this.origins.push(origin); } })")
+    post_to_window(spy, 1, origin="https://faß.de")
+    assert list(spy.origins) == ["https://xn--fa-hia.de"]
+    window_messages(origin="https://faß.de").close()
+
+
+@run_in_pyodide
+async def test_an_origin_of_another_scheme_is_heard_but_posted_to_only_where_the_browser_can(
+    selenium,
+):
+    import pytest
+    from js import URL, document
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import connect, post_to_window, window_messages
+
+    spy = run_js("({ origins: [], postMessage(value, origin) { this.origins.push(origin); } })")
+    frame = document.createElement("iframe")
+    document.body.append(frame)
+    for origin in (
+        "app://localhost",
+        "capacitor://localhost",
+        "moz-extension://a-b-c",
+        "ws://a.example",
+    ):
+        window_messages(origin=origin).close()
+        if URL.new(origin).origin == origin:
+            post_to_window(spy, 1, origin=origin)
+            assert list(spy.origins)[-1] == origin
+            continue
+        for use in (post_to_window, connect):
+            arguments = (spy, 1) if use is post_to_window else (frame,)
+            with pytest.raises(ValueError, match="can't be posted to"):
+                use(*arguments, origin=origin)
+        assert origin not in list(spy.origins)
+    frame.remove()
+
+
+@run_in_pyodide
+async def test_a_host_of_the_older_idna_is_not_let_in(selenium):
+    import js
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import window_messages
+
+    post = run_js("""(origin, data) => dispatchEvent(new MessageEvent(
+        "message", { origin, data, source: globalThis }))""")
+    heard = []
+    js.addEventListener(
+        "message", run_js("(event) => (globalThis.hosts ??= []).push(event.origin)")
+    )
+    async with window_messages(origin="https://faß.de") as messages:
+        post("https://fass.de", "wrong")
+        post("https://xn--fa-hia.de", "right")
+        heard.append((await anext(messages)).data)
+    assert heard == ["right"]
+    assert list(js.hosts)[-2:] == ["https://fass.de", "https://xn--fa-hia.de"]  # it did arrive

@@ -482,6 +482,10 @@ def test_signal_gives_up(host):
         'connect(frame, { origin: "null" })',
         'connect(frame, { origin: "https://app.example/" })',
         'connect(frame, { origin: "app.example" })',
+        'connect(frame, { origin: "https://*.example" })',
+        'connect(frame, { origin: "https://app.example/path" })',
+        'connect(frame, { origin: "https://user@app.example" })',
+        'connect(frame, { origin: "file:///" })',
         'connect(frame, { origin: Symbol("*") })',
         "connect(frame, { origin: [] })",
         'connect(frame, { name: "x".repeat(201) })',
@@ -497,6 +501,16 @@ def test_what_makes_no_sense_is_a_type_error(host, call):
         const error = await failure((async () => {call})());
         return error.name === "TypeError" && error.message.length > 5;
     """)
+
+
+@pytest.mark.webkit
+def test_hosts_are_compared_as_the_browser_writes_them(host):
+    error = host("""
+        const frame = document.body.appendChild(document.createElement("iframe"));
+        const origin = ["https://faß.de", "HTTPS://App.Example:443"];
+        return (await failure(connect(frame, { origin, timeout: 0.05 }))).message;
+    """)
+    assert error.startswith("no accept from https://xn--fa-hia.de, https://app.example within")
 
 
 @pytest.mark.parametrize("kind", ["sandboxed", "worker"])

@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
     {"errors", "_version"},
-    {"_origin", "_wire", "_comlink", "_credit"},
+    {"_wire", "_comlink", "_credit"},
     {"_types", "_side", "_penpal"},
     {"_handshake"},
     {"_browser"},
-    {"_waiter", "_clone", "_event", "_registry", "_scan"},
+    {"_origin", "_waiter", "_clone", "_event", "_registry", "_scan"},
     {"_inbox", "_stream", "_remote_errors"},
     {"_sealed"},
     {"_reducers"},

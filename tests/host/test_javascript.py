@@ -12,7 +12,7 @@ import pyodide_msgchan
 from pyodide_msgchan import _browser
 
 MODULE = PACKAGE / "js" / "msgchan.mjs"
-LIMIT = 3000
+LIMIT = 5000
 
 
 @pytest.fixture(scope="module")

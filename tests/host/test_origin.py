@@ -19,7 +19,15 @@ from pyodide_msgchan._origin import allowed_origins, parse, target_origin
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("http://[::1]:8000", "http://[::1]:8000"),
         ("http://[0:0:0:0:0:0:0:1]", "http://[::1]"),
-        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://xn--fa-hia.de", "https://xn--fa-hia.de"),
+        ("http://[::ffff:1.2.3.4]", "http://[::ffff:102:304]"),
+        ("http://[1:0:0:2::3]", "http://[1:0:0:2::3]"),
+        ("http://[0:0:1:0:0:0:2:0]", "http://[0:0:1::2:0]"),
+        ("http://[1:0:2:3:4:5:6:7]", "http://[1:0:2:3:4:5:6:7]"),
+        ("http://[::]", "http://[::]"),
+        ("app://Local.Host:8080/", "app://Local.Host:8080"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("app://", "app://"),
         ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
     ],
 )
@@ -37,12 +45,22 @@ def test_origins_are_written_as_browsers_do(given_origin, expected):
         "https://-app.example",
         "https://a.example,https://b.example",
         "https://*.example", "http://1.2.3.256", "http://[::g]", "http://[::1",
+        "https://faß.de", "https://bücher.example", "https://ς.example", "https://a\u200cb.example",
+        "https://ex%61mple.com", "http://0x7f.1", "http://1.2.0x3", "http://127.1", "https://app.example\x00",
+        "https://app.example:\uff14\uff14\uff13",
+        "app://bücher", "app://host/path", "file:///", "app:host",
         "https://app.example\\", "*", "null", "/",
     ],
 )  # fmt: skip
 def test_what_is_no_origin_raises(bad):
     with pytest.raises(ValueError, match="not an origin"):
         parse(bad)
+
+
+@pytest.mark.parametrize("host", ["faß.de", "bücher.example", "ς.example", "a\u200cb.example"])
+def test_a_host_that_is_not_ascii_is_asked_for_in_ascii_off_the_browser(host):
+    with pytest.raises(ValueError, match="xn--"):
+        allowed_origins(f"https://{host}")
 
 
 @pytest.mark.parametrize("bad", ["*", "null"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import js
 import page
+from pyodide.code import run_js
 
 from pyodide_msgchan import (
     ANY_ORIGIN,
@@ -256,6 +257,24 @@ for key, origin in MALFORMED.items():
     )
     async def _(scene: Any, origin: str = origin) -> Any:
         return attempt(post_to_window, js.window, 1, origin=origin)
+
+
+@row(
+    "window-idna",
+    "A host is what this browser's URL makes of it: faß.de is not fass.de",
+    source="URL standard 3.3 IDNA (UTS 46), HTML 7.5 Origin",
+    expected=["ss", "ß"],
+)
+async def _(scene: Any) -> Any:
+    post = run_js("""(host, data) => dispatchEvent(new MessageEvent(
+        "message", { origin: `https://${host}`, data, source: globalThis }))""")
+    async with (
+        window_messages(origin="https://fass.de") as older,
+        window_messages(origin="https://faß.de") as right,
+    ):
+        post("xn--fa-hia.de", "ß")
+        post("fass.de", "ss")
+        return [(await anext(messages)).data for messages in (older, right)]
 
 
 @row(
