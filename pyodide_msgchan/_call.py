@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
 
 from ._waiter import Waiter
 
@@ -26,12 +26,15 @@ class Call:
     `asyncio.wait_for` take it; `asyncio.create_task` takes coroutines only.
     """
 
-    __slots__ = ("__weakref__", "_cancel", "_hold", "_outcome", "_state", "_waiters", "id")
+    __slots__ = (
+        "__weakref__", "_cancel", "_hold", "_ignored", "_outcome", "_state", "_waiters", "id",
+    )  # fmt: skip
 
     def __init__(self, hold: Any, cancel: Callable[[Call], None]) -> None:
         self._hold = hold  # what it was made on lives as long
         self._cancel = cancel
         self._state = _PENDING
+        self._ignored = False
         self._outcome: Any = None
         self._waiters: list[Waiter] = []
         self.id: Any = None  # by which the machine knows it
@@ -62,16 +65,17 @@ class Call:
         self._state = _HEARD
         raise self._outcome
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """Wait for the result, and give the items of that; leaving early closes it."""
-        iterator = aiter(await self)
-        try:
-            async for item in iterator:
-                yield item
-        finally:
-            close = getattr(iterator, "aclose", None)
-            if close is not None:
-                await close()
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Wait for the result, and give the items of that; leaving early closes it.
+
+        Leaving the loop, by ``break``, an exception or a cancellation, waits for nobody. The
+        iterator has `aclose()`, which waits until the other side has ended it.
+        """
+        return _Items(self)
+
+    def ignore(self) -> None:
+        """Report no error of it: nobody needs to hear of the outcome."""
+        self._ignored = True
 
     def done(self) -> bool:
         """Say whether the answer is there."""
@@ -89,8 +93,48 @@ class Call:
 
     def __del__(self) -> None:
         """Report an error that nobody heard of."""
-        if self._state == _FAILED:
+        if self._state == _FAILED and not self._ignored:
             with contextlib.suppress(RuntimeError):  # no loop is left to report to
                 asyncio.get_event_loop().call_exception_handler(
                     {"message": "a remote call failed, unheard", "exception": self._outcome}
                 )
+
+
+@final
+class _Items:
+    """Iterates over the result of a call. No async generator: that could be closed by waiting only.
+
+    An exception, of the other side or a cancellation, ends the iteration there and here.
+    """
+
+    __slots__ = ("_call", "_iterator", "_over")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._iterator: AsyncIterator[Any] | None = None
+        self._over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            if self._iterator is None:
+                self._iterator = aiter(await self._call)
+            return await anext(self._iterator)
+        except BaseException:
+            # What nobody refers to is released in any case; but an exception that somebody keeps
+            # keeps the iterator too.
+            self._over = True
+            close = getattr(self._iterator, "close_nowait", None)
+            if close is not None:
+                close()
+            raise
+
+    async def aclose(self) -> None:
+        iterator, self._iterator, self._over = self._iterator, None, True
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            await close()

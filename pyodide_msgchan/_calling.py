@@ -165,12 +165,19 @@ class Calling(Values):
         """Be done with the object on the other side."""
         if hold.released or self.port.closed:
             raise self._unusable(hold)
-        call = Call(hold, self._cancel)
+
+        def cancelled(call: Call) -> None:
+            # The other side was told; its answer would be for nobody.
+            call.settle(None)
+            if hold.owned:
+                self.finish()
 
         def answered(_wire: Wire) -> list[Waiter]:
             if hold.owned:
                 self.finish()
             return call.settle(None)
+
+        call = Call(hold, cancelled)
 
         call.id = self.machine.expect(answered)
         self.port.post_message(self.machine.request("RELEASE", (), call.id))

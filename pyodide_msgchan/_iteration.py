@@ -19,7 +19,7 @@ from types import GeneratorType
 from typing import Any, Final, Protocol, Self, final
 
 from ._comlink import Wire
-from ._waiter import Waiter
+from ._waiter import Waiter, is_being_cancelled
 from .errors import PortStateError
 
 __all__ = ["RemoteIterator", "Source", "as_async"]
@@ -179,7 +179,8 @@ class Source:
 class RemoteIterator:
     """An asynchronous iterator on the other side, whose items are sent ahead; for one task.
 
-    `aclose()` ends it over there and waits for that; dropping it ends it too. `athrow()` throws
+    `aclose()` ends it over there and waits for that; `close_nowait()` doesn't wait, and dropping it
+    ends it too. `athrow()` throws
     into it at the place that it reached, which may be `prefetch` items ahead.
     """
 
@@ -191,6 +192,7 @@ class RemoteIterator:
         self._items: deque[Wire] = deque()
         self._started = False
         self._skipping = False
+        self._closing = False
         self._end: Callable[[], Any] | None = None
         self._waiter: Waiter | None = None
 
@@ -212,6 +214,8 @@ class RemoteIterator:
         while not self._items:
             if self._end is not None:
                 self._raise_end()
+            if self._closing:
+                raise StopAsyncIteration
             await self._wait()
         wire = self._items.popleft()
         self._took()
@@ -220,18 +224,29 @@ class RemoteIterator:
     async def aclose(self) -> None:
         """End it over there, and wait until that is done; its items are dropped.
 
+        Cancelling ends the wait at once, and in a task that is being cancelled (by a timeout, a
+        `TaskGroup`) there is none: the other side is told to end it, and need not answer.
+
         Raises:
             RemoteError: it raised while it ended.
         """
+        over = self._end is not None
+        self.close_nowait()
+        if over or is_being_cancelled():
+            return
+        while self._end is None:
+            await self._wait()
+        with contextlib.suppress(StopAsyncIteration, PortStateError):
+            self._raise_end()
+
+    def close_nowait(self) -> None:
+        """End it over there without waiting for that; its items are dropped."""
         self._started = self._skipping = True
         self._items.clear()
-        if self._end is None:
+        if self._end is None and not self._closing:  # a second CLOSE would cut its cleanup off
+            self._closing = True
             with contextlib.suppress(Exception):  # the port is over: so is the iterator
                 self._link.post({"type": "CLOSE"})
-            while self._end is None:
-                await self._wait()
-            with contextlib.suppress(StopAsyncIteration, PortStateError):
-                self._raise_end()
 
     async def athrow(self, error: BaseException) -> Any:
         """Throw an error into it over there, and give the item that it yields next.

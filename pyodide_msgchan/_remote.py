@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Generator
-from typing import Any, Protocol, final
+from typing import Any, Protocol, Self, final
 
 from ._call import Call
+from ._waiter import is_being_cancelled
 from .errors import PortStateError, RemoteError
 
 __all__ = ["Hold", "Remote"]
@@ -106,26 +108,76 @@ class Remote:
             return self
         return (yield from self._hold.link.request("GET", self._hold, self._path).__await__())
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """Give the items of an iterator over there; JavaScript's is asked for one at a time."""
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Give the items of an iterator over there; JavaScript's is asked for one at a time.
+
+        Leaving the loop early closes it and waits for nobody; `aclose()` of the iterator waits.
+        """
         if self._path:
-            source = aiter(self._hold.link.request("GET", self._hold, self._path))
-            async for item in source:
-                yield item
-            return
-        going = True
-        try:
-            while going:
-                going = False  # also if this raises: such an iterator is at its end
-                step = await self.next()
-                going = isinstance(step, dict) and not step.get("done")
-                if going:
-                    yield step.get("value")
-        finally:
-            if going:
-                with contextlib.suppress(RemoteError, PortStateError):  # it need not have that
-                    await self["return"]()
+            return aiter(self._hold.link.request("GET", self._hold, self._path))
+        return _Steps(self)
 
     def __repr__(self) -> str:
         """Show the path."""
         return f"<Remote {'.'.join(self._path) or 'object'}>"
+
+
+@final
+class _Steps:
+    """Iterates over what has `next` and perhaps `return`, as iterators of JavaScript have."""
+
+    __slots__ = ("_open", "_over", "_remote")
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+        self._over = False
+        self._open = False  # whether it has given something and may give more
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._over:
+            raise StopAsyncIteration
+        self._open = False
+        try:
+            step = await self._remote.next()
+        except BaseException as error:
+            self._over = True  # an iterator that raised is at its end
+            if isinstance(error, asyncio.CancelledError):
+                _return_nowait(self._remote)
+            raise
+        if not isinstance(step, dict) or step.get("done"):
+            self._over = True
+            raise StopAsyncIteration
+        self._open = True
+        return step.get("value")
+
+    async def aclose(self) -> None:
+        call = self._return()
+        if call is not None and not is_being_cancelled():
+            with contextlib.suppress(RemoteError, PortStateError):  # it need not have that
+                await call
+
+    def close_nowait(self) -> None:
+        self._return()
+
+    def __del__(self) -> None:
+        if self._open:
+            with contextlib.suppress(RuntimeError):  # no loop is left
+                # Never right now: this may run in the midst of a post.
+                asyncio.get_event_loop().call_soon(_return_nowait, self._remote)
+
+    def _return(self) -> Call | None:
+        was_open, self._open, self._over = self._open, False, True
+        return _return_nowait(self._remote) if was_open else None
+
+
+def _return_nowait(remote: Remote) -> Call | None:
+    """Tell an iterator over there to end."""
+    try:
+        call: Call = remote["return"]()
+    except PortStateError:
+        return None
+    call.ignore()  # it need not have that
+    return call

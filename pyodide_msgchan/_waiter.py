@@ -14,7 +14,13 @@ from typing import Any, final
 
 from ._browser import enter, leave
 
-__all__ = ["Waiter"]
+__all__ = ["Waiter", "is_being_cancelled"]
+
+
+def is_being_cancelled() -> bool:
+    """Return True if the running task was asked to end: its cleanup must wait for nobody."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 @final

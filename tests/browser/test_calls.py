@@ -302,3 +302,83 @@ async def test_plain_calls_without_stack_switching(selenium):
             assert await remote.same(value) == value
         assert await remote.twice(4) == 8
         assert [await call for call in [remote.same(i) for i in range(50)]] == [*range(50)]
+
+
+@run_in_pyodide
+async def test_a_silent_peer_holds_up_nobody(selenium):
+    import asyncio
+    import contextlib
+
+    import pytest
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort, release, wrap
+
+    silent = run_js("""(port, heard) => {
+        port.onmessage = ({ data: { id, type, path } }) => {
+            heard.push(type);
+            if (type !== "APPLY") return;
+            const { port1, port2 } = new MessageChannel();
+            let left = 2;
+            port1.onmessage = ({ data }) => {
+                heard.push(data.path?.[0] ?? data.type);
+                if (data.type === "PULL")
+                    while (left-- > 0)
+                        port1.postMessage({ type: "ITEM", item: { type: "RAW", value: 1 } });
+                else if (data.path?.[0] === "next" && left-- > 0)
+                    port1.postMessage(
+                        { id: data.id, type: "RAW", value: { value: 1, done: false } });
+            };
+            const proxy = { type: "HANDLER", name: "proxy", value: port2 };
+            port.postMessage({ id, ...proxy, iterator: path[0] === "items" }, [port2]);
+        };
+    }""")
+    native, heard = NativeChannel.new(), run_js("[]")
+    silent(native.port2, heard)
+
+    async def loop(items, got):
+        async for item in items:
+            got.append(item)
+
+    async def closing(items, got):
+        async with contextlib.aclosing(aiter(items)) as iterator:
+            await loop(iterator, got)
+
+    async def fail(got):
+        while len(got) < 2:  # noqa: ASYNC110 - the task under test is not to be touched
+            await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    async def beside_one_that_fails(iteration, got):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(iteration)
+            group.create_task(fail(got))
+
+    async def everything(remote):
+        for name in ("items", "steps"):
+            for use in (loop, closing):
+                got = []
+                with pytest.raises(ExceptionGroup):
+                    await beside_one_that_fails(use(remote[name](), got), got)
+                assert got == [1, 1]
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await use(remote[name](), [])
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(use(remote[name](), []), 0.01)
+        items = await remote.items()
+        await anext(items)
+        for wait in (items.aclose, lambda: remote.nothing, lambda: release(remote)):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await wait()
+
+    async with MessagePort(native.port1) as port:
+        task = asyncio.ensure_future(everything(wrap(port)))
+        await asyncio.wait([task], timeout=20)
+        assert task.done()
+        await task
+        while not {"CLOSE", "return", "RELEASE"} <= {*heard}:  # noqa: ASYNC110 - JavaScript's array
+            await asyncio.sleep(0)
+    native.port2.close()
