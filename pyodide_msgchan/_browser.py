@@ -29,11 +29,13 @@ __all__ = [
     "js_error_of",
     "leave",
     "own_origin",
+    "report",
     "runtime",
     "stepping",
     "to_js_bytes",
     "to_js_list",
     "unpack",
+    "unreadable",
     "url_origin",
 ]
 
@@ -181,8 +183,8 @@ def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
     """
     try:
         return _unpack(packed)
-    except Exception as error:  # noqa: BLE001 - handed on with the notices
-        return [Notice("messageerror", error=error)] * bridge().size(port), None
+    except BaseException as error:  # noqa: BLE001 - handed on with the notices
+        return [unreadable(error)] * bridge().size(port), None
 
 
 def _unpack(packed: Any) -> tuple[list[Any], Any]:
@@ -200,7 +202,7 @@ def _one(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - JavaScrip
     taker = holding.pop(port)
     try:
         run = taker._take_one(message)
-    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, taker, run, now=now)
 
@@ -218,7 +220,7 @@ def _deliver(port: int, now: bool, stays: bool, size: int, extra: Any = None) ->
         else:
             run = taker._take(messages, events)
         del messages, events  # whoever takes one may drop it long before this call ends
-    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, taker, run, now=now)
 
@@ -248,7 +250,7 @@ def _asked(port: int, now: bool, call: str, name: str | int | None, *values: Any
             if result is not NotImplemented:
                 return result
         run = feed.store_call(call, path, values)
-    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         _report(error)
         return None
     step = _go_on(port, feed, run, now=now)
@@ -263,10 +265,7 @@ def _answered(port: int, now: bool, *answers: Any) -> int:  # noqa: FBT001 - as 
         if now and run is not None:  # as `_go_on`, a call dearer
             run()
             return 0
-    except (SystemExit, KeyboardInterrupt) as error:
-        leave(asyncio.get_event_loop(), error)
-        return 0
-    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _go_on(port, feed, run, now=now)
 
@@ -279,9 +278,7 @@ def _go_on(port: int, taker: Taker, run: Callable[[], None] | None, *, now: bool
         return 1
     try:
         run()
-    except (SystemExit, KeyboardInterrupt) as error:
-        leave(asyncio.get_event_loop(), error)
-    except Exception as error:  # noqa: BLE001 - no exception stops the next message
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return 0 if taker._left() else 2
 
@@ -293,11 +290,31 @@ def _step(port: int) -> int:
     return _go_on(port, *stepping.pop(port), now=True)
 
 
-def _report(error: Exception) -> int:
-    asyncio.get_event_loop().call_exception_handler(
-        {"message": "a message could not be handed over", "exception": error}
-    )
+def _report(error: BaseException) -> int:
+    report("a message could not be handed over", error)
     return 0
+
+
+def report(message: str, error: BaseException) -> None:
+    """Send an exception that nobody can catch to the loop's exception handler; never raises.
+
+    An exit goes where the loop sends exits.
+    """
+    loop = asyncio.get_event_loop()
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        leave(loop, error)
+        return
+    try:
+        loop.call_exception_handler({"message": message, "exception": error})
+    except (SystemExit, KeyboardInterrupt) as wish:  # the handler is the user's
+        leave(loop, wish)
+
+
+def unreadable(error: BaseException) -> Notice:
+    """Return the notice of a message that can't be read; an exit goes where exits go as well."""
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        leave(asyncio.get_event_loop(), error)
+    return Notice("messageerror", error=error)
 
 
 _hooks: Any = None
@@ -333,15 +350,27 @@ def enter_plainly(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def leave(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardInterrupt) -> None:
-    """Send an exit the way the loop sends it when one of its own callbacks asks for it."""
+    """Send an exit the way the loop sends it when one of its own callbacks asks for it.
+
+    Never raises: whoever calls this has more to do. A loop without a handler for exits gets a
+    callback that raises it.
+    """
     if isinstance(error, SystemExit):
         handler = getattr(loop, "_system_exit_handler", None)
         args: tuple[Any, ...] = (error.code,)
     else:
         handler, args = getattr(loop, "_keyboard_interrupt_handler", None), ()
     if handler is None:
-        raise error
-    handler(*args)
+        loop.call_soon(_raise, error)
+        return
+    try:
+        handler(*args)
+    except BaseException as wish:  # noqa: BLE001 - raised where the loop sees it
+        loop.call_soon(_raise, wish)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def runtime() -> str:

@@ -145,7 +145,7 @@ class Calling(Values):
                 if not asks or self.python:
                     self._send(call, message, parcel)
                     continue
-            except Exception as error:  # noqa: BLE001 - whoever awaits it gets it
+            except BaseException as error:  # noqa: BLE001 - whoever awaits it gets it
                 woken += call.fail(error)
             else:
                 self.machine.forget(call.id)

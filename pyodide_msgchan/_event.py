@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, final
 
-from ._browser import leave
+from ._browser import report
 from ._types import NativeEvent
 from .errors import PortStateError
 
@@ -110,28 +110,37 @@ def call(listeners: Sequence[Listener], value: Any) -> None:
     for listener in tuple(listeners):
         if listener not in listeners:
             continue  # one before it cancelled it
-        loop = asyncio.get_event_loop()
         try:
             context = listener._context.copy()  # one of its calls may still be blocked in run_sync
             result = context.run(listener._callback, value)
             if asyncio.iscoroutine(result):
+                loop = asyncio.get_event_loop()
                 task = loop.create_task(_guard(result, listener), context=context)
                 _tasks.add(task)
                 task.add_done_callback(_tasks.discard)
-        except (SystemExit, KeyboardInterrupt) as error:
-            leave(loop, error)
-        except Exception as error:  # noqa: BLE001 - reported, and the next one is called
-            _report(loop, listener, error)
+        except BaseException as error:  # noqa: BLE001 - reported, and the next one is called
+            _report(listener, error)
 
 
 async def _guard(coroutine: Any, listener: Listener) -> None:
     try:
         await coroutine
-    except Exception as error:  # noqa: BLE001 - reported, and the next one is called
-        _report(asyncio.get_running_loop(), listener, error)
+    except GeneratorExit:
+        raise  # the loop was left, and nobody runs this task any more
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # somebody has cancelled this task, which is no failure of the listener
+        _report(listener, error)
 
 
-def _report(loop: asyncio.AbstractEventLoop, listener: Listener, error: Exception) -> None:
-    loop.call_exception_handler(
-        {"message": f"the listener {listener._callback!r} failed", "exception": error}
-    )
+def _report(listener: Listener, error: BaseException) -> None:
+    report(f"the listener {_name_of(listener._callback)} failed", error)
+
+
+def _name_of(callback: Any) -> str:
+    """Return a short name; the `repr` of a user's object may raise, or be of any length."""
+    try:
+        return f"{callback.__qualname__:.80}"
+    except Exception:  # noqa: BLE001 - an object that is called, or one without a usable name
+        return f"of type {type(callback).__name__:.80}"

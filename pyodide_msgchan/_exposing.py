@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
-from ._browser import enter, leave
+from ._browser import enter, report
 from ._comlink import Id, Machine, Run, Wire
 from ._parcel import Parcel, Proxied, readable
 from ._reach import Reach
@@ -93,7 +94,7 @@ class Exposer:
     def _failed(self, run: Run, error: BaseException) -> None:
         self.fail(run, error)
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
-            leave(asyncio.get_event_loop(), error)
+            report("a remote call asked for an exit", error)
 
     def _returned(self, run: Run, result: Any, context: Context) -> None:
         if type(result) in PLAIN or not hasattr(type(result), "__await__"):
@@ -142,15 +143,13 @@ class Exposer:
             link.port.post_message(message, transfer=parcel.transfer)
         except PortStateError:
             parcel.undo()
-        except Exception as error:  # noqa: BLE001 - it goes to the caller, and is told here
+        except BaseException as error:  # noqa: BLE001 - it goes to the caller, and is told here
             parcel.undo()
             if isinstance(error, DataCloneError):
                 error = readable(error, f"the result of {'.'.join(run.path) or 'the call'}")
             link.machine.running.add(run.id)
             self.fail(run, error)
-            asyncio.get_event_loop().call_exception_handler(
-                {"message": "a result could not be sent to a remote caller", "exception": error}
-            )
+            report("a result could not be sent to a remote caller", error)
 
     def fail(self, run: Run, error: BaseException) -> None:
         """Answer a request with an error."""
@@ -162,8 +161,9 @@ class Exposer:
             self._link.port.post_message(message)
         except PortStateError:
             pass
-        except DataCloneError:
-            self._link.port.post_message(without_details(message))
+        except BaseException:  # noqa: BLE001 - the caller is answered, whatever its details do
+            with contextlib.suppress(PortStateError):
+                self._link.port.post_message(without_details(message))
 
     def _perform(self, run: Run, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         reach = self.reach
@@ -184,11 +184,11 @@ class Exposer:
     async def _await(self, run: Run, awaitable: Any) -> None:
         try:
             result = await awaitable
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, GeneratorExit) as error:
             self.fail(run, error)
             raise
-        except Exception as error:  # noqa: BLE001 - it goes to the caller
-            self.fail(run, error)
+        except BaseException as error:  # noqa: BLE001 - it goes to the caller
+            self._failed(run, error)
         else:
             self.reply(run, result)
         finally:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+from ._browser import report
 from ._types import Endpoint
 
 __all__ = ["Inbox"]
@@ -31,10 +31,8 @@ class Inbox:
                 break  # what came before has ended it
             try:
                 self._handle(message, events, i)
-            except Exception as error:  # noqa: BLE001 - no message stops the next one
-                asyncio.get_event_loop().call_exception_handler(
-                    {"message": "a message of the handshake failed", "exception": error}
-                )
+            except BaseException as error:  # noqa: BLE001 - no message stops the next one
+                report("a message of the handshake failed", error)
         run, self.run = self.run, None
         return run
 

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from types import GeneratorType
 from typing import Any, Final, Protocol, Self, final
 
+from ._browser import report
 from ._comlink import Wire
 from ._waiter import Waiter, is_being_cancelled
 from .errors import PortStateError
@@ -113,17 +114,28 @@ class Source:
         return {"next": self._next, "return": self._return, "throw": self._throw}
 
     async def _run(self) -> None:
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             await self._send_all()
-        except (StopAsyncIteration, asyncio.CancelledError):
+        except StopAsyncIteration:
             pass
-        except Exception as error:  # noqa: BLE001 - it goes to the reader
-            failure = error
+        except GeneratorExit as error:  # the loop was left: nothing can be awaited any more
+            self._say_end(error)
+            raise
+        except BaseException as error:  # noqa: BLE001 - it goes to the reader
+            failure = self._cause_of_end(error)
         try:
             await self._close()
-        except Exception as error:  # noqa: BLE001 - as above
-            failure = error
+        except BaseException as error:  # noqa: BLE001 - as above
+            failure = self._cause_of_end(error) or failure
+        self._say_end(failure)
+
+    def _cause_of_end(self, error: BaseException) -> BaseException | None:
+        """Return what the reader is told; nothing if it asked for that end itself."""
+        return None if self._closing and isinstance(error, asyncio.CancelledError) else error
+
+    def _say_end(self, failure: BaseException | None) -> None:
+        """Tell the reader that there are no more items, and why if something went wrong."""
         self._over = True
         with contextlib.suppress(PortStateError):  # the reader is gone
             if failure is None:
@@ -131,6 +143,8 @@ class Source:
             else:
                 self._link.post_error({"type": "END"}, failure)
         self._link.finish()
+        if isinstance(failure, (SystemExit, KeyboardInterrupt)):
+            report("a remote generator asked for an exit", failure)
 
     async def _send_all(self) -> None:
         while not self._closing:

@@ -6,7 +6,7 @@ from _pickle import loads
 from collections.abc import Callable
 from typing import Any
 
-from ._browser import SHARED_BYTES, bridge, is_js_proxy, to_js_bytes, to_js_list
+from ._browser import SHARED_BYTES, bridge, is_js_proxy, to_js_bytes, to_js_list, unreadable
 from ._fitness import check
 from ._packed import is_scalar, pack, unpack
 from ._scan import HASHABLE, KEY_DEPTH, KEY_WEIGHT, NAMES, TABLE
@@ -73,16 +73,16 @@ def packed_of(segments: tuple[Any, ...], side: tuple[Any, ...], buffers: tuple[A
     """Give the message that JavaScript has scanned; a notice if it can't be read."""
     try:
         return unpack(segments, Making(side, buffers, _adopted, _copied), _copy_to)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the next message comes
-        return Notice("messageerror", error=error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the next message comes
+        return unreadable(error)
 
 
 def plain_of(stream: bytes) -> Any:
     """Do the same for a stream that calls nothing, as most do."""
     try:
         return loads(stream)
-    except Exception as error:  # noqa: BLE001 - as above
-        return Notice("messageerror", error=error)
+    except BaseException as error:  # noqa: BLE001 - as above
+        return unreadable(error)
 
 
 def refused(reason: str) -> Notice:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, final
 
+from ._browser import unreadable
 from ._clone import copy
 from ._inbox import Inbox
 from ._packed import Packet, is_scalar, pack, unpack
@@ -207,8 +208,8 @@ def _opened(data: Any) -> Any:
             return Notice("messageerror", error=ValueError(complaint))
         making = Making(data.side, data.buffers, _as_it_is, bytearray)
         return unpack(data.segments, making, _copy_to)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the next message comes
-        return Notice("messageerror", error=error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the next message comes
+        return unreadable(error)
 
 
 def _as_it_is(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
 from typing import Any, Self, cast
 
-from ._browser import enter
+from ._browser import enter, report
 from ._clone import Notice
 from ._event import Listener, MessageEvent, call
 from ._types import DATA, EVENT, Batch, Endpoint, NativeEvent, Reader
@@ -133,7 +133,8 @@ class Receiver:
 
         The first listener gets what was buffered; after the last is cancelled messages are kept
         again. A coroutine function runs as a task of its own for each message. What a listener
-        raises goes to the event loop's exception handler.
+        raises, CancelledError included, goes to the event loop's exception handler, and an exit
+        goes where the loop sends exits; the next listener and the next message come all the same.
 
         Raises:
             TypeError: the callback can't be called.
@@ -233,9 +234,7 @@ class Receiver:
                 if self._error_listeners:
                     call(self._error_listeners, error)
                 else:
-                    asyncio.get_event_loop().call_exception_handler(
-                        {"message": str(error), "exception": error}
-                    )
+                    report(str(error), error)
 
     def _pop_event(self) -> MessageEvent:
         natives = cast(

@@ -42,12 +42,19 @@ def register_error[E: type[Exception]](kind: E) -> E:
 
 
 def wire_of_error(error: BaseException, *, traceback: bool) -> Wire:
-    """Give the Wire of an exception.
+    """Give the Wire of an exception; never raises, since a caller waits for it.
 
     Args:
         error: what was raised.
         traceback: whether the other side may see where.
     """
+    try:
+        return _wire_of(error, traceback=traceback)
+    except BaseException:  # noqa: BLE001 - a class of the user's may raise whatever it is asked for
+        return thrown(type(error).__name__, _text(error))
+
+
+def _wire_of(error: BaseException, *, traceback: bool) -> Wire:
     if isinstance(error, RemoteError):
         wire = thrown(error.name, error.message, error.stack if traceback else "")
         kind = error.builtin
@@ -168,7 +175,7 @@ def _name(kind: type) -> str:
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - somebody's own __str__
+    except BaseException:  # noqa: BLE001 - somebody's own __str__
         return f"<{type(value).__name__} whose text can't be had>"
 
 

@@ -38,7 +38,7 @@ type Batch = tuple[list[Any], Sequence[Any] | None]
 class Notice:
     """Stands among messages where an event brought none: "messageerror" or "close"."""
 
-    def __init__(self, kind: str, origin: str = "", error: Exception | None = None) -> None:
+    def __init__(self, kind: str, origin: str = "", error: BaseException | None = None) -> None:
         self.kind = kind
         self.origin = origin
         self.error = error

@@ -15,7 +15,7 @@ from ._parcel import Parcel, Proxied, Transferred, readable
 from ._reach import Reach, is_function
 from ._remote import Hold, Remote
 from ._remote_errors import error_from, wire_of_error, without_details
-from .errors import DataCloneError, MessageError
+from .errors import DataCloneError, MessageError, PortStateError
 from .port import MessagePort
 
 __all__ = ["EXACT", "PLAIN", "Values", "cross_plainly"]
@@ -169,7 +169,9 @@ class Values:
         wire = wire_of_error(error, traceback=self.tracebacks)
         try:
             self.port.post_message({**message, "item": wire})
-        except DataCloneError:
+        except PortStateError:
+            raise
+        except BaseException:  # noqa: BLE001 - the reader is told, whatever its details do
             self.port.post_message({**message, "item": without_details(wire)})
 
     def finish(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any, final
 
-from ._browser import enter, leave
+from ._browser import enter, report
 
 __all__ = ["Waiter", "is_being_cancelled"]
 
@@ -123,9 +123,5 @@ class Waiter:
                 RuntimeError
             ):  # the task could not be entered, so it did not run: nobody else would wake it
                 loop.call_soon(callback, self, context=context)
-            except (SystemExit, KeyboardInterrupt) as error:
-                leave(loop, error)
-            except Exception as error:  # noqa: BLE001 - no exception stops the next message
-                loop.call_exception_handler(
-                    {"message": "a step of a task failed", "exception": error}
-                )
+            except BaseException as error:  # noqa: BLE001 - no exception stops the next message
+                report("a step of a task failed", error)

@@ -49,8 +49,10 @@ def expose(
     function, an imported module, or anything of JavaScript's. A caller learns of a refusal by an
     error that names the path.
 
-    Coroutine functions run as tasks, which end when their caller cancels or goes away. From here on
-    the port's messages belong to the calls; `wrap` may use the same port.
+    Coroutine functions run as tasks, which end when their caller cancels or goes away. Whatever
+    ends a call or a generator ends its caller: CancelledError and exits are answered as errors too,
+    and an exit then goes where the loop sends exits. From here on the port's messages belong to the
+    calls; `wrap` may use the same port.
 
     Args:
         obj: an object, a module, a dict of functions, a function, or a class to construct.
