@@ -22,6 +22,7 @@ __all__ = [
     "bridge",
     "enter",
     "enter_plainly",
+    "has_objects",
     "holding",
     "in_browser",
     "is_js_proxy",
@@ -184,7 +185,7 @@ def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
     try:
         return _unpack(packed)
     except BaseException as error:  # noqa: BLE001 - handed on with the notices
-        return [unreadable(error)] * bridge().size(port), None
+        return [unreadable(error) for _ in range(bridge().size(port))], None
 
 
 def _unpack(packed: Any) -> tuple[list[Any], Any]:
@@ -310,11 +311,17 @@ def report(message: str, error: BaseException) -> None:
         leave(loop, wish)
 
 
-def unreadable(error: BaseException) -> Notice:
-    """Return the notice of a message that can't be read; an exit goes where exits go as well."""
+def unreadable(error: BaseException, partial: Any = None, beside: Sequence[Any] = ()) -> Notice:
+    """Return the notice of a message that can't be read; an exit goes where exits go as well.
+
+    Args:
+        error: the reason.
+        partial: what could be read of it.
+        beside: ports and JavaScript objects that came with it.
+    """
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         leave(asyncio.get_event_loop(), error)
-    return Notice("messageerror", error=error)
+    return Notice("messageerror", error=error, partial=partial, beside=beside)
 
 
 _hooks: Any = None
@@ -392,6 +399,12 @@ def _proxies() -> tuple[type, ...]:
     from pyodide.ffi import JsProxy
 
     return (JsProxy,)
+
+
+def has_objects(side: Sequence[Any]) -> bool:
+    """Return True if there is anything but ports among what goes beside a message."""
+    tag = bridge().tag
+    return any(tag(item) != "MessagePort" for item in side)
 
 
 def is_null(value: object) -> bool:

@@ -16,6 +16,8 @@ What two Python ends say besides stands in fields and types that Comlink's own c
 - ``python`` in a "throw": type, args, fields and notes of the exception (`_remote_errors`);
 - ``iterator: true`` in a "proxy": on that port items can be pulled with credit (`_iteration`), by
   PULL, CLOSE and THROW one way, ITEM and END the other;
+- ``{type: "NEXT", about}`` comes before a message that may be unreadable (`_unread`);
+- ``unreadable: true`` in a "throw": the request could not be read;
 - GET of the path ``["__msgchan__"]`` is answered by this machine, which tells a Python end.
 
 The machine owns no port, loop or clock. Its user posts what `request`, `cancel` and `reply` give,
@@ -195,6 +197,17 @@ class Machine:
         if self._pending.pop(number, None) is None:
             return None
         return {"type": "CANCEL", "id": self.id_of(number)}
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their reply."""
+        return len(self._pending)
+
+    def give_up(self) -> list[Any]:
+        """Wait for no reply any more; returns the tokens of all that did."""
+        tokens = list(self._pending.values())
+        self._pending.clear()
+        return tokens
 
     def forget(self, number: int) -> None:
         """Take back a request that could not be posted."""

@@ -6,7 +6,16 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._browser import bridge, holding, is_js_proxy, is_null, stepping, to_js_list, unpack
+from ._browser import (
+    bridge,
+    has_objects,
+    holding,
+    is_js_proxy,
+    is_null,
+    stepping,
+    to_js_list,
+    unpack,
+)
 from ._stream import encode, find_unclonable
 from ._types import DATA, Batch, Moved, Taker
 from .errors import DataCloneError
@@ -87,7 +96,8 @@ class BrowserEndpoint:
     """A native port, or a filtered view of a window's messages, known to the bridge by a number."""
 
     __slots__ = (
-        "__weakref__", "_exposed", "_flag", "_number", "_ours", "_packing", "_switching", "owner",
+        "__weakref__", "_exposed", "_flag", "_number", "_ours", "_packing", "_switching",
+        "announce", "owner",
     )  # fmt: skip
 
     def __init__(self, number: int, *, stack_switching: bool, ours: bool = False) -> None:
@@ -96,7 +106,8 @@ class BrowserEndpoint:
         self._ours = ours
         self._exposed = False
         self._flag = 0  # where in the shared memory, once it is known
-        self._packing: Callable[[int, Any, Moved | None], None] | None = None
+        self._packing: Callable[..., None] | None = None
+        self.announce: Callable[[Any], None] | None = None
         self.owner: Any = None
         _known[number] = self
 
@@ -137,12 +148,12 @@ class BrowserEndpoint:
 
     def post(self, message: Any, moved: Moved | None) -> None:
         if self._packing is not None:
-            self._packing(self._number, message, moved)
+            self._packing(self._number, message, moved, self.announce)
             return
         if moved is None and type(message) in _SCALARS:
             bridge().post(self._number, message)
             return
-        post_stream(bridge().send, (self._number,), message, moved)
+        post_stream(bridge().send, (self._number,), message, moved, self.announce)
 
     def want(self, mode: int, held: int, taker: Taker) -> Batch | None:
         here, flag = bridge(), self._flag
@@ -250,6 +261,8 @@ class BrowserEvent:
 
     @property
     def ports(self) -> tuple[Any, ...]:
+        if self.js is None:  # of a batch that could not be read at all
+            return ()
         return tuple(port_of(port) for port in self.js.ports)
 
     @property
@@ -267,9 +280,20 @@ class BrowserEvent:
 
 
 def post_stream(
-    send: Callable[..., str | None], target: Sequence[Any], message: Any, moved: Moved | None
+    send: Callable[..., str | None],
+    target: Sequence[Any],
+    message: Any,
+    moved: Moved | None,
+    announce: Callable[[Any], None] | None = None,
 ) -> None:
     """Convert a message and send it by a function of the bridge.
+
+    Args:
+        send: the function.
+        target: its first arguments.
+        message: what to send.
+        moved: what goes along.
+        announce: called before a message with JavaScript objects in it goes.
 
     Raises:
         DataCloneError: with the path of what the browser refuses; nothing was moved.
@@ -277,6 +301,8 @@ def post_stream(
     ports = {key: port._endpoint.native for key, port in moved.wrappers.items()} if moved else {}
     items = [ports.get(id(item), item) for item in moved.items] if moved else []
     stream = encode(message, ports)
+    if announce is not None and stream.side and has_objects(stream.side):
+        announce(message)
     short = stream.short
     size = len(short)
     transfer = to_js_list(items) if items else None

@@ -12,10 +12,10 @@ from ._comlink import Id, Machine, Run, Wire
 from ._parcel import Parcel, Proxied, readable
 from ._reach import Reach
 from ._remote import Remote
-from ._remote_errors import wire_of_error, without_details
+from ._remote_errors import unreadable_request, wire_of_error, without_details
 from ._types import Calls
 from ._values import EXACT, PLAIN, cross_plainly
-from .errors import DataCloneError, PortStateError
+from .errors import DataCloneError, MessageError, PortStateError
 from .port import MessagePort
 
 __all__ = ["Exposer"]
@@ -69,6 +69,13 @@ class Exposer:
         try:
             arguments = [link.value(wire) for wire in run.arguments]
             keywords = {name: link.value(wire) for name, wire in run.keywords.items()}
+        except MessageError as error:
+            self.refuse(run, error)
+            return
+        except BaseException as error:  # noqa: BLE001 - it goes to the caller
+            self._failed(run, error)
+            return
+        try:
             result = context.run(self._perform, run, arguments, keywords)
         except BaseException as error:  # noqa: BLE001 - it goes to the caller
             self._failed(run, error)
@@ -151,9 +158,15 @@ class Exposer:
             self.fail(run, error)
             report("a result could not be sent to a remote caller", error)
 
+    def refuse(self, run: Run, error: MessageError) -> None:
+        """Answer a request that can't be read."""
+        self._answer(run, unreadable_request(error))
+
     def fail(self, run: Run, error: BaseException) -> None:
         """Answer a request with an error."""
-        wire = wire_of_error(error, traceback=self.tracebacks)
+        self._answer(run, wire_of_error(error, traceback=self.tracebacks))
+
+    def _answer(self, run: Run, wire: Wire) -> None:
         message = self._link.machine.reply(run.id, wire)
         if message is None:
             return

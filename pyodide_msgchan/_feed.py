@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from ._comlink import raw
-from ._types import Calls, Reader
+from ._event import call
+from ._types import Calls, Notice, Reader
+from ._unread import Unread
 from .errors import PortStateError
 from .port import MessagePort
 
@@ -51,8 +53,23 @@ class _Feed:
         self._calls = calls
 
     def _take(self, messages: list[Any], events: Sequence[Any] | None) -> Callable[[], None] | None:
+        if Notice in map(type, messages):
+            messages = self._keep_places(messages)
         self._port._store(messages, events)
         return self._hand_over()
+
+    def _keep_places(self, messages: list[Any]) -> list[Any]:
+        """Put something readable where a message can't be read, which is not to be passed over."""
+        kept: list[Any] = []
+        for message in messages:
+            if type(message) is not Notice or message.kind != "messageerror":
+                kept.append(message)
+                continue
+            unread = Unread(message)
+            if self._port._error_listeners:
+                call(self._port._error_listeners, unread.error)
+            kept.append(unread)
+        return kept
 
     def _take_one(self, message: Any) -> Callable[[], None] | None:
         return self._take([message], None)

@@ -6,7 +6,15 @@ from _pickle import loads
 from collections.abc import Callable
 from typing import Any
 
-from ._browser import SHARED_BYTES, bridge, is_js_proxy, to_js_bytes, to_js_list, unreadable
+from ._browser import (
+    SHARED_BYTES,
+    bridge,
+    has_objects,
+    is_js_proxy,
+    to_js_bytes,
+    to_js_list,
+    unreadable,
+)
 from ._fitness import check
 from ._packed import is_scalar, pack, unpack
 from ._scan import HASHABLE, KEY_DEPTH, KEY_WEIGHT, NAMES, TABLE
@@ -30,8 +38,19 @@ def start_packing(number: int, port_of: Callable[[Any], Any]) -> None:
     bridge().pack(number, to_js_bytes(TABLE), names, HASHABLE, KEY_DEPTH, KEY_WEIGHT)
 
 
-def post_packed(number: int, message: Any, moved: Moved | None) -> None:
+def post_packed(
+    number: int,
+    message: Any,
+    moved: Moved | None,
+    announce: Callable[[Any], None] | None = None,
+) -> None:
     """Send a message: as itself if JavaScript keeps its type, else packed.
+
+    Args:
+        number: of the port.
+        message: what to send.
+        moved: what goes along.
+        announce: called before a message with JavaScript objects in it goes.
 
     Raises:
         DataCloneError: with the path of what can't be sent; nothing was moved.
@@ -42,6 +61,8 @@ def post_packed(number: int, message: Any, moved: Moved | None) -> None:
     ports = {key: port._endpoint.native for key, port in moved.wrappers.items()} if moved else {}
     items = [ports.get(id(item), item) for item in moved.items] if moved else []
     packet = pack(message, ports)
+    if announce is not None and packet.side and has_objects(packet.side):
+        announce(message)
     segments, short = packet.segments, b""
     if len(segments) == 1 and len(segments[0]) <= SHARED_BYTES:
         short, segments = segments[0], []
@@ -71,10 +92,11 @@ def post_packed(number: int, message: Any, moved: Moved | None) -> None:
 
 def packed_of(segments: tuple[Any, ...], side: tuple[Any, ...], buffers: tuple[Any, ...]) -> Any:
     """Give the message that JavaScript has scanned; a notice if it can't be read."""
+    making = Making(side, buffers, _adopted, _copied)
     try:
-        return unpack(segments, Making(side, buffers, _adopted, _copied), _copy_to)
+        return unpack(segments, making, _copy_to)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the next message comes
-        return unreadable(error)
+        return unreadable(making.error or error, making.partial, making.adopted)
 
 
 def plain_of(stream: bytes) -> Any:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._browser import enter, enter_plainly
+from ._browser import enter, enter_plainly, report
 from ._call import Call
 from ._calling import Calling, ignored
 from ._comlink import Answer, Demand, Detach, Discard, Run, Settle, Stop, Supply, Wire, raw
@@ -15,6 +15,7 @@ from ._exposing import Exposer
 from ._feed import feed
 from ._reach import Reach
 from ._remote import Hold
+from ._unread import Unread, announcement, is_announcement, substitute, wires_of
 from ._waiter import Waiter
 from .errors import PortClosedError, PortDetachedError
 from .port import MessagePort
@@ -41,8 +42,11 @@ class Link(Calling):
         self._children: set[Link] = set()
         self._queue: deque[Any] = deque()
         self._draining = False
+        self._announcement: Any = None
+        self._unread: list[Unread] = []
         self._loop = asyncio.get_event_loop()
         self.calls = feed(port, self, self.machine.prefix)
+        port._endpoint.announce = self._announce
         if self._root is not self:
             self._root._children.add(self)
 
@@ -51,8 +55,11 @@ class Link(Calling):
     def take(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store what came; gives what is to be called for it as the last act."""
         woken: list[Waiter] = []
+        before = self._announcement
         for message in messages:
-            action = self.machine.received(message)
+            known = self._substitute(message, before) if type(message) is Unread else message
+            before = message
+            action = self.machine.received(known)
             kind = type(action)
             if kind is Settle:
                 woken += self._settle(action.token, action.wire)  # type: ignore[union-attr]
@@ -60,7 +67,52 @@ class Link(Calling):
                 woken += self._supplied(action.message)  # type: ignore[union-attr]
             elif action is not None:
                 self._queue.append(action)
+        self._announcement = before if is_announcement(before) else None
+        if self._unread:
+            woken += self._give_up()
         return self._wake(woken)
+
+    def _substitute(self, unread: Unread, before: Any) -> Wire | None:
+        """Return what stands for a message that can't be read; None if nobody knows what it is."""
+        self._discard(wires_of(unread))
+        for item in unread.beside:
+            if isinstance(item, MessagePort) and not item.closed:
+                item.close()
+        message = substitute(unread, before)
+        if message is None and self._iterator and self._iterator():
+            message = {"type": "ITEM", "item": unread.wire, "thrown": True}
+        if message is None:
+            self._unread.append(unread)
+        return message
+
+    def _give_up(self) -> list[Waiter]:
+        """End the calls whose answers must be those that can't be read; gives who is to be woken.
+
+        An answer that nothing announced tells not whose it is. It is known once no more calls wait
+        than messages could not be read, if all that comes here are answers.
+        """
+        waiting, only_answers = self.machine.waiting, not self._may_be_asked()
+        if only_answers and waiting > len(self._unread):
+            return []
+        unread, self._unread = self._unread, []
+        if not only_answers or not waiting:
+            for one in unread:
+                if not self.port._error_listeners:
+                    report(str(one.error), one.error)
+            return []
+        woken: list[Waiter] = []
+        for token in self.machine.give_up():
+            woken += self._settle(token, unread[0].wire)
+        return woken
+
+    def _may_be_asked(self) -> bool:
+        """Return True if requests may come, not only answers."""
+        return self.exposer is not None
+
+    def _announce(self, message: Wire) -> None:
+        """Tell the other side what comes next, since it may be unable to read that."""
+        if self.python is not False:
+            self.port.post_message(announcement(message))
 
     def _wake(self, woken: list[Waiter]) -> Callable[[], None] | None:
         waiting = [waiter for waiter in woken if not waiter.done()]
@@ -95,6 +147,8 @@ class Link(Calling):
             waiters = waiters[:]
             for i in range(0, len(more), 2):
                 waiters += self._answered(more[i], more[i + 1])
+        if self._unread:
+            waiters = waiters + self._give_up()
         if len(waiters) == 1 and not self._queue:
             return waiters[0].wake_now  # nothing, if it is done
         return self._wake(waiters)

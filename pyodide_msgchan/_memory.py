@@ -47,6 +47,7 @@ class MemoryEndpoint:
 
     js = None
     private = True
+    announce: Callable[[Any], None] | None = None
 
     def __init__(self) -> None:
         self.owner: Any = None
@@ -202,14 +203,14 @@ def _opened(data: Any) -> Any:
     """Give the message that was packed; a notice if it can't be read."""
     if type(data) is not Packet:
         return data
+    making = Making(data.side, data.buffers, _as_it_is, bytearray)
     try:
         complaint = scan(data.segments)
         if complaint:
-            return Notice("messageerror", error=ValueError(complaint))
-        making = Making(data.side, data.buffers, _as_it_is, bytearray)
+            return unreadable(ValueError(complaint))
         return unpack(data.segments, making, _copy_to)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the next message comes
-        return unreadable(error)
+        return unreadable(making.error or error, making.partial, making.adopted)
 
 
 def _as_it_is(value: Any) -> Any:

@@ -211,10 +211,10 @@ def unpack(
         copy_to: copies a segment that is not in Python's memory to where it is needed.
 
     Raises:
-        Exception: of any kind: it can't be read.
+        BaseException: of any kind: it can't be read. `making` tells what of it could be.
     """
     unpickler = _Unpickler(_Segments(segments, copy_to))
     unpickler.making = making
     message = unpickler.load()
-    making.done()
+    making.done(message)
     return message

@@ -12,6 +12,7 @@ from ._browser import enter, report
 from ._clone import Notice
 from ._event import Listener, MessageEvent, call
 from ._types import DATA, EVENT, Batch, Endpoint, NativeEvent, Reader
+from ._unread import message_error
 from ._waiter import Waiter
 from .errors import MessageError, PortClosedError, PortStateError
 
@@ -26,7 +27,7 @@ class Receiver:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._end: Callable[[], PortStateError] | None = None
+        self._end: Callable[[], Exception] | None = None
         self._buffer: deque[Any] = deque()
         self._natives: deque[NativeEvent] | None = None
         self._taken = 0
@@ -206,6 +207,10 @@ class Receiver:
             ]
             notices = [message for message in messages if type(message) is Notice]
             if notices:
+                _number(messages, self._taken)
+                for native, message in zip(natives, messages, strict=True):
+                    if type(message) is Notice and message.error is not None:
+                        message.beside = (*message.beside, *native.ports)
                 natives = [
                     native
                     for native, message in zip(natives, messages, strict=True)
@@ -227,10 +232,10 @@ class Receiver:
     def _heed(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
             if notice.kind == "messageerror":
-                error = MessageError("the browser could not read a message (messageerror)")
-                if notice.error is not None:
-                    error = MessageError(f"a message could not be read: {notice.error}")
-                    error.__cause__ = notice.error
+                error = message_error(notice)
+                for item in notice.beside:
+                    if isinstance(item, Receiver):
+                        cast("Any", item).close()  # a port that nobody else can have
                 if self._error_listeners:
                     call(self._error_listeners, error)
                 else:
@@ -379,7 +384,7 @@ class Receiver:
 
     # The end
 
-    def _finish(self, end: Callable[[], PortStateError], *, drop: bool) -> None:
+    def _finish(self, end: Callable[[], Exception], *, drop: bool) -> None:
         """End: whoever waits for more than what is buffered is woken, in a later turn."""
         self._end = end
         if drop:
@@ -393,3 +398,13 @@ class Receiver:
                 waiter.served = False
             if not waiter.done():
                 waiter.wake_soon()
+
+
+def _number(messages: Sequence[Any], before: int) -> None:
+    """Tell the notices among messages which message of the port each of them stands for."""
+    for message in messages:
+        if type(message) is not Notice:
+            before += 1
+        elif message.kind == "messageerror":
+            before += 1
+            message.number = before

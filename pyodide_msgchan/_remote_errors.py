@@ -9,9 +9,9 @@ from typing import Any, Final
 from ._browser import js_error_of
 from ._clone import error_of
 from ._comlink import Wire, thrown
-from .errors import MsgChanError, RemoteError
+from .errors import MessageError, MsgChanError, RemoteError
 
-__all__ = ["error_from", "register_error", "wire_of_error"]
+__all__ = ["error_from", "register_error", "unreadable_request", "wire_of_error", "without_details"]
 
 NOTES: Final = 20
 """Notes of an exception that travel."""
@@ -78,6 +78,11 @@ def _details(error: BaseException, kind: type[BaseException]) -> dict[str, Any]:
     }
 
 
+def unreadable_request(error: MessageError) -> Wire:
+    """Return the Wire that answers a request which can't be read: a MessageError at its caller."""
+    return {**thrown("MessageError", str(error)), "unreadable": True}
+
+
 def without_details(wire: Wire) -> Wire:
     """Give the Wire of an error whose args or fields can't be sent."""
     return {key: part for key, part in wire.items() if key != "python"}
@@ -91,6 +96,8 @@ def error_from(wire: Wire) -> Exception:
     value = thing.get("value")
     parts = value if type(value) is dict else {}
     name, message, stack = (_string(parts.get(key)) for key in ("name", "message", "stack"))
+    if wire.get("unreadable") is True:
+        return MessageError(f"on the other side {message}")
     details = wire.get("python")
     if type(details) is not dict:
         return error_of(name, message, stack)

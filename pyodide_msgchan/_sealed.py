@@ -86,14 +86,30 @@ class Sealed:
     append = extend = add = update = _refuse
 
 
+def _refuse(*_: Any) -> NoReturn:
+    raise TypeError("this could not be made")
+
+
+_UNMADE: Final = Sealed(_refuse)
+"""Stands for a value that can't be made; nobody but the decoder ever sees it."""
+
+
 class Making:
     """Makes the values of one message.
+
+    After the first value that can't be made nothing is, except for what came beside the stream.
+    The rest of the message can be read all the same, which tells whom it was for.
 
     Args:
         side: what came beside the stream.
         buffers: memory that came beside it; each is taken once.
         adopt: gives what stands in Python for something of `side`.
         copy_in: gives a bytearray with what is in one of `buffers`.
+
+    Attributes:
+        error: why the first value that can't be made can't; None if there is no such.
+        partial: the message without those values, if there is one.
+        adopted: what of `side` was given to the message.
     """
 
     def __init__(
@@ -108,6 +124,9 @@ class Making:
         self._adopt = adopt
         self._copy_in = copy_in
         self._unfilled: dict[int, Any] = {}
+        self.error: BaseException | None = None
+        self.partial: Any = None
+        self.adopted: list[Any] = []
 
     def find(self, module: str, name: str) -> Sealed:
         """Give one of the two functions.
@@ -122,13 +141,25 @@ class Making:
         raise ValueError(f"{module:.60}.{name:.60} can't be had from a message")
 
     def make(self, tag: int, *parts: Any) -> Any:
-        """Make a value."""
-        if type(tag) is not int or not 0 <= tag < len(_MAKERS):
-            raise ValueError("nothing is made by that")
-        return _MAKERS[tag](self, *parts)
+        """Make a value; what stands for it in a message that can't be read, if it can't be made."""
+        if self.error is not None and tag != SIDE:
+            return _UNMADE
+        try:
+            return _maker(tag)(self, *parts)
+        except BaseException as error:  # noqa: BLE001 - raised at the end of the message
+            self.error = self.error or error
+            return _UNMADE
 
     def fill(self, value: Any, state: Any) -> None:
         """Give a dataclass that was made empty its fields, once."""
+        if self.error is not None:
+            return
+        try:
+            self._fill(value, state)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self.error = error
+
+    def _fill(self, value: Any, state: Any) -> None:
         if self._unfilled.pop(id(value), None) is not value:
             raise ValueError("only what was just made is filled")
         recipe = recipe_of(type(value))
@@ -136,19 +167,25 @@ class Making:
         for name, item in zip(names, _tuple(state), strict=True):
             object.__setattr__(value, name, item)
 
-    def done(self) -> None:
-        """See that all is filled.
+    def done(self, message: Any) -> None:
+        """See that all of a message was made and filled.
 
         Raises:
-            ValueError: something is not.
+            ValueError: an object came without its fields.
+            BaseException: what making a value has raised.
         """
-        if self._unfilled:
-            raise ValueError("an object came without its fields")
+        if self.error is None and self._unfilled:
+            self.error = ValueError("an object came without its fields")
+        if self.error is not None:
+            self.partial = message
+            raise self.error
 
     def _side_item(self, index: int) -> Any:
         if _int(index) < 0:
             raise ValueError("nothing is beside the message there")
-        return self._adopt(self._side[index])
+        item = self._adopt(self._side[index])
+        self.adopted.append(item)
+        return item
 
     def _new(self, name: str) -> Any:
         recipe = recipe_named(name)
@@ -191,6 +228,12 @@ class Making:
         if made.nbytes != len(buffer):
             raise ValueError("more memory than array")
         return made
+
+
+def _maker(tag: Any) -> Callable[..., Any]:
+    if type(tag) is not int or not 0 <= tag < len(_MAKERS):
+        raise ValueError("nothing is made by that")
+    return _MAKERS[tag]
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

@@ -36,12 +36,29 @@ type Batch = tuple[list[Any], Sequence[Any] | None]
 
 @final
 class Notice:
-    """Stands among messages where an event brought none: "messageerror" or "close"."""
+    """Stands among messages where an event brought none: "messageerror" or "close".
 
-    def __init__(self, kind: str, origin: str = "", error: BaseException | None = None) -> None:
+    Attributes:
+        partial: what could be read of the message, on the packed lane.
+        beside: ports and JavaScript objects that came with it.
+        number: of the message, among all that came on its port, the first one being 1.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        origin: str = "",
+        error: BaseException | None = None,
+        *,
+        partial: Any = None,
+        beside: Sequence[Any] = (),
+    ) -> None:
         self.kind = kind
         self.origin = origin
         self.error = error
+        self.partial = partial
+        self.beside = beside
+        self.number = 0
 
 
 class NativeEvent(Protocol):
@@ -135,6 +152,9 @@ class Endpoint(Protocol):
 
     owner: Any
     """A weak reference to the port that wraps it."""
+
+    announce: Callable[[Any], None] | None
+    """Called with each message that JavaScript over there may be unable to read, before it goes."""
 
     @property
     def js(self) -> Any:

@@ -6,7 +6,7 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Iterable
 from types import GeneratorType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from ._clone import ATOMS, CONTAINERS
 from ._comlink import Wire, raw
@@ -15,6 +15,7 @@ from ._parcel import Parcel, Proxied, Transferred, readable
 from ._reach import Reach, is_function
 from ._remote import Hold, Remote
 from ._remote_errors import error_from, wire_of_error, without_details
+from ._unread import UNREADABLE
 from .errors import DataCloneError, MessageError, PortStateError
 from .port import MessagePort
 
@@ -133,6 +134,8 @@ class Values:
             return value
         if name == "throw":
             raise error_from(wire)
+        if name is UNREADABLE:
+            raise cast("MessageError", value)
         if name != "proxy":
             raise MessageError(f"no transfer handler {name!r:.60} is known here")
         if not isinstance(value, MessagePort):

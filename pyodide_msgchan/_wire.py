@@ -28,6 +28,7 @@ sender's page had loaded, -1 before that and in workers. The ports of an offer a
 | ping, pong | either, with a heartbeat; who gets a ping answers it | n: the same number |
 | mark | who sends data, to a peer with "credit": which wants to hear of n taken messages | n (5) |
 | taken | answer to a mark, once the user took so many; the last one answers those before | n |
+| unreadable | who could not read a data message: a request ends so | n: its number; reason |
 
 (3) ``version`` and ``runtime``: strings, of the package and of what runs it; ``capabilities``: an
 array of strings; ``loaded``; ``lock``: the name of a Web Lock, or missing. (4) ``sent`` counts the

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Self, final
 
 from ._credit import Credit, Marks, Outstanding
 from ._types import Link, Notice
+from ._unread import LONGEST_REASON, message_error
 from ._waiter import Waiter
-from .errors import PeerLostError, PortClosedError, PortStateError
+from .errors import MessageError, PeerLostError, PortClosedError, PortStateError
 from .port import MessagePort
 
 __all__ = ["Connection", "Control", "Outstanding", "Peer"]
@@ -161,6 +162,19 @@ class Connection(MessagePort):
             self._control.link.send({"type": "mark", "n": mark})
         return sent
 
+    def _heed(self, notices: Sequence[Any]) -> None:
+        super()._heed(notices)
+        for notice in notices:
+            if notice.kind == "messageerror":
+                self._control.tell_unreadable(notice.number, str(message_error(notice)))
+
+    def _fail_request(self, number: object, reason: object) -> None:
+        """End the wait for the answer to a request that the other side could not read."""
+        text = f"on the other side {reason:.{LONGEST_REASON}}" if type(reason) is str else ""
+        for port in tuple(self._requests):
+            if port._asked_as == number:
+                port._fail_answer(MessageError(text or "the other side could not read it"))
+
     def _drain_again(self) -> None:
         """Let those who wait look again."""
         for waiter in self._drains:
@@ -239,12 +253,7 @@ class Control:
             return
         self._heard = self._loop.time()
         if isinstance(message, Notice):
-            if message.kind == "gone":
-                self._suspect()
-            elif message.kind == "doubt":
-                self.doubt()
-            elif message.kind == "hidden":
-                connection._hidden()
+            self._noticed(connection, message.kind)
             return
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":
@@ -259,8 +268,19 @@ class Control:
             self._tell_taken()
         elif kind == "taken" and self.credit.taken(message.get("n")):
             connection._drain_again()
+        elif kind == "unreadable":
+            connection._fail_request(message.get("n"), message.get("reason"))
         elif kind == "goodbye" and not self._said_goodbye:
             self._goodbye(connection, message.get("sent"), message.get("reason"))
+
+    def _noticed(self, connection: Connection, kind: str) -> None:
+        """Take a sign of the other side's end, or of this page's."""
+        if kind == "gone":
+            self._suspect()
+        elif kind == "doubt":
+            self.doubt()
+        elif kind == "hidden":
+            connection._hidden()
 
     def _tell_taken(self) -> None:
         """Say how many messages were taken, if that reaches a mark; and see to the next one."""
@@ -272,6 +292,11 @@ class Control:
         if wanted is not None and taken >= wanted:
             self.link.send({"type": "taken", "n": self._marks.reached(taken)})
         connection._on_taken = None if self._marks.next is None else self._tell_taken
+
+    def tell_unreadable(self, number: int, reason: str) -> None:
+        """Tell the other side which of its messages could not be read here; it may be a request."""
+        if self._ended is not None and not self._said_goodbye:
+            self.link.send({"type": "unreadable", "n": number, "reason": reason})
 
     def doubt(self) -> None:
         """Ask whether the other side is still there: its window may show another page."""

@@ -29,6 +29,7 @@ from .errors import (
     DataCloneError,
     HandshakeError,
     HandshakeTimeoutError,
+    MessageError,
     PeerClosedError,
     PortClosedError,
     PortStateError,
@@ -332,6 +333,9 @@ class _Line(Link):
         """Let these methods be called."""
         self.exposer = _Answers(self, reach, tracebacks=self.tracebacks)
 
+    def _may_be_asked(self) -> bool:
+        return self.exposer is not None and self.exposer.reach.root != {}
+
     def end(self, *, lost: bool) -> None:
         """Be over: the other side vanished, or ended it."""
         self.port._peer_ended(self.port._taken, lost=lost)
@@ -373,6 +377,9 @@ class _Answers(Exposer):
     """Methods at work."""
 
     __slots__ = ()
+
+    def refuse(self, run: Run, error: MessageError) -> None:
+        self.fail(run, error)
 
     def fail(self, run: Run, error: BaseException) -> None:
         link: Any = self._link

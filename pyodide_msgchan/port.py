@@ -14,9 +14,11 @@ from ._endpoint import BrowserEndpoint, adopt, use_wrapper
 from ._event import Listener, MessageEvent
 from ._receiver import Receiver
 from ._types import Endpoint
+from ._unread import message_error
 from ._waiter import Waiter
 from .errors import (
     DataCloneError,
+    MessageError,
     PeerClosedError,
     PeerLostError,
     PortClosedError,
@@ -58,6 +60,8 @@ class MessagePort(Receiver):
     _lost = False
     _partner: weakref.ref[MessagePort] | None = None
     _requests: set[MessagePort]
+    _asked_as = 0
+    """On the port of an answer: the number of the request, among all messages of its port."""
     _closers: list[Waiter]
 
     def __new__(cls, js_port: Any, *, stack_switching: bool = True) -> Self:
@@ -124,7 +128,12 @@ class MessagePort(Receiver):
         The other side answers with ``event.reply(value)``; JavaScript posts on the last port of
         the event. Cancelling gives the answer up: it goes nowhere, quietly.
 
+        A Python at the other end of a `Connection` tells of a request that it can't read. From
+        JavaScript, or on a bare port, nothing comes then: the browser there tells nobody which
+        message it was. Use `asyncio.timeout` where you send what another page may refuse.
+
         Raises:
+            MessageError: the answer can't be read here, or the request over there.
             PortClosedError: this side closed the port meanwhile.
             PeerClosedError: the other side did, without an answer.
             DataCloneError, PortStateError: as `post_message`.
@@ -138,6 +147,7 @@ class MessagePort(Receiver):
             theirs.close()
             ours.close()
             raise
+        ours._asked_as = self._endpoint.sent()
         self._requests.add(ours)
         try:
             return await ours.receive()
@@ -235,7 +245,7 @@ class MessagePort(Receiver):
     def _gone(self) -> PortStateError:
         return PeerLostError() if self._lost else PeerClosedError()
 
-    def _conclude(self, end: Callable[[], PortStateError], *, drop: bool) -> None:
+    def _conclude(self, end: Callable[[], Exception], *, drop: bool) -> None:
         """Be over on this side: everybody who waits for anything learns of it."""
         self._finish(end, drop=drop)
         if self._reader is not None and not self._buffer:  # else once they have it
@@ -258,7 +268,7 @@ class MessagePort(Receiver):
                 waiter.wake_soon()
         self._check_end()
 
-    def _ending(self) -> PortStateError:
+    def _ending(self) -> Exception:
         """Give the error of using a port that is closed."""
         return self._gone() if self._end is None else self._end()
 
@@ -295,9 +305,20 @@ class MessagePort(Receiver):
             self._check_end()
 
     def _heed(self, notices: Sequence[Any]) -> None:
+        if self._asked_as:  # this is the port of an answer, for which one task waits
+            for notice in notices:
+                if notice.kind == "messageerror":
+                    self._fail_answer(message_error(notice))
+            return
         super()._heed(notices)
         if any(notice.kind == "close" for notice in notices):
             asyncio.get_event_loop().call_soon(self._closed_natively)
+
+    def _fail_answer(self, error: MessageError) -> None:
+        """End the wait for the answer that this port is for."""
+        if self._end is None:
+            self._conclude(lambda: error, drop=False)
+            self._endpoint.close()
 
     def _closed_natively(self) -> None:
         """Believe the browser's own `close` event, should it ever come after all was delivered."""

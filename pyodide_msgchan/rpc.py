@@ -88,6 +88,12 @@ def wrap(
     iteration and proxy on the port ends with it, and raises its end. Where nobody can see that end
     (a bare port whose other end left this page) put `asyncio.timeout` around what you await.
 
+    What one end can't read is a `MessageError` at whoever waits for it: a type that is registered
+    on the other side alone, an `unpack` that raises, a JavaScript object that another agent cluster
+    refuses (a WebAssembly.Module). With JavaScript at the other end less is known. A call whose
+    answer can't be read here ends once it is clear whose it was: when no other call waits, if
+    nothing is exposed on this port. What can't be read over there is never answered.
+
     Args:
         port: as for `expose`, which may use the same one.
         kwargs: what becomes of keyword arguments where JavaScript is at the other end: "python"

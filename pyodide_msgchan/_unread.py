@@ -1,0 +1,137 @@
+"""Messages of remote calls that can't be read: what is known of each, and who is told.
+
+A message that can't be read is an error at whoever waits for it. Three things tell who that is:
+
+- On the packed lane the rest of the message is read all the same (`_sealed.Making`), ids included.
+- Before a message with JavaScript objects in it, which another agent cluster may refuse, goes
+  ``{type: "NEXT", about: {type, id, path, thrown}}``, which Comlink passes over. The browser says
+  nothing of a message that it can't read (``messageerror``), but it keeps the order.
+- Where nothing of that came, `Link` counts: once no more calls wait than messages could not be
+  read, these are theirs.
+
+`substitute` makes of such a message one of the same kind, whose unreadable parts are a Wire that
+raises a MessageError. No peer can send that Wire, since its name is an object of this module.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from ._comlink import DEMAND, REQUESTS, SUPPLY, Wire
+from ._types import Notice
+from .errors import MessageError
+
+__all__ = [
+    "LONGEST_REASON",
+    "UNREADABLE",
+    "Unread",
+    "announcement",
+    "is_announcement",
+    "message_error",
+    "substitute",
+    "wires_of",
+]
+
+UNREADABLE: Final = object()
+"""Name of the Wire that stands for what can't be read; its value is the error to raise."""
+
+LONGEST_REASON: Final = 500
+"""Characters of a reason, at most."""
+
+ABOUT: Final = ("type", "id", "path", "thrown")
+"""Fields of a message that are said before it."""
+
+
+def message_error(notice: Notice) -> MessageError:
+    """Return the error of a message that can't be read."""
+    if notice.error is None:
+        return MessageError("the browser could not read a message (messageerror)")
+    error = MessageError(f"a message could not be read: {_reason_of(notice.error)}")
+    error.__cause__ = notice.error
+    return error
+
+
+def _reason_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - somebody's own __str__
+        text = ""
+    return text[:LONGEST_REASON] or type(error).__name__
+
+
+@final
+class Unread:
+    """Stands among the messages of a port where one can't be read.
+
+    Attributes:
+        error: the reason.
+        partial: what could be read of it; None if nothing could.
+        beside: what came with it, ports above all.
+    """
+
+    __slots__ = ("beside", "error", "partial")
+
+    def __init__(self, notice: Notice) -> None:
+        self.error = message_error(notice)
+        self.partial = notice.partial if type(notice.partial) is dict else None
+        self.beside = notice.beside
+
+    @property
+    def wire(self) -> Wire:
+        """The Wire that raises the reason."""
+        return {"type": "HANDLER", "name": UNREADABLE, "value": self.error}
+
+
+def announcement(message: Wire) -> Wire:
+    """Return what is sent before a message that the other side may be unable to read."""
+    return {"type": "NEXT", "about": {key: message[key] for key in ABOUT if key in message}}
+
+
+def is_announcement(message: Any) -> bool:
+    """Return True if a message tells of the one after it."""
+    return type(message) is dict and message.get("type") == "NEXT"
+
+
+def substitute(unread: Unread, before: Any) -> Wire | None:
+    """Return a message of the same kind that can be read; None if nobody knows the kind.
+
+    Args:
+        unread: the message.
+        before: the message that came right before it.
+    """
+    about: Any = unread.partial
+    if about is None:
+        about = before.get("about") if is_announcement(before) else None
+    if type(about) is not dict:
+        return None
+    kind, id_ = about.get("type"), about.get("id")
+    if type(kind) is not str:
+        return None
+    if kind in ("RAW", "HANDLER"):
+        return {**(_readable_throw(about) or unread.wire), "id": id_}
+    if kind in REQUESTS:
+        parts = {"value": unread.wire} if kind == "SET" else {"argumentList": [unread.wire]}
+        return {"type": kind, "id": id_, "path": about.get("path"), **parts}
+    if kind in SUPPLY or kind in DEMAND:
+        item = _readable_throw(about.get("item")) or unread.wire
+        return {"type": kind, "item": item, "thrown": about.get("thrown")}
+    return None
+
+
+def wires_of(unread: Unread) -> list[Wire]:
+    """Return the Wires in a request that could be read, whose ports are to be let go of."""
+    partial = unread.partial or {}
+    arguments, keywords = partial.get("argumentList"), partial.get("keywords")
+    found = [*arguments] if type(arguments) is list else []
+    found += keywords.values() if type(keywords) is dict else ()
+    return [wire for wire in found if type(wire) is dict]
+
+
+def _readable_throw(wire: Any) -> Wire | None:
+    """Return the Wire of an error without the details that can't be read; None for other Wires."""
+    if type(wire) is not dict or wire.get("name") != "throw":
+        return None
+    parts = wire.get("value")
+    if type(parts) is not dict or parts.get("isError") is not True:
+        return None
+    return {"type": "HANDLER", "name": "throw", "value": parts}
