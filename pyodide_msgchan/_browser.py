@@ -438,7 +438,12 @@ def url_origin(address: str) -> str | None:
 
 def js_error_of(error: BaseException) -> Any:
     """Give the JavaScript error behind an exception that came from JavaScript, else None."""
-    return getattr(error, "js_error", None) if in_browser() else None
+    if not in_browser():
+        return None
+    from pyodide.ffi import JsException
+
+    # An attribute alone proves nothing: any exception may have one of that name
+    return getattr(error, "js_error", None) if isinstance(error, JsException) else None
 
 
 def to_js_bytes(data: Any) -> Any:

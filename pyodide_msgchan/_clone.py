@@ -25,6 +25,7 @@ __all__ = [
     "milliseconds",
     "place",
     "register_converter",
+    "traceback_of",
     "typed_view",
     "walk",
 ]
@@ -302,9 +303,17 @@ _NEAREST: Final = (
 def error_parts(error: BaseException) -> tuple[str, str, str]:
     """Give name, message and stack of the JavaScript error that is nearest to an exception."""
     if isinstance(error, RemoteError):
-        return error.name, error.message, error.stack
+        return str(error.name), str(error.message), str(error.stack)
     name = next((name for kind, name in _NEAREST if isinstance(error, kind)), "Error")
-    return name, str(error), "".join(format_exception(error))
+    return name, str(error), traceback_of(error)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an exception as text; empty if one of its classes prevents that."""
+    try:
+        return "".join(format_exception(error))
+    except BaseException:  # noqa: BLE001 - an error in its chain is not what `traceback` expects
+        return ""
 
 
 # What comes back: js/encode.mjs writes these names into its streams ------------------------------
@@ -348,7 +357,10 @@ def error_of(name: str, message: str, stack: str) -> RemoteError:
             {"builtin": builtin, "__module__": __name__},
         )
         _REMOTE[name] = made
-    return _REMOTE[name](name, message, stack)
+    error = _REMOTE[name](name, message, stack)
+    if isinstance(error, SyntaxError):
+        error.msg = message  # what a traceback shows of it, in place of its text
+    return error
 
 
 # The memory channel: the same table without JavaScript -------------------------------------------

@@ -12,7 +12,7 @@ from ._comlink import Id, Machine, Run, Wire
 from ._parcel import Parcel, Proxied, readable
 from ._reach import Reach
 from ._remote import Remote
-from ._remote_errors import unreadable_request, wire_of_error, without_details
+from ._remote_errors import post_thrown, unreadable_request, wire_of_error
 from ._types import Calls
 from ._values import EXACT, PLAIN, cross_plainly
 from .errors import DataCloneError, MessageError, PortStateError
@@ -170,13 +170,8 @@ class Exposer:
         message = self._link.machine.reply(run.id, wire)
         if message is None:
             return
-        try:
-            self._link.port.post_message(message)
-        except PortStateError:
-            pass
-        except BaseException:  # noqa: BLE001 - the caller is answered, whatever its details do
-            with contextlib.suppress(PortStateError):
-                self._link.port.post_message(without_details(message))
+        with contextlib.suppress(PortStateError):
+            post_thrown(message, self._link.port.post_message)
 
     def _perform(self, run: Run, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         reach = self.reach

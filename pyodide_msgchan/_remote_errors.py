@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import builtins
-from traceback import format_exception
+from collections.abc import Callable
 from typing import Any, Final
 
 from ._browser import js_error_of
-from ._clone import error_of
+from ._clone import ATOMS, error_of, traceback_of
 from ._comlink import Wire, thrown
-from .errors import MessageError, MsgChanError, RemoteError
+from .errors import MessageError, MsgChanError, PortStateError, RemoteError
 
-__all__ = ["error_from", "register_error", "unreadable_request", "wire_of_error", "without_details"]
+__all__ = ["error_from", "post_thrown", "register_error", "unreadable_request", "wire_of_error"]
 
 NOTES: Final = 20
 """Notes of an exception that travel."""
 
 _NEVER: Final = (StopIteration, StopAsyncIteration, TimeoutError, MsgChanError)
 """Raised in an await these would mean something else: the end of a loop, a timeout over here."""
+
+_OWN: Final = frozenset(dir(RemoteError))
+"""Attributes that every error from outside has itself; no field of the other side hides one."""
+
+_MISSING: Final = object()
+
+LONG_SOURCE: Final = 1_000_000
+"""The largest line and column of a SyntaxError that is rebuilt with its place."""
 
 _registered: dict[str, type[Exception]] = {}
 _made: dict[type[Exception], type[RemoteError]] = {}
@@ -28,6 +36,8 @@ def register_error[E: type[Exception]](kind: E) -> E:
 
     Both ends register the same class: it is known by its module and name. What arrives is an
     instance of it and of `RemoteError`, with args and public fields; its ``__init__`` is not run.
+    A field stays behind if its name is private, belongs to `RemoteError` (``name``, ``message``,
+    ``stack``, ``value``, ``builtin``, ``args`` …) or to a method or property of the class.
 
     Raises:
         TypeError: it is no exception class, or one of those that are never rebuilt: StopIteration,
@@ -42,39 +52,46 @@ def register_error[E: type[Exception]](kind: E) -> E:
 
 
 def wire_of_error(error: BaseException, *, traceback: bool) -> Wire:
-    """Give the Wire of an exception; never raises, since a caller waits for it.
+    """Return the Wire of an exception; never raises, since a caller waits for it.
 
     Args:
         error: what was raised.
         traceback: whether the other side may see where.
     """
-    try:
-        return _wire_of(error, traceback=traceback)
-    except BaseException:  # noqa: BLE001 - a class of the user's may raise whatever it is asked for
-        return thrown(type(error).__name__, _text(error))
-
-
-def _wire_of(error: BaseException, *, traceback: bool) -> Wire:
     if isinstance(error, RemoteError):
-        wire = thrown(error.name, error.message, error.stack if traceback else "")
-        kind = error.builtin
-        return {**wire, "python": _details(error, kind)} if kind in _made else wire
+        name, message, stack = (_part(error, key) for key in ("name", "message", "stack"))
+        wire = thrown(name, message, stack if traceback else "")
+        kind = type(error).builtin
+        if kind is None or type(error) is not _made.get(kind):
+            return wire
+        return _with_details(wire, error, kind)
     native = js_error_of(error)
     if native is not None:
-        stack = str(native.stack or "") if traceback else ""
-        return thrown(str(native.name), str(native.message), stack)
-    stack = "".join(format_exception(error)) if traceback else ""
-    wire = thrown(type(error).__name__, _text(error), stack)
-    return {**wire, "python": _details(error, type(error))}
+        name, message, stack = (_part(native, key) for key in ("name", "message", "stack"))
+        return thrown(name, message, stack if traceback else "")
+    wire = thrown(type(error).__name__, _text(error), traceback_of(error) if traceback else "")
+    return _with_details(wire, error, type(error))
+
+
+def _with_details(wire: Wire, error: BaseException, kind: type[BaseException]) -> Wire:
+    try:
+        return {**wire, "python": _details(error, kind)}
+    except BaseException:  # noqa: BLE001 - the class has its own idea of what an attribute is
+        return wire
 
 
 def _details(error: BaseException, kind: type[BaseException]) -> dict[str, Any]:
-    notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
+    notes = vars(error).get("__notes__")
+    received = _note_of(_part(error, "stack")) if isinstance(error, RemoteError) else None
     return {
         "type": _name(kind),
         "args": list(_native(kind).__reduce__(error)[1]),  # more than `args`, for an OSError
-        "fields": {key: value for key, value in vars(error).items() if not key.startswith("_")},
-        "notes": notes[:NOTES],
+        "fields": {key: value for key, value in vars(error).items() if _is_free(kind, key)},
+        "notes": [
+            note
+            for note in (notes[:NOTES] if isinstance(notes, list) else ())
+            if isinstance(note, str) and note != received  # the stack travels by itself, if it may
+        ],
     }
 
 
@@ -83,8 +100,51 @@ def unreadable_request(error: MessageError) -> Wire:
     return {**thrown("MessageError", str(error)), "unreadable": True}
 
 
-def without_details(wire: Wire) -> Wire:
-    """Give the Wire of an error whose args or fields can't be sent."""
+def _is_free(kind: type[BaseException], key: object) -> bool:
+    """Return True if a field of that name hides no attribute of an error from outside.
+
+    What a class of the user's sets as a plain default is there to be replaced.
+    """
+    if type(key) is not str or not key.isidentifier() or key.startswith("_") or key in _OWN:
+        return False
+    default = next((vars(base)[key] for base in kind.__mro__ if key in vars(base)), _MISSING)
+    return not callable(default) and not hasattr(type(default), "__get__")
+
+
+def post_thrown(wire: Wire, post: Callable[[Wire], None]) -> None:
+    """Post the Wire of an error, without those of its args and fields that can't be sent.
+
+    Raises:
+        PortStateError: the port ended.
+    """
+    for form in (_whole, _with_atoms, _without_details):
+        try:
+            post(form(wire))
+        except PortStateError:
+            raise
+        except BaseException:  # noqa: BLE001, S112 - a value in it, from whomever it came
+            continue
+        return
+
+
+def _whole(wire: Wire) -> Wire:
+    return wire
+
+
+def _with_atoms(wire: Wire) -> Wire:
+    """Return the Wire of an error with those args and fields alone that are sure to be sendable."""
+    details = wire.get("python")
+    if details is None:
+        return wire
+    args, fields = details["args"], details["fields"]
+    sendable = {
+        "args": args if all(type(arg) in ATOMS for arg in args) else [],
+        "fields": {key: value for key, value in fields.items() if type(value) in ATOMS},
+    }
+    return {**wire, "python": {**details, **sendable}}
+
+
+def _without_details(wire: Wire) -> Wire:
     return {key: part for key, part in wire.items() if key != "python"}
 
 
@@ -102,12 +162,17 @@ def error_from(wire: Wire) -> Exception:
     if type(details) is not dict:
         return error_of(name, message, stack)
     error = _rebuilt(details, name, message, stack)
-    notes = details.get("notes")
-    for note in notes[:NOTES] if type(notes) is list else ():
-        error.add_note(_string(note))
+    given = details.get("notes")
+    notes = [_string(note) for note in given[:NOTES]] if type(given) is list else []
     if stack:
-        error.add_note(f"Remote traceback:\n{stack.rstrip()}")
+        notes.append(_note_of(stack))
+    if notes:
+        vars(error)["__notes__"] = notes  # not by add_note, which may be the class's own
     return error
+
+
+def _note_of(stack: str) -> str:
+    return f"Remote traceback:\n{stack.rstrip()}"
 
 
 def _rebuilt(details: dict[str, Any], name: str, message: str, stack: str) -> RemoteError:
@@ -139,13 +204,30 @@ def _made_of(
         )
     made = _made[kind]
     native = _native(kind)
+    if issubclass(kind, SyntaxError) and not _is_syntax_args(args):
+        args = (parts[1],)
     error: RemoteError = native.__new__(made, *args)
     native.__init__(error, *args)
-    for key, value in fields.items():
-        if type(key) is str and key.isidentifier() and not key.startswith("_"):
-            vars(error)[key] = value
-    error.name, error.message, error.stack = parts
+    known = {key: value for key, value in fields.items() if _is_free(kind, key)}
+    # not by setattr, which is the class's own
+    vars(error).update(known, **dict(zip(("name", "message", "stack"), parts, strict=True)))
     return error
+
+
+def _is_syntax_args(args: tuple[Any, ...]) -> bool:
+    """Return True if printing a SyntaxError that has these args works, and costs what it shows.
+
+    The traceback module takes the types for granted, and writes as many carets as it is told to.
+    """
+    message, *more = args or ("",)
+    where = more[0] if len(more) == 1 else ()
+    if more and (type(where) not in (list, tuple) or len(where) not in (4, 6)):
+        return False
+    texts, numbers = (message, *where[0:4:3]), (*where[1:3], *where[4:])
+    return all(text is None or type(text) is str for text in texts) and all(
+        number is None or (type(number) is int and -1 <= number <= LONG_SOURCE)
+        for number in numbers
+    )
 
 
 def _native(kind: type[BaseException]) -> Any:
@@ -184,6 +266,14 @@ def _text(value: object) -> str:
         return str(value)
     except BaseException:  # noqa: BLE001 - somebody's own __str__
         return f"<{type(value).__name__} whose text can't be had>"
+
+
+def _part(error: Any, name: str) -> str:
+    """Return one of the texts of an error, whatever stands in its place."""
+    try:
+        return _string(getattr(error, name, None))
+    except BaseException:  # noqa: BLE001 - a property of a class, or a getter of JavaScript's
+        return ""
 
 
 def _string(value: Any) -> str:

@@ -14,9 +14,9 @@ from ._iteration import RemoteIterator, Source
 from ._parcel import Parcel, Proxied, Transferred, readable
 from ._reach import Reach, is_function
 from ._remote import Hold, Remote
-from ._remote_errors import error_from, wire_of_error, without_details
+from ._remote_errors import error_from, post_thrown, wire_of_error
 from ._unread import UNREADABLE
-from .errors import DataCloneError, MessageError, PortStateError
+from .errors import DataCloneError, MessageError
 from .port import MessagePort
 
 __all__ = ["EXACT", "PLAIN", "Values", "cross_plainly"]
@@ -170,12 +170,7 @@ class Values:
     def post_error(self, message: Wire, error: BaseException) -> None:
         """Send a message with the Wire of an error as its `item`."""
         wire = wire_of_error(error, traceback=self.tracebacks)
-        try:
-            self.port.post_message({**message, "item": wire})
-        except PortStateError:
-            raise
-        except BaseException:  # noqa: BLE001 - the reader is told, whatever its details do
-            self.port.post_message({**message, "item": without_details(wire)})
+        post_thrown(wire, lambda wire: self.port.post_message({**message, "item": wire}))
 
     def finish(self) -> None:
         """Close the port: all was said on it."""

@@ -172,6 +172,9 @@ class RemoteError(MsgChanError):
     """
 
     builtin: ClassVar[type[Exception] | None] = None
+    name: str = ""  # here too, so that no property of a class that is rebuilt comes before them
+    message: str = ""
+    stack: str = ""
     value: Any = None
 
     def __init__(self, name: str, message: str = "", stack: str = "") -> None:
@@ -182,7 +185,7 @@ class RemoteError(MsgChanError):
 
     def __str__(self) -> str:
         """Say the message, after the name unless the class already says it."""
-        if self.builtin is not None:
+        if type(self).builtin is not None:
             return self.message
         return f"{self.name}: {self.message}" if self.message else self.name
 
