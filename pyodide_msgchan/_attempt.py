@@ -122,7 +122,7 @@ class Attempt:
         self._results: deque[Connection] = deque()
         self._failure: BaseException | None = None
         self.gone = False
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: dict[Waiter, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._inbox: Hearing | Link | None = None
@@ -147,11 +147,11 @@ class Attempt:
                 if self._failure is not None:
                     raise self._failure
                 waiter = Waiter(self._loop)
-                self._waiters.append(waiter)
+                self._waiters[waiter] = None
                 try:
                     await waiter
                 finally:
-                    self._waiters.remove(waiter)
+                    del self._waiters[waiter]
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()

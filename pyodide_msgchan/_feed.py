@@ -29,7 +29,7 @@ def feed(port: MessagePort, reader: Reader, prefix: str) -> Calls | None:
     """
     if port._end is not None and not port._buffer:
         raise port._end()
-    if port._waiters or port._listeners or port._reader is not None:
+    if port._waiters or port._served or port._listeners or port._reader is not None:
         raise PortStateError("this port is read already, by a task, a listener or remote calls")
     port._reader, port._natives = reader, None
     calls = None if port._end is not None else port._endpoint.calls(prefix)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
 from typing import Any, Self, cast
@@ -31,8 +31,10 @@ class Receiver:
         self._buffer: deque[Any] = deque()
         self._natives: deque[NativeEvent] | None = None
         self._taken = 0
-        self._waiters: deque[Waiter] = deque()
-        self._reserved = 0
+        # Those who wait, in the order of their calls: an OrderedDict, since both its first and any
+        # other leave it in constant time. And those for whom a message at the head is reserved.
+        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
+        self._served: set[Waiter] = set()
         self._listeners: list[Listener] = []
         self._error_listeners: list[Listener] = []
         self._reader: Reader | None = None
@@ -57,7 +59,7 @@ class Receiver:
             PeerLostError: the other side vanished.
         """
         buffer = self._buffer
-        if not buffer or self._waiters:
+        if not buffer or self._waiters or self._served:
             while (waiter := self._line_up()) is not None:  # as in `_wait`, a call dearer
                 try:
                     await waiter
@@ -78,7 +80,7 @@ class Receiver:
     async def receive_event(self) -> MessageEvent:
         """Wait for the next message and take it with its event, as `receive` does."""
         self._use_events()
-        if not self._buffer or self._waiters:
+        if not self._buffer or self._waiters or self._served:
             await self._wait()
         elif self._overdue():
             await self._pause()
@@ -112,9 +114,9 @@ class Receiver:
         if self._end is None:
             while self._endpoint.queued() and (batch := self._want()):
                 self._store(*batch)
-        if self._reserved:  # these stay, and the others no longer stand behind them
+        if self._served:  # these stay, and the others no longer stand behind them
             self._use_events()
-        taken = [self._buffer.pop() for _ in range(len(self._buffer) - self._reserved)]
+        taken = [self._buffer.pop() for _ in range(len(self._buffer) - len(self._served))]
         if self._natives is not None:
             for _ in taken:
                 self._natives.pop()
@@ -144,7 +146,7 @@ class Receiver:
         listener = Listener(self._listeners, callback, self._listener_gone)
         if self._end is not None and not self._buffer:
             raise self._end()
-        if self._waiters or self._reader is not None:
+        if self._waiters or self._served or self._reader is not None:
             who = "a task waits for" if self._reader is None else "remote calls read"
             raise PortStateError(f"{who} this port's messages; a listener would take them away")
         self._use_events()
@@ -181,11 +183,12 @@ class Receiver:
         waiters, buffer = self._waiters, self._buffer
         if len(waiters) != 1 or buffer or self._natives is not None or self._expected is not None:
             return self._take([message], None)
-        waiter = waiters[0]
+        waiter = next(iter(waiters))
         if waiter.done():
             return self._take([message], None)
+        del waiters[waiter]
         buffer.append(message)
-        self._reserved = 1
+        self._served.add(waiter)
         self._taken += 1
         waiter.served = True
         return waiter.wake_now
@@ -277,22 +280,28 @@ class Receiver:
         Returns:
             What steps the first, where that is possible.
         """
-        unserved, step = False, None
-        for waiter in self._waiters:
-            if waiter.done() or waiter.served:
-                continue
-            if self._reserved == len(self._buffer):
-                unserved = True
-                break
+        step = None
+        while (waiter := self._first()) is not None and len(self._served) < len(self._buffer):
+            del self._waiters[waiter]
             waiter.served = True
-            if first and self._reserved == 0:
+            if first and not self._served:
                 step = waiter.wake_now
             else:
                 waiter.wake_soon()
-            self._reserved += 1
-        if unserved and self._end is None:
+            self._served.add(waiter)
+        if waiter is not None and self._end is None:
             self._ask()
         return step
+
+    def _first(self) -> Waiter | None:
+        """Return who has waited longest and still does; those who do not are in line no longer."""
+        waiters = self._waiters
+        while waiters:
+            waiter = next(iter(waiters))
+            if not waiter.done():
+                return waiter
+            del waiters[waiter]
+        return None
 
     def _want(self) -> Batch | None:
         mode = DATA if self._natives is None else EVENT
@@ -317,7 +326,7 @@ class Receiver:
             raise PortStateError("a listener reads this port; cancel it before receiving")
         if self._reader is not None:
             raise PortStateError("remote calls read this port's messages")
-        alone = not self._waiters
+        alone = not self._waiters and not self._served
         if alone:
             while not self._buffer and self._end is None:
                 batch = self._want()
@@ -327,10 +336,10 @@ class Receiver:
             if self._buffer:
                 self._turn = self._turn or monotonic()
                 return None
-        if self._end is not None and len(self._buffer) <= self._reserved:
+        if self._end is not None and len(self._buffer) <= len(self._served):
             raise self._end()
         waiter = Waiter(asyncio.get_running_loop())
-        self._waiters.append(waiter)
+        self._waiters[waiter] = None
         if self._end is not None or not alone:
             self._serve()
         return waiter
@@ -346,24 +355,21 @@ class Receiver:
 
     def _step_out(self, waiter: Waiter) -> bool:
         """Leave the line; say whether the head of the buffer belongs to this task now."""
-        self._waiters.remove(waiter)
-        if waiter.served:
-            self._reserved -= 1
-            # Asking for the time is dear; mostly there is nothing that could take a while.
-            self._turn = monotonic() if len(self._buffer) > 1 else 0.0
-        return waiter.served
+        if not waiter.served:
+            self._waiters.pop(waiter, None)
+            return False
+        self._served.remove(waiter)
+        # Asking for the time is dear; mostly there is nothing that could take a while.
+        self._turn = monotonic() if len(self._buffer) > 1 else 0.0
+        return True
 
     def _give_up(self, waiter: Waiter) -> None:
         """Pass on what was reserved for a wait that was cancelled."""
-        self._waiters.remove(waiter)
+        self._waiters.pop(waiter, None)
         if waiter.served:
-            self._reserved -= 1
+            self._served.remove(waiter)
             self._serve()
-        if (
-            self._end is None
-            and not self._listeners
-            and all(other.done() for other in self._waiters)
-        ):
+        if self._end is None and not self._listeners and self._first() is None:
             self._endpoint.rest()
 
     def _overdue(self) -> bool:
@@ -377,7 +383,7 @@ class Receiver:
         """Let the page breathe; the message stays where it is meanwhile."""
         loop = asyncio.get_running_loop()
         waiter = Waiter(loop)
-        self._waiters.append(waiter)  # nobody who asks later gets it first
+        self._waiters[waiter] = None  # nobody who asks later gets it first
         loop.call_soon(self._serve)
         if not await self._woken(waiter):
             await self._wait()
@@ -390,14 +396,15 @@ class Receiver:
         if drop:
             self._buffer.clear()
             self._natives = None
-            self._reserved = 0
         if not self._buffer:  # else once they have it
             self._listeners.clear()
-        for waiter in self._waiters:
+        for waiter in (*self._served, *self._waiters):
             if drop:
                 waiter.served = False
             if not waiter.done():
                 waiter.wake_soon()
+        if drop:
+            self._served.clear()
 
 
 def _number(messages: Sequence[Any], before: int) -> None:

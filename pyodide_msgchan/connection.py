@@ -75,7 +75,7 @@ class Connection(MessagePort):
     _control: Control
     _lock: str
     _missing: int | None = None
-    _drains: list[Waiter]
+    _drains: dict[Waiter, None]
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Refuse: there is nothing to make one of."""
@@ -88,7 +88,7 @@ class Connection(MessagePort):
         if lane == "packed":
             self._endpoint.pack()
         self.peer, self.source, self._lock, self._control = peer, source, lock, control
-        self._drains = []
+        self._drains = {}
         control.start(weakref.ref(self))
         return self
 
@@ -122,11 +122,11 @@ class Connection(MessagePort):
         """
         while self._control.credit.is_used_up(self._look()):
             waiter = Waiter(asyncio.get_running_loop())
-            self._drains.append(waiter)
+            self._drains[waiter] = None
             try:
                 await self._wait_or_close(waiter)
             finally:
-                self._drains.remove(waiter)
+                del self._drains[waiter]
 
     def set_high_water(self, *, messages: int | None = None, bytes: int | None = None) -> None:  # noqa: A002 - the unit
         """Set how much may be outstanding before `drain` waits.

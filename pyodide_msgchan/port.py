@@ -62,7 +62,7 @@ class MessagePort(Receiver):
     _requests: set[MessagePort]
     _asked_as = 0
     """On the port of an answer: the number of the request, among all messages of its port."""
-    _closers: list[Waiter]
+    _closers: dict[Waiter, None]
 
     def __new__(cls, js_port: Any, *, stack_switching: bool = True) -> Self:
         """Give the wrapper of a native port: the one it has, or a new one."""
@@ -81,7 +81,7 @@ class MessagePort(Receiver):
         Receiver.__init__(self, endpoint)
         endpoint.owner = weakref.ref(self)
         self._requests = set()
-        self._closers = []
+        self._closers = {}
         return self
 
     @property
@@ -190,13 +190,12 @@ class MessagePort(Receiver):
 
     async def _wait_or_close(self, waiter: Waiter) -> None:
         """Wait until it is woken, or the port is closed or transferred."""
-        self._closers.append(waiter)
+        self._closers[waiter] = None
         _awaited.add(self)
         try:
             await waiter
         finally:
-            if waiter in self._closers:
-                self._closers.remove(waiter)
+            self._closers.pop(waiter, None)
             if not self._closers:
                 _awaited.discard(self)
 

@@ -242,7 +242,8 @@ async def test_a_cancelled_drain_leaves_nothing(ends):
     assert len(near._drains) == len(near._closers) == 1
     assert await far.receive() == 1
     await second
-    assert near._drains == near._closers == []
+    assert not near._drains
+    assert not near._closers
     await near.drain()
 
 
