@@ -111,6 +111,48 @@ class _Slot:
         self.owner: _Slot | None = None
 
 
+class _Depths:
+    """What `deepen` was told of parts of the memo that reach to its end; all of it in linear time.
+
+    What was closed later was opened earlier, or closed before the other was opened. So parts are
+    disjoint, or one holds the other: a forest, which `at` flattens as it goes.
+    """
+
+    def __init__(self) -> None:
+        self.parents: list[int] = []
+        self.deepest: list[int] = []
+        self.roots: list[tuple[int, int, int]] = []
+        self.leaves: dict[int, int] = {}
+
+    def deepen(self, start: int, end: int, depth: int) -> None:
+        """Let everything that is in the memo from there on, up to its end, be so deep at least."""
+        node, before = len(self.parents), end
+        self.parents.append(-1)
+        self.deepest.append(depth)
+        while self.roots and self.roots[-1][0] >= start:
+            first, last, root = self.roots.pop()
+            self.parents[root] = node
+            self.leaves.update(dict.fromkeys(range(last, before), node))
+            before = first
+        self.leaves.update(dict.fromkeys(range(start, before), node))
+        self.roots.append((start, end, node))
+
+    def at(self, index: int, depth: int) -> int:
+        """Return how deep something in the memo is that was so deep when it came there."""
+        node = self.leaves.get(index, -1)
+        if node < 0:
+            return depth
+        way = []
+        while self.parents[node] >= 0:
+            way.append(node)
+            node = self.parents[node]
+        below = self.deepest[node]
+        for passed in reversed(way):
+            self.deepest[passed] = below = max(below, self.deepest[passed])
+            self.parents[passed] = node
+        return max(depth, below)
+
+
 class _Scan:
     def __init__(self, segments: Sequence[Any]) -> None:
         self.segments = [memoryview(segment).cast("B") for segment in segments]
@@ -120,6 +162,7 @@ class _Scan:
         self.stack: list[_Slot] = []
         self.marks: list[int] = []
         self.memo: list[_Slot] = []
+        self.depths = _Depths()
 
     def run(self) -> None:
         if bytes(self.take(2)) != b"\x80\x05":
@@ -214,12 +257,11 @@ class _Scan:
         """
         taken = self.stack[start:]
         del self.stack[start:]
-        for slot in taken:
+        for slot in reversed(taken):
             if slot.index >= 0 and self.memo[slot.index].owner is slot:
                 self.memo[slot.index].owner = None
                 if slot.looped:
-                    for known in self.memo[slot.index :]:
-                        known.depth = max(known.depth, slot.depth)
+                    self.depths.deepen(slot.index, len(self.memo), slot.depth)
         return taken
 
     def fill(self, action: int) -> None:
@@ -300,7 +342,9 @@ class _Scan:
         if index >= len(self.memo):
             raise _RefusedError("a reference to nothing")
         known = self.memo[index]
-        slot = _Slot(known.kind, known.depth, known.weight)
+        # A scalar refers to nothing, and is as deep as it was.
+        depth = known.depth and self.depths.at(index, known.depth)
+        slot = _Slot(known.kind, depth, known.weight)
         slot.index = index
         if self.stack and self.stack[-1].kind == _FILL:
             self.check_floor(2)

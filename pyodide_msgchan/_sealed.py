@@ -56,6 +56,9 @@ MOST_DIMENSIONS: Final = 64
 MOST_PARTS: Final = 1000
 """Of the description of a dtype."""
 
+LONGEST_FORMAT: Final = 64
+"""Characters of a dtype without fields, at most; NumPy reads a longer one as many fields."""
+
 
 def make(*_parts: Any) -> None:
     """Stand in a stream for `Making.make` of the other side."""
@@ -248,12 +251,33 @@ def _check_descr(descr: Any) -> None:
     for _ in range(MOST_PARTS):
         if not level:
             return
-        part = level.pop()
-        if type(part) in (list, tuple) and len(part) <= MOST_PARTS:
-            level.extend(part)
-        elif type(part) not in (str, int):
-            break
+        match level.pop():
+            case str(text) if len(text) <= LONGEST_FORMAT and "," not in text:
+                pass
+            case (part, shape) as pair if type(pair) is tuple:
+                _check_dimensions(shape)
+                level.append(part)
+            case list(fields) if len(fields) <= MOST_PARTS:
+                level.extend(map(_field, fields))
+            case _:
+                break
     raise TypeError("no dtype")
+
+
+def _field(field: Any) -> Any:
+    """Return the description of a field's dtype, once the rest of the field is checked."""
+    name, descr, *shape = _tuple(field)
+    title, own = name if type(name) is tuple else ("", name)
+    _text(title)
+    _text(own)
+    if shape:
+        _check_dimensions(*shape)
+    return descr
+
+
+def _check_dimensions(shape: Any) -> None:
+    if type(shape) is not int:
+        _shape(shape)
 
 
 def _plain(_: Making, value: Any) -> Any:

@@ -60,6 +60,12 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   let memo = empty(), // words
     owners = empty(), // where on the stack it is, while more may come into it; else -1
     known = 0;
+  // What `deepenFrom` was told of parts of the memo that reach to its end. They are disjoint, or one
+  // holds the other: a forest, so that all of it takes linear time. See _Depths in _scan.py.
+  let leaves = empty(); // of each in the memo: the node that holds it, plus 1; 0 if none does
+  const parents = [],
+    deepest = [],
+    roots = []; // start, end and node of each part that no other holds
   const marks = [],
     looped = new Set(); // places in the memo of what something above it on the stack refers to
   let floor = 0; // the last mark
@@ -118,20 +124,55 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
 
   /** Takes what stands from `start` on, and gives how deep it is; nothing more comes into it. */
   function taken(start, allow = -1) {
-    let deepest = 0;
-    for (let i = start; i < height; i++) {
+    let depth = 0;
+    for (let i = height - 1; i >= start; i--) {
       const word = stack[i];
       if (isScalar(word)) continue;
       if (kindIn(word) >= MAKE && kindIn(word) !== allow) refuse("a function among values");
-      if (depthIn(word) > deepest) deepest = depthIn(word);
+      if (depthIn(word) > depth) depth = depthIn(word);
       const m = places[i];
       if (m < 0 || owners[m] !== i) continue;
       owners[m] = -1;
-      if (looped.delete(m))
-        for (let j = m; j < known; j++) memo[j] = deeper(memo[j], depthIn(word));
+      if (looped.delete(m)) deepenFrom(m, depthIn(word));
     }
     height = start;
-    return deepest;
+    return depth;
+  }
+
+  /** Lets everything that is in the memo from m on be so deep at least. */
+  function deepenFrom(m, depth) {
+    const node = parents.push(-1) - 1;
+    deepest.push(depth);
+    if (leaves.length < memo.length) {
+      const larger = new Int32Array(memo.length);
+      larger.set(leaves);
+      leaves = larger;
+    }
+    let before = known;
+    while (roots.length && roots[roots.length - 1][0] >= m) {
+      const [start, end, root] = roots.pop();
+      parents[root] = node;
+      leaves.fill(node + 1, end, before);
+      before = start;
+    }
+    leaves.fill(node + 1, m, before);
+    roots.push([m, known, node]);
+  }
+
+  /** Gives how deep what is in a node's part is, at least; the way there is shorter next time. */
+  function depthOf(node) {
+    let root = node,
+      depth = 0;
+    while (parents[root] >= 0) root = parents[root];
+    const way = [];
+    for (let n = node; n !== root; n = parents[n]) way.push(n);
+    depth = deepest[root];
+    while (way.length) {
+      const n = way.pop();
+      deepest[n] = depth = Math.max(depth, deepest[n]);
+      parents[n] = root;
+    }
+    return depth;
   }
 
   const deeper = (word, depth) =>
@@ -192,6 +233,8 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   function recall(m) {
     if (m >= known) refuse("a reference to nothing");
     let word = memo[m];
+    // A scalar refers to nothing, and is as deep as it was.
+    if (parents.length && leaves[m] && depthIn(word)) word = deeper(word, depthOf(leaves[m] - 1));
     if (height && kindIn(stack[height - 1]) === FILL) {
       few(2);
       if (owners[m] !== height - 2 || kindIn(stack[height - 2]) !== MADE)
@@ -288,6 +331,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   function hurry() {
     if (height && kindIn(stack[height - 1]) === FILL) return; // another step recalls then
     const [here, words, own, kept, owning] = [bytes, stack, places, memo, owners];
+    const deepened = parents.length > 0;
     const last = here.length - 257; // the longest of these steps ends before the segment does
     let i = at,
       top = height,
@@ -300,7 +344,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
         place = -1;
       switch (action) {
         case GET1:
-          if (n >= count || owning[n] >= 0) break steps;
+          if (n >= count || owning[n] >= 0 || (deepened && leaves[n])) break steps;
           word = kept[n];
           place = n;
           i += 2;
@@ -389,6 +433,8 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     } finally {
       height = marks.length = known = floor = 0;
       looped.clear();
+      if (parents.length) leaves = empty();
+      parents.length = deepest.length = roots.length = 0;
       if (stack.length > MOST_KEPT) [stack, places] = [empty(), empty()];
       if (memo.length > MOST_KEPT) [memo, owners] = [empty(), empty()];
       parts = bytes = view = undefined;

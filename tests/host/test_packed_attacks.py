@@ -594,3 +594,81 @@ async def test_a_hostile_peer_is_reported_and_reading_goes_on():
         assert good[-1] == {"also good": (len(attacks) - 1, 1.0)}
     assert len(errors) > 100
     assert {type(error) for error in errors} == {MessageError}
+
+
+# What costs more than its bytes -------------------------------------------------------------------
+
+
+def open_lists(count):
+    """Lists that are all open while each of them is referred to: all of the memo lies in each."""
+    opened = MARK + (LIST + MEMOIZE) * count
+    return HEAD + opened + b"".join(b"j" + struct.pack("<I", i) for i in range(count)) + b"t" + STOP
+
+
+def test_lists_that_are_all_open_are_scanned_in_linear_time():
+    # When the memo was gone through for each of them, a tenth of these took 5 s, and all 500 s.
+    assert scan([open_lists(100_000)]) == ""
+
+
+def test_javascript_scans_lists_that_are_all_open_in_linear_time():
+    limits = [MAX_DEPTH, HASHABLE, KEY_DEPTH, KEY_WEIGHT]
+    known = [list(TABLE), [part.decode() for part in NAMES], *limits]
+    script = f"""
+        import {{ createScan }} from {json.dumps((PACKAGE / "js/scan.mjs").as_uri())};
+        const scan = createScan(...{json.dumps(known)});
+        const stream = new Uint8Array((await import("node:fs")).readFileSync(0));
+        console.log(JSON.stringify([scan([stream]), scan([stream])]));
+    """
+    told = subprocess.run(  # noqa: S603 - our own words
+        ["node", "--input-type=module", "--eval", script],  # noqa: S607 - the one on PATH
+        input=open_lists(200_000),
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(told.stdout) == ["", ""]
+
+
+def test_text_in_a_list_that_holds_itself_is_still_a_key():
+    inner = []
+    cyclic = [inner, "key"]
+    for _ in range(KEY_DEPTH + 2):
+        inner.append(inner := [cyclic])
+    stream = unframed(pack([[cyclic], {cyclic[1]: 2}], {}))
+    assert scan([stream]) == ""
+    assert read([stream])[1] == {"key": 2}
+
+
+@pytest.mark.parametrize(
+    "descr",
+    [
+        ",".join(["i1"] * 1000),
+        [("a", ",".join(["i1"] * 1000))],
+        ("i1,i1", (1,)),
+        [("a", "i1", (1,) * 100)],
+        [("a", "i1", (b"x",))],
+        ["i1"],
+        [(1, "i1")],
+        ["i1"] * 1001,
+    ],
+    ids=lambda descr: f"{descr!r:.20}",
+)
+def test_a_dtype_that_is_long_is_not_parsed(descr, monkeypatch):
+    np = pytest.importorskip("numpy")
+    monkeypatch.setattr(np.lib.format, "descr_to_dtype", None)
+    maker = making()
+    maker.make(_sealed.NUMPY, descr, (0,), "C", bytearray())
+    with pytest.raises(TypeError, match=r"no dtype|is due|too many dimensions"):
+        maker.done(None)
+
+
+def test_dtypes_of_every_form_travel():
+    np = pytest.importorskip("numpy")
+    for dtype in (
+        "<f8", "S10", "U3", "M8[25us]", "m8", "?", [("a, b", "<i4")], [("x", "i2", (2, 3))],
+        [(("title", "name"), "f4")], [("outer", [("inner", "f4", (2,)), ("s", "S3")])],
+        {"names": ["a"], "formats": ["u1"], "offsets": [4], "itemsize": 16},
+        [(f"a rather long name of a field, as some files have them, {'x' * 80}", "f8")],
+    ):  # fmt: skip
+        value = np.zeros(3, dtype)
+        came = read([unframed(pack(value, {}))])
+        assert came.dtype == value.dtype
