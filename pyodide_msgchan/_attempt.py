@@ -204,9 +204,9 @@ class Attempt:
             self.gone = True
             self._fail(HandshakeError("the frame was removed, or the window closed"))
 
-    def _control(self, key: Any, message: Any) -> None:
+    def _control(self, key: Any, message: Any, ports: Sequence[Any]) -> None:
         if key in self._controls:
-            self._controls[key].heard(message)
+            self._controls[key].heard(message, ports)
         elif key in self._links and isinstance(message, dict):
             self._inbox = self._links[key][0]
             try:

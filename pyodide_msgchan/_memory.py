@@ -14,8 +14,8 @@ from ._packed import Packet, is_scalar, pack, unpack
 from ._scan import scan
 from ._sealed import Making
 from ._types import Batch, Moved, Notice, Taker
-from ._wire import Envelope
-from .errors import DataCloneError
+from ._wire import Envelope, is_introduction
+from .errors import DataCloneError, PortDetachedError
 from .port import MessagePort
 
 __all__ = ["MemoryEndpoint", "MemoryWorld", "memory_pair"]
@@ -232,17 +232,30 @@ class _MemoryLink:
         self._inbox: Inbox | None = None
         page.links.add(self)
 
-    def listen(self, heard: Callable[[Any], None]) -> None:
-        self._inbox = Inbox(self._control, lambda message, _events, _index: heard(message))
+    def listen(self, heard: Callable[[Any, Sequence[Any]], None]) -> None:
+        def handle(message: Any, events: Any, index: int) -> None:
+            heard(message, events[index].ports if is_introduction(message) else ())
 
-    def send(self, message: dict[str, Any]) -> None:
-        self._control.post(message, None)
+        self._inbox = Inbox(self._control, handle)
+
+    def send(self, message: dict[str, Any], moved: Moved | None = None) -> None:
+        self._control.post(message, moved)
 
     def watch(self, origin: str | None, lock: str) -> None:
         """Do nothing: in memory a page never ends without its goodbye."""
 
-    def join(self, data: Any, control: Any) -> _MemoryLink:
-        return _MemoryLink(self._page, data, control)
+    def adopt(self, ports: Sequence[MessagePort]) -> _MemoryLink:
+        endpoints: list[Any] = [port._endpoint for port in ports]
+        for port in ports:
+            port._conclude(PortDetachedError, drop=True)
+            port._endpoint.owner = None
+        return _MemoryLink(self._page, *endpoints)
+
+    def discard(self, ports: Sequence[MessagePort]) -> None:
+        for port in ports[1:]:
+            port.post_message({"type": "goodbye", "sent": 0, "reason": "close"})
+        for port in ports:
+            port.close()
 
     def expect(self, sent: int) -> None:
         del sent

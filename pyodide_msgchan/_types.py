@@ -227,17 +227,23 @@ class Link(Protocol):
     def data(self) -> Endpoint:
         """This side's end of the data channel."""
 
-    def listen(self, heard: Callable[[Any], None]) -> None:
-        """Hand over every control message from now on, and a `Notice` for each sign of an end."""
+    def listen(self, heard: Callable[[Any, Sequence[Any]], None]) -> None:
+        """Hand over every control message from now on, and a `Notice` for each sign of an end.
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Post a control message."""
+        With an introduction come its ports, for `adopt` or `discard`.
+        """
+
+    def send(self, message: dict[str, Any], moved: Moved | None = None) -> None:
+        """Post a control message; raises DataCloneError if it can't be sent."""
 
     def watch(self, origin: str | None, lock: str) -> None:
         """Look out for the other page's end: a `Notice` of kind "gone" is handed over then."""
 
-    def join(self, data: Endpoint, control: Endpoint) -> Link:
-        """Give the link of two other endpoints of this kind."""
+    def adopt(self, ports: Sequence[Any]) -> Link | None:
+        """Return the link of an introduction's ports; None if somebody else here has them."""
+
+    def discard(self, ports: Sequence[Any]) -> None:
+        """Close an introduction's ports, after a goodbye if there are two of them."""
 
     def expect(self, sent: int) -> None:
         """Take in what was sent before a goodbye, and say farewell when all of it is here."""

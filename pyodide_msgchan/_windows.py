@@ -8,8 +8,8 @@ from typing import Any, Self, final
 from ._browser import bridge, is_js_proxy, runtime, to_js_list
 from ._endpoint import BrowserEndpoint
 from ._inbox import Inbox
-from ._types import Notice
-from ._wire import Envelope
+from ._types import Moved, Notice
+from ._wire import Envelope, is_introduction
 
 __all__ = ["BrowserWorld"]
 
@@ -32,15 +32,22 @@ class _BrowserLink:
             BrowserEndpoint(control, stack_switching=False, ours=True),
         )
 
-    def join(self, data: Any, control: Any) -> _BrowserLink:
-        bridge().windows.join(data.number, control.number)
-        return _BrowserLink(data, control)
+    def adopt(self, ports: Sequence[Any]) -> _BrowserLink | None:
+        numbers = bridge().windows.adoptPair(to_js_list(ports), True, None)  # noqa: FBT003 - JavaScript
+        return None if numbers is None else _BrowserLink.of(numbers, stack_switching=True)
 
-    def listen(self, heard: Callable[[Any], None]) -> None:
-        self._inbox = Inbox(self._control, lambda message, _events, _index: heard(message))
+    def discard(self, ports: Sequence[Any]) -> None:
+        bridge().windows.discard(to_js_list(ports), "goodbye", "close")
 
-    def send(self, message: dict[str, Any]) -> None:
-        self._control.post(message, None)
+    def listen(self, heard: Callable[[Any, Sequence[Any]], None]) -> None:
+        def handle(message: Any, events: Any, index: int) -> None:
+            ports = tuple(events[index].ports) if is_introduction(message) else ()
+            heard(message, ports)
+
+        self._inbox = Inbox(self._control, handle)
+
+    def send(self, message: dict[str, Any], moved: Moved | None = None) -> None:
+        self._control.post(message, moved)
 
     def watch(self, origin: str | None, lock: str) -> None:
         bridge().windows.watch(self._number, origin, lock)

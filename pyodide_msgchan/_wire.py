@@ -29,6 +29,8 @@ sender's page had loaded, -1 before that and in workers. The ports of an offer a
 | mark | who sends data, to a peer with "credit": which wants to hear of n taken messages | n (5) |
 | taken | answer to a mark, once the user took so many; the last one answers those before | n |
 | unreadable | who could not read a data message: a request ends so | n: its number; reason |
+| introduction | who introduces two peers, to each; with two ports | of the other (3); message (6) |
+| lane | who was introduced to a Python, once it took that connection | lane: "packed", "clone" |
 
 (3) ``version`` and ``runtime``: strings, of the package and of what runs it; ``capabilities``: an
 array of strings; ``loaded``; ``lock``: the name of a Web Lock, or missing. (4) ``sent`` counts the
@@ -38,6 +40,10 @@ messages posted on the data port, null if nobody counted; ``reason`` is "close",
 unanswered. Capabilities: "clone"; "credit": marks are answered; "packs": this is Python, and could
 speak the packed lane; "packed": it would, with the one that is told so, since that is of its own
 origin or its user asked for it. They do if both say "packed".
+(6) ``origin``: a string; missing for a worker; ``lane``: "clone" if the two are to speak nothing
+else; ``message``: any value, for the user. The ports are [data, control] of a connection between
+the two, on which neither handshake nor check of origins takes place: what an introduction says of
+a peer is hearsay. Whoever does not take it says goodbye on the control port, and closes both.
 
 The *data port* carries what users post, from the confirm on, and nothing else. On the packed lane
 all but text, numbers that stay what they are, true, false and None go as ``{msgchan: [ArrayBuffer],
@@ -71,6 +77,7 @@ __all__ = [
     "Send",
     "SetTimer",
     "StopTimer",
+    "is_introduction",
     "peer_info",
 ]
 
@@ -197,6 +204,11 @@ type Action = (
     | StopTimer
     | PeerReplaced
 )
+
+
+def is_introduction(message: Any) -> bool:
+    """Return True if a control message brings the ports of an introduction."""
+    return isinstance(message, dict) and message.get("type") == "introduction"
 
 
 def peer_info(origin: str | None, message: dict[str, Any]) -> PeerInfo:

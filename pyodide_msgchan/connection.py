@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Self, final
 
 from ._credit import Credit, Marks, Outstanding
+from ._origin import parse
 from ._types import Link, Notice
 from ._unread import LONGEST_REASON, message_error
 from ._waiter import Waiter
+from ._wire import PeerInfo, peer_info
 from .errors import MessageError, PeerLostError, PortClosedError, PortStateError
 from .port import MessagePort
 
@@ -29,6 +33,9 @@ MESSAGE_GRACE: Final = 1.0
 UNKNOWN: Final = 2**53
 """Stands for the number of messages a peer sent, where it can't tell."""
 
+MOST_INTRODUCTIONS: Final = 256
+"""Introductions that wait for `introduced`; further ones are refused."""
+
 MISSED: Final = 2
 """Heartbeats without a sign of life after which the peer is lost."""
 
@@ -38,6 +45,7 @@ class Peer(NamedTuple):
 
     Attributes:
         origin: of the page, checked by the browser; "null" where that is opaque, None for a worker.
+            Of a peer met by introduction it is what the introducing page says.
         runtime: what it runs on: "pyodide 314.0.7", "javascript". Its own word, like the rest.
         version: of this package over there.
         capabilities: what it can do: "credit" if it says what was taken, for `drain`; "packed" if
@@ -65,13 +73,18 @@ class Connection(MessagePort):
 
     Attributes:
         peer: who is there.
-        source: its window as a JsProxy, or the worker.
+        source: its window as a JsProxy, or the worker; None for a peer met by introduction.
+        origin_verified: whether the browser checked `peer.origin`; False for a peer met by
+            introduction, whose origin is the introducing page's word.
+        introduction: what the introducing page sent along; None for a peer met otherwise.
         lane: "packed" if values keep their Python types, "clone" if they become JavaScript's.
     """
 
     lane: str
     peer: Peer
     source: Any
+    origin_verified: bool = True
+    introduction: Any = None
     _control: Control
     _lock: str
     _missing: int | None = None
@@ -223,6 +236,52 @@ def _put_away() -> PortClosedError:
 
 
 @final
+class Introduction:
+    """A connection to another page, made by the one at a connection's other end; not yet taken.
+
+    Attributes:
+        info: who is there, in the introducing page's words.
+        lane: "clone" if the introducing page wants that.
+        message: what it sent along.
+        opened: the connection, once somebody was to have it.
+    """
+
+    def __init__(self, link: Link, message: dict[str, Any], ports: Sequence[Any]) -> None:
+        self._link = link
+        self._ports: Sequence[Any] | None = ports
+        self.info: PeerInfo = peer_info(message.get("origin"), message)
+        self.lane = message.get("lane")
+        self.message = message.get("message")
+        self.opened: Connection | None = None
+
+    def adopt(self) -> Link | None:
+        """Return the link of its ports; None if somebody else in this page has them."""
+        ports, self._ports = self._ports, None
+        return None if ports is None else self._link.adopt(ports)
+
+    def refuse(self) -> None:
+        """Say goodbye to who is there, for nobody here takes it."""
+        ports, self._ports = self._ports, None
+        if ports is not None:
+            self._link.discard(ports)
+        if self.opened is not None:
+            self.opened.close()
+
+    def __del__(self) -> None:
+        """Refuse it if nobody took it."""
+        with contextlib.suppress(Exception):  # the interpreter may be on its way out
+            self.refuse()
+
+
+def _is_origin(origin: Any) -> bool:
+    """Return True if it is None, or an origin in the form that events have it."""
+    try:
+        return origin is None or origin == "null" or parse(origin) == origin
+    except (TypeError, ValueError):
+        return False
+
+
+@final
 class Control:
     """The control channel of a connection: who says goodbye, is still there, took how much."""
 
@@ -239,6 +298,11 @@ class Control:
         self._said_goodbye = False
         self.credit = Credit()
         self._marks = Marks()
+        self.introductions: deque[Introduction] = deque()
+        self.takers: list[Waiter] = []
+        """Who waits for an introduction, or for the lane of one."""
+        self.lane: str | None = None
+        """What the other side of an introduction asks for, once it took it."""
 
     def start(self, connection: Callable[[], Connection | None]) -> None:
         """Serve a connection, which is asked for weakly."""
@@ -246,14 +310,14 @@ class Control:
         if self.heartbeat is not None:
             self._next_beat(self.heartbeat)
 
-    def heard(self, message: Any) -> None:
+    def heard(self, message: Any, ports: Sequence[Any] = ()) -> None:
         """Take a control message, or a sign of the other side's end."""
         connection = self.connection()
         if connection is None:
             return
         self._heard = self._loop.time()
         if isinstance(message, Notice):
-            self._noticed(connection, message.kind)
+            self._noticed(connection, message)
             return
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":
@@ -272,15 +336,38 @@ class Control:
             connection._fail_request(message.get("n"), message.get("reason"))
         elif kind == "goodbye" and not self._said_goodbye:
             self._goodbye(connection, message.get("sent"), message.get("reason"))
+        elif kind in ("introduction", "lane"):
+            self._introduced(message, ports)
 
-    def _noticed(self, connection: Connection, kind: str) -> None:
+    def _noticed(self, connection: Connection, notice: Notice) -> None:
         """Take a sign of the other side's end, or of this page's."""
-        if kind == "gone":
+        if notice.kind == "gone":
             self._suspect()
-        elif kind == "doubt":
+        elif notice.kind == "doubt":
             self.doubt()
-        elif kind == "hidden":
+        elif notice.kind == "hidden":
             connection._hidden()
+        elif notice.kind == "messageerror":  # an introduction: nothing else carries users' values
+            MessagePort._heed(connection, [notice])
+
+    def _introduced(self, message: dict[str, Any], ports: Sequence[Any]) -> None:
+        """Keep an introduction, or the word of who was introduced, for whoever asks for it."""
+        if message["type"] == "lane":
+            self.lane = self.lane or ("packed" if message.get("lane") == "packed" else "clone")
+            self.wake_takers()
+            return
+        full = len(self.introductions) >= MOST_INTRODUCTIONS
+        if full or len(ports) != len(("data", "control")) or not _is_origin(message.get("origin")):
+            self.link.discard(ports)
+            return
+        self.introductions.append(Introduction(self.link, message, ports))
+        self.wake_takers()
+
+    def wake_takers(self) -> None:
+        """Let those who wait for an introduction look again."""
+        for waiter in self.takers:
+            if not waiter.done():
+                waiter.wake_soon()
 
     def _tell_taken(self) -> None:
         """Say how many messages were taken, if that reaches a mark; and see to the next one."""
@@ -366,5 +453,8 @@ class Control:
         for timer in (self._timer, self._beat, self._doubt):
             if timer is not None:
                 timer.cancel()
+        if goodbye:  # else what came before the other side's end can still be taken
+            while self.introductions:
+                self.introductions.popleft().refuse()
         self.link.close(goodbye=goodbye)
         ended()

@@ -62,7 +62,8 @@ def expose(
             and fields are reachable too.
         writable: dotted paths that may be assigned to.
         tracebacks: whether callers may see where an error was raised; None for those alone who
-            come, on a connection, from this page's own origin.
+            come, on a connection, from this page's own origin: as the browser says, not as who
+            introduced them does.
 
     Raises:
         TypeError: `obj` lives in JavaScript, or `port` has no messages.
@@ -74,7 +75,8 @@ def expose(
     if link.exposer is not None:
         raise ValueError("something is exposed on this port already")
     if tracebacks is None:
-        tracebacks = isinstance(port, Connection) and _is_ours(port.peer.origin)
+        known = isinstance(port, Connection) and port.origin_verified
+        tracebacks = known and _is_ours(port.peer.origin)
     link.tracebacks = tracebacks
     link.expose(reach)
 

@@ -15,18 +15,13 @@ async function join({ name, hostOrigin, panel }) {
   const links = new Map(); // by the peer's name
   let host, hostLink;
   panel.ready("no Python here");
-  addEventListener("pagehide", () => {
-    for (const { control, sent } of links.values()) {
-      control?.postMessage({ type: "goodbye", sent, reason: "pagehide" });
-    }
-  });
 
   function talk(link) {
     link.count = 0;
     const before = links.get(link.peer);
     if (before) {
       before.left = true; // the host has lost one of the two for a while, and introduced them anew
-      before.control.postMessage({ type: "goodbye", sent: before.sent, reason: "close" });
+      before.close();
     }
     links.set(link.peer, link);
     panel.peers([...links.keys()]);
@@ -44,7 +39,6 @@ async function join({ name, hostOrigin, panel }) {
 
   function heard(link, { data, ports }) {
     link.count++;
-    if (link === hostLink && data["msgchan introduction"]) return introduced(data.message, ports);
     if (data.to !== name) return;
     if (data.type === "text") panel.received(link.peer, data.text);
     if (data.type === "picture") panel.draw(link.peer, data.width, data.height, data.pixels);
@@ -53,16 +47,10 @@ async function join({ name, hostOrigin, panel }) {
     answer?.close();
   }
 
-  // The host has made two channels between this frame and another: one for messages and one to
-  // say goodbye on, with the number of messages that were sent before.
-  function introduced({ number, names: [first, second] }, [port, control]) {
-    const link = talk({ peer: name === first ? second : first, port, control, number, sent: 0 });
-    control.onmessage = ({ data }) => {
-      if (data.type === "ping") control.postMessage({ type: "pong", n: data.n });
-      if (data.type !== "goodbye") return;
-      control.postMessage({ type: "farewell" });
-      leave(link);
-    };
+  // The host has connected this frame with another, and steps aside.
+  function introduced({ port, close, closed }, { number, names: [first, second] }) {
+    const link = talk({ peer: name === first ? second : first, port, close, number });
+    void closed.then(({ reason }) => reason === "local" || leave(link));
     if (name === first) void measure(link);
   }
 
@@ -77,7 +65,6 @@ async function join({ name, hostOrigin, panel }) {
         timer = setTimeout(() => reject(new Error("no answer")), PATIENCE);
         link.port.postMessage({ to: link.peer, ...message }, [...transfer, port2]);
         link.count++;
-        link.sent++;
       });
     } finally {
       clearTimeout(timer);
@@ -134,9 +121,9 @@ async function join({ name, hostOrigin, panel }) {
 
   // The host calls again where it has taken this page for lost.
   for (;;) {
-    host = await accept({ origin: hostOrigin, name: CHANNEL });
+    host = await accept({ origin: hostOrigin, name: CHANNEL, onintroduction: introduced });
     document.body.dataset.state = "ready";
-    hostLink = talk({ peer: "host", port: host.port, number: 0 });
+    hostLink = talk({ peer: "host", port: host.port, close: host.close, number: 0 });
     await host.closed;
     leave(hostLink);
     host.close();

@@ -35,6 +35,12 @@ export interface Options {
    * without an answer the connection is lost, also when the other side was only busy for so long.
    */
   heartbeat?: number | undefined;
+  /**
+   * Called with each connection to somebody else that the page at the other end arranges, and with
+   * what that page sent along: Python's `introduce`. Who is there, its origin too, is that page's
+   * word. Without it introductions are refused.
+   */
+  onintroduction?: ((connection: Connection, message: unknown) => void) | undefined;
 }
 
 export interface AcceptOptions extends Options {
@@ -74,6 +80,8 @@ export interface Connection {
    */
   readonly port: MessagePort;
   readonly peer: Peer;
+  /** Whether the browser checked `peer.origin`; false for somebody who was introduced. */
+  readonly originVerified: boolean;
   /**
    * Resolves when the connection is over and everything that the other side had posted was
    * dispatched on `port`, or nothing has come for 1 second. It never rejects. What lies in a port

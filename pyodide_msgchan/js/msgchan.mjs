@@ -28,6 +28,8 @@ export class HandshakeError extends Error {
 
 const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 const isText = (value) => typeof value == "string" && value.length <= 200;
+const isPeer = (data) =>
+  [data?.runtime, data?.version, ...[data?.capabilities].flat()].every(isText);
 const isKey = (value) => isText(value) && value;
 const shut = (ports) => ports.forEach((port) => port.close());
 
@@ -51,7 +53,19 @@ const loaded = () => {
   return end ? performance.now() - end : -1;
 };
 
-const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, calling) =>
+// The origin of somebody who was introduced, in the words of who did that; undefined if it is none.
+const hearsay = (origin = null) => {
+  if (origin === null || origin === "null") return origin;
+  try {
+    if (allow(origin)[0] === origin) return origin;
+  } catch {}
+};
+
+const handshake = (
+  target,
+  { origin, name = "", timeout, signal, heartbeat, onintroduction },
+  calling,
+) =>
   new Promise((resolve, reject) => {
     const kind = {}.toString.call(target);
     const worker = /Worker/.test(kind);
@@ -65,7 +79,7 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
     const opaque = !worker && self.origin === "null";
 
     const life = new AbortController(); // until the connection, or the try for one, is over
-    const on = (who, type, f) => who.addEventListener(type, f, { signal: life.signal });
+    const on = (who, type, f, { signal } = life) => who.addEventListener(type, f, { signal });
     const heard = new Set();
     let id, nonce, link, last, connected, timer, patience, facing, held;
     let queue = []; // rivals of the pending caller: [what it posted, its origin, its ports]
@@ -156,9 +170,11 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
         ask().catch(() => got()); // no locks here
       }));
 
-    // One pair of ports, from its offer until its end. Who offered wants the other's nonce.
-    const join = ([port, control], from, wanted) => {
-      const near = worker || (from === self.origin && !opaque);
+    // One pair of ports, from its offer until its end. Who offered wants the other's nonce. `done` takes
+    // the connection to somebody who was introduced: there is no handshake, and no window to watch.
+    const join = ([port, control], from, wanted, done) => {
+      const near = !done && (worker || (from === self.origin && !opaque));
+      const own = done ? new AbortController() : life;
       let sent = 0;
       let arrived = 0;
       let misses = 0;
@@ -173,7 +189,7 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
         clearTimeout(grace);
         clearInterval(watch);
         clearInterval(beat);
-        if (agreed) life.abort();
+        if (agreed) own.abort();
         finish({ reason, missing });
       };
       const close = (reason = "close") => {
@@ -229,25 +245,43 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
       };
       const agree = ({ runtime, version, capabilities, loaded, lock }) => {
         if (over || agreed) return;
-        agreed = connected = true;
-        clearTimeout(timer);
-        for (const entry of rivals()) refuse(entry);
+        agreed = true;
+        if (!done) {
+          connected = true;
+          clearTimeout(timer);
+          for (const entry of rivals()) refuse(entry);
+          watchPlace(loaded, lock);
+        }
         port.postMessage = (...message) => {
           MessagePort.prototype.postMessage.apply(port, message);
           sent++;
         };
         port.addEventListener("message", arrive);
         port.addEventListener("messageerror", arrive);
-
+        if (heartbeat) {
+          beat = setInterval(
+            () => (misses++ > 1 ? lost() : send("ping", { n: misses })),
+            heartbeat * 1000,
+          );
+        }
+        const peer = {
+          origin: worker && !done ? null : from,
+          runtime,
+          version,
+          capabilities: [capabilities].flat(),
+        };
+        (done || resolve)({ port, peer, originVerified: !done, closed, close: () => close() });
+      };
+      const watchPlace = (loaded, lock) => {
         const page = place();
         watch = setInterval(() => (place() !== page || !page || page.closed) && lost(), 500);
         // A load within 2 s may be the page's own: then it is there, and answers.
-        let own = loaded < 1000;
-        if (own && loaded >= 0) setTimeout(() => (own = false), 2000);
+        let first = loaded < 1000;
+        if (first && loaded >= 0) setTimeout(() => (first = false), 2000);
         const load = () => {
-          if (!own) return lost();
+          if (!first) return lost();
           quiet = true;
-          own = false;
+          first = false;
           send("ping", { n: 0 });
           setTimeout(() => quiet && lost(), PATIENCE);
         };
@@ -259,24 +293,19 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
           const taken = (free) => free || locks.request(lock, { signal }, lost);
           locks?.request(lock, { ifAvailable: true }, taken).catch(() => {});
         }
-        if (heartbeat) {
-          beat = setInterval(
-            () => (misses++ > 1 ? lost() : send("ping", { n: misses })),
-            heartbeat * 1000,
-          );
+      };
+      const meetOther = (data, ports) => {
+        const from = hearsay(data.origin);
+        if (left || !onintroduction || ports.length !== 2 || from === undefined || !isPeer(data)) {
+          ports[1]?.postMessage({ type: "goodbye", sent: 0, reason: "close" });
+          return shut(ports);
         }
-        const peer = {
-          origin: worker ? null : from,
-          runtime,
-          version,
-          capabilities: [capabilities].flat(),
-        };
-        resolve({ port, peer, closed, close: () => close() });
+        const other = join(ports, from, undefined, (met) => onintroduction(met, data.message));
+        other.begin(data);
       };
 
-      control.onmessage = ({ data }) => {
-        const { type, sent, reason, runtime, version, capabilities } = data ?? {};
-        const isPeer = [runtime, version, ...[capabilities].flat()].every(isText);
+      control.onmessage = ({ data, ports }) => {
+        const { type, sent, reason } = data ?? {};
         misses = quiet = 0;
         if (type === "ping") {
           if (typeof data.n == "number") send("pong", { n: data.n });
@@ -289,11 +318,13 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
             send("farewell");
             drop();
           }
+        } else if (agreed && type === "introduction") {
+          meetOther(data, ports);
         } else if (over || agreed || asked) return;
         else if (type === "refusal") {
           drop();
           if (calling && reason === "taken") fail("taken", "already taken");
-        } else if (!isPeer) return;
+        } else if (!isPeer(data)) return;
         else if (!wanted && type === "confirm") agree(data);
         else if (wanted && type === "acceptance") {
           asked = true;
@@ -304,8 +335,12 @@ const handshake = (target, { origin, name = "", timeout, signal, heartbeat }, ca
           }
         }
       };
-      if (!wanted) introduce("acceptance", { nonce });
-      const me = { close, lost };
+      const begin = (data) => {
+        on(self, "pagehide", () => close("pagehide"), own);
+        agree(data);
+      };
+      if (!wanted && !done) introduce("acceptance", { nonce });
+      const me = { close, lost, begin };
       return me;
     };
 

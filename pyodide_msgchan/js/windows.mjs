@@ -300,13 +300,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const id = attachOwn(data, promising);
       return [id, link(slots.get(id), slots.get(attach(control, false)), target)];
     },
-    join(dataId, controlId) {
-      const control = slots.get(controlId);
-      control.promising = false;
-      link(slots.get(dataId), control);
-    },
     discard(ports, type, reason) {
-      if (type) ports[1].postMessage({ type, reason, sent: 0 });
+      if (type) ports[1]?.postMessage({ type, reason, sent: 0 });
       for (const port of ports) port.close();
     },
     loadedFor,

@@ -30,7 +30,9 @@ export async function host(frame: HTMLIFrameElement, popup: Window, worker: Work
 
 export async function guest(frame: HTMLIFrameElement): Promise<string | null> {
   try {
-    await accept();
+    await accept({
+      onintroduction: ({ originVerified, close }, said) => said ?? (originVerified || close()),
+    });
     await accept({ source: frame, origin: ANY_ORIGIN });
     return (await accept({ source: window.opener as Window | null, name: "x" })).peer.origin;
   } catch (error) {

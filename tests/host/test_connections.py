@@ -18,9 +18,13 @@ from pyodide_msgchan import (
     PortClosedError,
     accept,
     connect,
+    expose,
     introduce,
     introduced,
+    rpc,
 )
+from pyodide_msgchan.connection import MOST_INTRODUCTIONS
+from pyodide_msgchan.port import check_transfer
 from pyodide_msgchan.testing import CONTRACT, Window
 from pyodide_msgchan.testing import MessageChannel as MemoryChannel
 
@@ -329,9 +333,10 @@ async def test_introduced_peers_talk_directly():
 
     async def meet(app):
         to_host = await app.accept(origin=HOST)
-        event = await to_host.receive_event()
-        assert event.data["message"] == "meet"
-        return to_host, introduced(event, to_host)
+        met = await introduced(to_host)
+        assert met.introduction == "meet"
+        assert (met.origin_verified, to_host.origin_verified) == (False, True)
+        return to_host, met
 
     meetings = [asyncio.create_task(meet(app)) for app in apps]
     origins = "https://a.example", "https://b.example"
@@ -350,15 +355,186 @@ async def test_introduced_peers_talk_directly():
         await b.receive()
 
 
-async def test_what_is_no_introduction(windows):
-    near, far = await joined(*windows)
-    for message in (1, {"msgchan introduction": 1}, {"msgchan introduction": [1, 2]}):
-        near.post_message(message)
-        assert introduced(await far.receive_event(), far) is None
-    near.close()
+async def introduce_pages(*origins, **options):
+    """Let a host introduce two pages; give the host's ends, theirs, and who they met."""
+    host = Window(HOST)
+    apps = [Window(origin, parent=host) for origin in origins]
+    accepts = [asyncio.create_task(app.accept(origin=HOST)) for app in apps]
+    near = [
+        await host.connect(app, origin=OPAQUE_ORIGIN if origin == "null" else origin)
+        for app, origin in zip(apps, origins, strict=True)
+    ]
+    far = await asyncio.gather(*accepts)
+    introduce(*near, **options)
+    met = await asyncio.gather(*map(introduced, far))
+    return near, far, met
+
+
+def close_all(*groups):
+    for group in groups:
+        for port in group:
+            port.close()
+
+
+async def test_no_way_of_receiving_sees_an_introduction():
+    near, far, met = await introduce_pages("https://a.example", "https://b.example")
+    heard = []
+    listener = far[0].on_message(lambda event: heard.append(event.data))
+    for number in range(3):
+        near[0].post_message(number)
+        introduce(*near, "again")
+    more = [await introduced(far[0]) for _ in range(3)]  # all that was sent has come
+    assert heard == [0, 1, 2]
+    listener.cancel()
+    introduce(*near)
+    near[0].post_message("received")
+    near[0].post_message("iterated")
+    near[0].post_message("taken")
+    assert await far[0].receive() == "received"
+    assert await anext(far[0]) == "iterated"
+    more += [await introduced(far[1]) for _ in range(4)]
+    more.append(await introduced(far[0]))
+    assert far[0].take_buffered() == ["taken"]
+    close_all(near, far, met, more)
+
+
+async def test_a_message_that_looks_like_an_introduction_is_a_message():
+    near, far, met = await introduce_pages("https://a.example", "https://b.example")
+    for message in ({"type": "introduction", "origin": HOST}, {"msgchan introduction": [1, 2]}):
+        pairs = MemoryChannel(), MemoryChannel()
+        near[0].post_message(message, transfer=[theirs for _, theirs in pairs])
+        event = await far[0].receive_event()
+        assert event.data == message
+        close_all(event.ports, *pairs)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await introduced(far[0])
+    close_all(near, far, met)
+
+
+async def test_an_introduction_waits_until_it_is_asked_for_and_cancelling_loses_none():
+    near, far, met = await introduce_pages("https://a.example", "https://b.example")
+    waiting = asyncio.ensure_future(introduced(far[0]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    introduce(*near, 1)
+    introduce(*near, 2)
+    close_all(near)
+    got = [[one async for one in introduced(end)] for end in far]
+    assert [[one.introduction for one in side] for side in got] == [[1, 2], [1, 2]]
+    got[0][1].post_message("second")
+    assert await got[1][1].receive() == "second"
+    with pytest.raises(PeerClosedError):
+        await introduced(far[0])
+    close_all(far, met, *got)
+
+
+async def test_who_is_lost_ends_the_waiting_for_introductions():
+    host = Window(HOST)
+    app = Window(APP, parent=host)
+    accepting = asyncio.create_task(app.accept(origin=HOST))
+    near = await host.connect(app, origin=APP)
+    far = await accepting
+    waiting = asyncio.ensure_future(introduced(far))
+    host.leave()
+    with pytest.raises(PeerLostError):
+        await waiting
     with pytest.raises(PortClosedError):
-        introduce(near, far)
+        introduce(near, near)
+    with pytest.raises(PeerLostError):
+        introduce(far, far)
+    with pytest.raises(TypeError, match="not a Connection"):
+        introduced(None)
+    with pytest.raises(ValueError, match="lane"):
+        introduced(far, lane="fast")
     far.close()
+
+
+async def test_whoever_closes_refuses_introductions_that_were_not_taken():
+    near, far, met = await introduce_pages("https://a.example", "https://b.example")
+    introduce(*near)
+    other = await introduced(far[1])
+    far[0].close()
+    with pytest.raises(PeerClosedError):
+        await other.receive()
+    close_all(near, far, met, [other])
+
+
+async def test_more_introductions_than_anybody_takes_are_refused():
+    near, far, met = await introduce_pages("https://a.example", "https://b.example")
+    taken = []
+    for number in range(MOST_INTRODUCTIONS + 2):
+        introduce(*near, number)
+        if number < MOST_INTRODUCTIONS:
+            taken.append(await introduced(far[1]))
+    refused = [await introduced(far[1]) for _ in range(2)]
+    for one in refused:
+        with pytest.raises(PeerClosedError):
+            await one.receive()
+    taken += [await introduced(far[0]) for _ in range(MOST_INTRODUCTIONS)]
+    assert taken[-1].introduction == MOST_INTRODUCTIONS - 1
+    close_all(near, far, met, refused, taken)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"origin": 7},
+        {"origin": "https://b.example/path"},
+        {"origin": "HTTPS://B.example"},
+        {"origin": "*"},
+        {"origin": ["https://b.example"]},
+        {"ports": 0},
+        {"ports": 1},
+        {"ports": 3},
+    ],
+    ids=str,
+)
+async def test_a_malformed_introduction_is_refused(windows, wrong):
+    near, far = await joined(*windows)
+    pairs = [MemoryChannel() for _ in range(wrong.pop("ports", 2))]
+    moved = check_transfer([theirs for _, theirs in pairs])
+    words = {"type": "introduction", "origin": "https://b.example", **wrong}
+    near._control.link.send(words, moved)
+    moved.done()
+    near._control.link.send({"type": "ping", "n": 1})
+    near.post_message("and the connection goes on")
+    assert await far.receive() == "and the connection goes on"
+    if len(pairs) == 2:
+        assert (await pairs[1].port1.receive())["type"] == "goodbye"  # it did arrive
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await introduced(far)
+    close_all((near, far), [ours for ours, _ in pairs])
+
+
+@pytest.mark.parametrize("claim", [None, HOST, APP, "null"])
+async def test_a_hostile_introducer_can_pass_nobody_for_own_origin(windows, claim, monkeypatch):
+    """It claims that the introduced one is a worker, or of the origin of whoever hears it."""
+    monkeypatch.setattr(rpc, "own_origin", lambda: APP)
+    near, far = await joined(*windows)
+    (data, their_data), (control, their_control) = MemoryChannel(), MemoryChannel()
+    words = {"type": "introduction", "origin": claim, "lane": "packed", "message": 1}
+    words |= {"capabilities": ["clone", "credit", "packs", "packed"], "runtime": "pyodide"}
+    moved = check_transfer([their_data, their_control])
+    near._control.link.send(words, moved)
+    moved.done()
+    met = await introduced(far)
+    assert (met.lane, met.origin_verified, met.peer.origin) == ("clone", False, claim)
+    assert (await control.receive()) == {"type": "lane", "lane": "clone"}
+    control.post_message({"type": "lane", "lane": "packed"})
+
+    def fail():
+        raise LookupError("no source lines")
+
+    expose({"fail": fail}, met)
+    data.post_message({"id": "1", "type": "APPLY", "path": ["fail"], "argumentList": []})
+    answer = await data.receive()
+    assert "no source lines" in str(answer)  # the attack arrived
+    assert "Traceback" not in str(answer)
+    assert "raise LookupError" not in str(answer)
+    assert met.lane == "clone"
+    close_all((near, far, met, data, control))
 
 
 @pytest.mark.parametrize(

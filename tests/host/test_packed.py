@@ -395,24 +395,31 @@ async def test_many_who_connect():
 @pytest.mark.parametrize(
     "origins,lane,spoken",
     [
-        ((APP, APP), None, "packed"),
-        ((APP, APP), "clone", "clone"),
-        ((APP, "https://b.example"), None, "clone"),
-        (("null", "null"), None, "clone"),
+        ((APP, APP), (None, None, None), "clone"),
+        ((HOST, HOST), (None, None, None), "clone"),
+        ((APP, APP), (None, "packed", None), "clone"),
+        ((APP, APP), (None, "packed", "packed"), "packed"),
+        ((APP, "https://b.example"), (None, "packed", "packed"), "packed"),
+        ((APP, APP), (None, "packed", "clone"), "clone"),
+        ((APP, APP), ("clone", "packed", "packed"), "clone"),
+        (("null", "null"), (None, None, None), "clone"),
     ],
 )
 async def test_introduced_peers(origins, lane, spoken):
+    """The lane is agreed by those who are introduced, never by who introduces them."""
     host = Window(HOST)
     apps = [Window(origin, parent=host) for origin in origins]
 
-    async def meet(app):
+    async def meet(app, wanted):
         async with await app.accept(origin=HOST) as to_host:
-            return introduced(await to_host.receive_event(), to_host)
+            return await introduced(to_host, lane=wanted)
 
-    meetings = [asyncio.create_task(meet(app)) for app in apps]
+    meetings = [
+        asyncio.create_task(meet(app, wanted)) for app, wanted in zip(apps, lane[1:], strict=True)
+    ]
     shown = [OPAQUE_ORIGIN if origin == "null" else origin for origin in origins]
     ends = [await host.connect(app, origin=to) for app, to in zip(apps, shown, strict=True)]
-    introduce(*ends, "meet", lane=lane)
+    introduce(*ends, "meet", lane=lane[0])
     a, b = await asyncio.gather(*meetings)
     for end in ends:
         end.close()

@@ -8,7 +8,15 @@ from mandelbrot import paint
 from mesh import CHANNEL, Link, Mesh
 from page import host_origin, name, panel
 
-from pyodide_msgchan import HandshakeError, MessageEvent, accept, expose, introduced, listen
+from pyodide_msgchan import (
+    Connection,
+    HandshakeError,
+    PortStateError,
+    accept,
+    expose,
+    introduced,
+    listen,
+)
 
 HEARTBEAT = 8
 """Seconds: a frame that is removed can't always say goodbye, and only the host sees its element."""
@@ -28,16 +36,20 @@ async def meet_host() -> None:
     host = await accept(origin=host_origin, name=CHANNEL, heartbeat=HEARTBEAT)
     document.body.dataset.state = "ready"
 
-    def other(event: MessageEvent) -> None:
-        """Take the connection to another frame out of the host's hands."""
-        match event.data:
-            case {"message": {"number": int(number), "names": [str(first), str(second)]}} if (
-                connection := introduced(event, host)
-            ):
-                link = Link(second if name == first else first, connection, number)
-                mesh.start(mesh.talk(link, measure=name == first))
+    mesh.start(meet_others(host))
+    await mesh.talk(Link("host", host, 0))
 
-    await mesh.talk(Link("host", host, 0), other=other)
+
+async def meet_others(host: Connection) -> None:
+    """Talk to everybody whom the host introduces, as long as it is there."""
+    with suppress(PortStateError):  # the host is gone, which whoever talks to it shows
+        async for connection in introduced(host):
+            match connection.introduction:
+                case {"number": int(number), "names": [str(first), str(second)]}:
+                    link = Link(second if name == first else first, connection, number)
+                    mesh.start(mesh.talk(link, measure=name == first))
+                case _:
+                    connection.close()
 
 
 def report(what: str, link: Link) -> None:

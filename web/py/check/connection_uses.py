@@ -66,22 +66,19 @@ async def meet(port: MessagePort) -> Any:
     async with port:
         name = await port.receive()
         connection = await accept(name=name, **host_options())
-        async for event in connection.events():
-            met = introduced(event, connection)
-            if met is not None:
-                async with met:
-                    met.post_message(event.data["message"])
-                    said = await met.receive()
-                    await port.receive()  # until the other one has heard it too
-                    return [said, met.peer.runtime.split()[0]]
-    return None
+        async with await introduced(connection) as met:
+            met.post_message(met.introduction)
+            said = await met.receive()
+            await port.receive()  # until the other one has heard it too
+            plain = await connection.receive()
+            return [said, met.peer.runtime.split()[0], met.origin_verified, met.lane, plain]
 
 
 @row(
     "connection-introduce",
-    "Two frames that were introduced talk directly",
+    "Two frames that were introduced talk directly, and a receive sees messages alone",
     source="HTML 9.4.1.2, ports as the basis of an object-capability model",
-    expected=[["hello from here", "pyodide"], ["hello from here", "pyodide"]],
+    expected=[["hello from here", "pyodide", False, "clone", "a message"]] * 2,
     needs="same cross",
 )
 async def _(scene: Any) -> Any:
@@ -94,6 +91,8 @@ async def _(scene: Any) -> Any:
         options = {"timeout": 8, **peer.options}
         sides.append(await connect(peer.target, name=f"meeting {peer.kind}", **options))
     introduce(*sides, "hello from here")
+    for side in sides:
+        side.post_message("a message")
     for port in ports:
         port.post_message("heard")
     got = [await talk for talk in talks]
