@@ -94,6 +94,7 @@ class Bridge:
             getattr(pyodide_js, "_module", None),
             create_proxy(_asked),
             create_proxy(_answered),
+            create_proxy(_is_running),
         )
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
@@ -289,6 +290,11 @@ def _step(port: int) -> int:
     if port not in stepping:  # closed meanwhile
         return 0
     return _go_on(port, *stepping.pop(port), now=True)
+
+
+def _is_running() -> bool:
+    """Return True if JavaScript was called from Python; asked where it can't tell by itself."""
+    return sys._getframe().f_back is not None
 
 
 def _report(error: BaseException) -> int:

@@ -7,7 +7,7 @@ import { createScan } from "./scan.mjs";
 import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows, HEARD } from "./windows.mjs";
-import { promisingCall, STEP } from "./enter.mjs";
+import { createGuard, promisingCall, STEP } from "./enter.mjs";
 import { keep, spare } from "./spare.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
@@ -28,7 +28,18 @@ const ASK = 9; // in a port's flag: Python has to call, for something may be her
  * port, by which Python says that it waits for DATA, and holds none, and learns whether it can, for
  * a call costs more than a byte.
  */
-export function createBridge(one, deliver, step, shared, streams, limit, pyodide, asked, answered) {
+export function createBridge(
+  one,
+  deliver,
+  step,
+  shared,
+  streams,
+  limit,
+  pyodide,
+  asked,
+  answered,
+  running,
+) {
   const { postMessage } = MessagePort.prototype;
   const slots = new Map(),
     ids = new WeakMap();
@@ -58,6 +69,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     hops.push(f);
     hop.port2.postMessage(0);
   };
+  const { isRunning, whenFree } = createGuard(pyodide, running, later);
   const idle = (f) => {
     if (!globalThis.scheduler?.postTask) return later(f);
     void scheduler.postTask(f, { priority: "background" });
@@ -111,14 +123,15 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     }
     if (slot.mode === 0 || slot.held) {
       slot.queue.push(event);
-      if (slot.held && slot.queue.length >= BATCH) return flush(slot);
+      if (slot.held && slot.queue.length >= BATCH && !isRunning()) return flush(slot);
       return note(slot, ASK);
     }
     // An event that Python made may come while Python runs.
     const free = !webkit && event.isTrusted !== false;
     slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
     slot.posts = posts;
-    if (slot.streak <= STREAK && free) {
+    const busy = isRunning();
+    if (slot.streak <= STREAK && free && !busy) {
       if (slot.calls && slot.queue.length === 0 && calls.take(slot, event.data)) return;
       if (slot.mode === DATA && scalar(event.data)) {
         const batch = slot.batch ? slot.batch.concat(event) : [event];
@@ -129,8 +142,13 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
     }
     slot.queue.push(event);
     note(slot, ASK);
-    const hold = (slot.held = ++lastHold);
-    (slot.streak > STREAK ? idle : later)(() => slot.held === hold && flush(slot));
+    hold(slot, busy ? whenFree : slot.streak > STREAK ? idle : later);
+  }
+
+  /** Collect what arrives, and hand it over in the turn that `wait` chooses. */
+  function hold(slot, wait) {
+    const number = (slot.held = ++lastHold);
+    wait(() => slot.held === number && flush(slot));
   }
 
   function scalar(value) {
@@ -144,6 +162,7 @@ export function createBridge(one, deliver, step, shared, streams, limit, pyodide
   }
 
   function flush(slot) {
+    if (isRunning()) return hold(slot, whenFree);
     slot.held = 0;
     if (slot.mode === 0 || slot.queue.length === 0) return;
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst

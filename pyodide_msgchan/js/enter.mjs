@@ -42,3 +42,50 @@ export function promisingCall(pyodide, callable) {
     }
   };
 }
+
+/**
+ * Gives the functions by which nothing enters Python while Python is on the stack. Firefox handles
+ * messages while a call from Python is under way in window.open, alert and the like, and synchronous
+ * requests: a call into Python that may suspend would overwrite the stack of the Python that waits.
+ *
+ * isRunning() returns whether Python is on the stack; `ask`, a function of Python, returns the same.
+ * whenFree(f) calls f in a later turn in which it is not. Functions are called in their order, each
+ * in a turn of its own, since the one before may make such a call itself.
+ */
+export function createGuard(pyodide, ask, later) {
+  const isReentrant = /Firefox/.test(globalThis.navigator?.userAgent);
+  const waiting = [];
+  // Python calls this, so a function that finds no frame now does not do what is expected of it.
+  const currentFrame = pyodide?._PyEval_GetFrame;
+  const isRunning = currentFrame?.() ? () => currentFrame() !== 0 : ask;
+
+  const next = () => {
+    if (waiting.length === 0) return;
+    if (isRunning()) return void setTimeout(next);
+    const f = waiting.shift();
+    if (waiting.length) later(next);
+    f();
+  };
+  const whenFree = (f) => {
+    const isFirst = waiting.push(f) === 1;
+    if (!isRunning()) later(next);
+    else if (isFirst) setTimeout(next); // timers rest until the call from Python has returned
+  };
+
+  // Pyodide's own calls that may suspend, those of its event loop among them, wait for a turn in a
+  // promise. Where a browser handles messages in the middle of a call, it settles such promises too,
+  // so there each of them gets a turn of its own.
+  const { API } = pyodide ?? {};
+  const { scheduleCallback } = API ?? {};
+  if (isReentrant && pyodide?.jspiSupported && typeof scheduleCallback === "function") {
+    let isTaken = false; // whether this turn is
+    const guard = (f) => () => {
+      if (isTaken || waiting.length || isRunning()) return whenFree(f);
+      isTaken = true;
+      f();
+      queueMicrotask(() => (isTaken = false)); // behind the call that f lets go on
+    };
+    API.scheduleCallback = (f, ...delay) => scheduleCallback(guard(f), ...delay);
+  }
+  return { isRunning, whenFree };
+}

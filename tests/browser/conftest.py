@@ -79,3 +79,9 @@ def _give_module(request, name):
 def pair(request):
     """Pyodide gets the module `packed_pair`: both ends of a connection in one page."""
     _give_module(request, "packed_pair")
+
+
+@pytest.fixture
+def flooded(request):
+    """Pyodide gets the module `flooded`: a port that a worker floods with messages."""
+    _give_module(request, "flooded")
