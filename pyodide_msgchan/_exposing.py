@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ._browser import enter, report
 from ._comlink import Id, Machine, Run, Wire
 from ._parcel import Parcel, Proxied, readable
+from ._public import without_private_names
 from ._reach import Reach
 from ._remote import Remote
 from ._remote_errors import post_thrown, unreadable_request, wire_of_error
@@ -181,7 +182,7 @@ class Exposer:
             value = reach.get(run.path)
             if isinstance(value, (MessagePort, Remote)):
                 raise AttributeError(f"{'.'.join(run.path)!r} is not reachable: it is a port")
-            return value
+            return without_private_names(value, packed=self._link.port._endpoint.packed)
         if run.type == "SET":
             reach.set(run.path, *arguments)
             return True

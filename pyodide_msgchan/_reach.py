@@ -14,6 +14,7 @@ from types import (
 from typing import Any, Final
 
 from ._browser import is_js_proxy
+from ._public import public_fields
 
 __all__ = ["Reach", "is_function"]
 
@@ -33,8 +34,8 @@ class Reach:
 
     One name after the object: its own public methods and fields, the items of a dict, what a
     module defines. Further names only through dicts, the fields of dataclasses, and what `nested`
-    declares. Never a name with a leading underscore; never into a class, a function, a module or
-    a JavaScript object that stands in a field.
+    declares. Never a name with a leading underscore, ClassVars of dataclasses neither; never into a
+    class, a function, a module or a JavaScript object that stands in a field.
 
     Args:
         root: the exposed object.
@@ -162,7 +163,7 @@ class Reach:
             return _module_member(owner, path)
         if isinstance(owner, (type, *_FUNCTIONS)):
             raise _refused(path, f"it belongs to {_kind(owner)}")
-        if bare and name not in type(owner).__dataclass_fields__:
+        if bare and name not in public_fields(owner):
             raise _refused(path, "it is no field of that dataclass")
         for kind in type(owner).__mro__:
             if name in vars(kind):

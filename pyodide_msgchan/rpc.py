@@ -49,6 +49,11 @@ def expose(
     function, an imported module, or anything of JavaScript's. A caller learns of a refusal by an
     error that names the path.
 
+    A value that is read leaves without its private names, at any depth of dicts, lists, tuples and
+    dataclasses: without the keys of dicts that begin with an underscore, and with None in such
+    fields of dataclasses. What a converter makes of an object is treated the same. What a method
+    returns is its own choice and goes whole, as does what a registered `pack` gives.
+
     Coroutine functions run as tasks, which end when their caller cancels or goes away. Whatever
     ends a call or a generator ends its caller: CancelledError and exits are answered as errors too,
     and an exit then goes where the loop sends exits. From here on the port's messages belong to the

@@ -18,7 +18,7 @@ ORDER = [
     {"_handshake"},
     {"_browser"},
     {"_origin", "_waiter", "_clone", "_event", "_registry", "_scan", "_unread"},
-    {"_inbox", "_stream", "_remote_errors"},
+    {"_inbox", "_stream", "_remote_errors", "_public"},
     {"_sealed"},
     {"_reducers"},
     {"_fitness"},
