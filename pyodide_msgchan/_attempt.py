@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, final
 
-from ._handshake import Caller, Listener
-from ._types import Hearing, Link, World
+from ._handshake import RETRY, Caller, Listener
+from ._types import Hearing, Link, Notice, World
 from ._version import __version__
 from ._waiter import Waiter
 from ._wire import (
@@ -29,9 +29,12 @@ from ._wire import (
     StopTimer,
 )
 from .connection import Connection, Control, Peer
-from .errors import HandshakeError, PortClosedError
+from .errors import HandshakeError, PortClosedError, RemoteError
 
-__all__ = ["Attempt", "Terms", "describe", "hold_lock", "may_be_near"]
+__all__ = ["Attempt", "EarlierConnections", "Terms", "describe", "hold_lock", "may_be_near"]
+
+START_GRACE: Final = 1.0
+"""Seconds that a worker has for its hello after its script has raised an error."""
 
 CAPABILITIES: Final = ("clone", "credit", "packs")
 """What this side can do, as the other is told."""
@@ -82,6 +85,39 @@ async def hold_lock(world: World, terms: Terms) -> None:
 
 
 @final
+class EarlierConnections:
+    """The connections that this page made to one place under one name."""
+
+    def __init__(self) -> None:
+        self._open: set[Link] = set()
+        self._last: tuple[Link, float] | None = None
+
+    def opened(self, link: Link) -> None:
+        """Take note of a connection that has begun."""
+        self._open.add(link)
+
+    def ended(self, link: Link) -> None:
+        """Take note that one is over, whichever side ended it; once."""
+        if link in self._open:
+            self._open.remove(link)
+            self._last = link, asyncio.get_event_loop().time()
+
+    def may_be_ending(self) -> bool:
+        """Return True if the other side may still think that it has its caller here.
+
+        While one is open the other side is taken by that, and means it.
+        """
+        if self._open or self._last is None:
+            return False
+        link, since = self._last
+        return asyncio.get_event_loop().time() - since < RETRY or link.awaits_farewell()
+
+    def is_over(self) -> bool:
+        """Return True if nothing of this is of interest any more."""
+        return not self._open and not self.may_be_ending()
+
+
+@final
 class Attempt:
     """Carries a state machine's actions out, and brings it what happens.
 
@@ -93,6 +129,7 @@ class Attempt:
         targets: to whom the machine's announcements go, the worker if it is one.
         many: whether it goes on after a connection.
         over: called once nothing is heard any more.
+        earlier: of a caller, where it notes its connections.
 
     Attributes:
         gone: whether the frame or window came to its end.
@@ -108,6 +145,7 @@ class Attempt:
         targets: Sequence[Any],
         many: bool,
         over: Callable[[], None] = lambda: None,
+        earlier: EarlierConnections | None = None,
     ) -> None:
         self._world = world
         self._machine = machine
@@ -116,6 +154,7 @@ class Attempt:
         self._source = source
         self._many = many
         self._over = over
+        self._earlier = earlier
         self._loop = asyncio.get_event_loop()
         self._links: dict[int, tuple[Link, Any]] = {}
         self._controls: dict[int, Control] = {}
@@ -125,6 +164,7 @@ class Attempt:
         self._waiters: dict[Waiter, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._failing: asyncio.TimerHandle | None = None
         self._inbox: Hearing | Link | None = None
         place = targets[0] if terms.origins is None else None
         self._hearing: Hearing | None = world.hear(
@@ -177,6 +217,7 @@ class Attempt:
         self._hearing.close()
         self._hearing = None
         self._stop_timer()
+        self._stop_failing()
         self._over()
 
     # What happens
@@ -186,11 +227,10 @@ class Attempt:
         if sender is None:
             sender = self._targets[0] if self._targets else None
         try:
-            if words == ():
-                self._place_gone()
-            elif words is None:
-                self._perform(self._machine.restored())
+            if isinstance(words, Notice):
+                self._noticed(words)
             else:
+                self._stop_failing()
                 envelope = Envelope(*words)
                 if envelope.type == "offer":
                     envelope = envelope._replace(ports=(ports, sender))
@@ -198,11 +238,34 @@ class Attempt:
         finally:
             self._inbox = None
 
-    def _place_gone(self) -> None:
-        """Fail, since nobody can come any more; a connection sees its end by itself."""
-        if not self._controls and self._failure is None:
+    def _noticed(self, notice: Notice) -> None:
+        if notice.kind == "restored":
+            self._perform(self._machine.restored())
+        elif self._controls or self._failure is not None:
+            return  # a connection sees its end by itself
+        elif notice.kind == "gone":
             self.gone = True
-            self._fail(HandshakeError("the frame was removed, or the window closed"))
+            self._fail(HandshakeError("the frame was removed, or the window closed", "gone"))
+        elif notice.kind == "failed" and isinstance(notice.error, RemoteError):
+            # It may go on after that: a script is only known to be dead if nothing comes.
+            raised = partial(self._worker_raised, notice.error)
+            self._failing = self._failing or self._loop.call_later(START_GRACE, raised)
+        elif notice.kind == "failed":
+            self._worker_failed("its script could not be loaded, or is no valid script")
+
+    def _worker_raised(self, error: RemoteError) -> None:
+        if not self._controls and self._failure is None:
+            self._worker_failed(f"{error.message} ({error.stack})", error)
+
+    def _worker_failed(self, why: str, cause: Exception | None = None) -> None:
+        failure = HandshakeError(f"the worker did not start: {why}", "worker-failed")
+        failure.__cause__ = cause
+        self._fail(failure)
+
+    def _stop_failing(self) -> None:
+        if self._failing is not None:
+            self._failing.cancel()
+            self._failing = None
 
     def _control(self, key: Any, message: Any, ports: Sequence[Any]) -> None:
         if key in self._controls:
@@ -221,13 +284,19 @@ class Attempt:
         self._failure = self._machine.timeout(seconds)
         self._wake()
 
-    def _ended(self, key: Any) -> None:
-        """Forget a connection that is over."""
-        self._controls.pop(key, None)
-        self._links.pop(key, None)
+    def _peer_left(self, key: Any) -> None:
+        """Let the next one have the place of a peer that is gone, whose messages may be unread."""
+        if self._earlier is not None and key in self._links:
+            self._earlier.ended(self._links[key][0])
         self._perform(self._machine.release(key))
         if not self._many:
             self._deafen()
+
+    def _ended(self, key: Any) -> None:
+        """Forget a connection that is over."""
+        self._peer_left(key)
+        self._controls.pop(key, None)
+        self._links.pop(key, None)
         self._wake_soon()  # whom the closed link was to wake
 
     # What is to be done
@@ -277,8 +346,8 @@ class Attempt:
             self._timer = None
 
     def _ring(self) -> None:
-        if isinstance(self._machine, Listener):  # since only that one asks for a timer
-            self._perform(self._machine.expired())
+        self._timer = None
+        self._perform(self._machine.expired())
 
     def _replaced(self, key: int) -> None:
         if key in self._controls:
@@ -294,7 +363,10 @@ class Attempt:
 
     def _connected(self, key: int, info: PeerInfo) -> None:
         link, target = self._links[key]
-        control = Control(link, self._terms.heartbeat, partial(self._ended, key))
+        ended, peer_left = partial(self._ended, key), partial(self._peer_left, key)
+        control = Control(link, self._terms.heartbeat, ended, peer_left)
+        if self._earlier is not None:
+            self._earlier.opened(link)
         self._controls[key] = control
         peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
         ours = packs(self._world, self._terms.lane, info.origin)

@@ -33,7 +33,9 @@ queued ones, and gives the pending one a few seconds once another waits; `listen
 
 **What ends an attempt.** A goodbye to whoever is dropped while pending, so that nobody waits for a
 port that closed in silence (no browser tells). A caller that is told so starts again. An accepted
-listener is *taken*, and refuses callers until its end; who calls again waits for the next hello.
+listener is *taken*, and refuses callers until it hears its caller's goodbye. A goodbye and a probe
+travel apart, so the probe may come first: a caller whose page has just left that listener probes
+once more after a second, and waits for the next hello meanwhile. Every other one fails at once.
 
 **For the shell:** hand in what was heard, after the checks of the window and of types; do the
 actions in their order; read the control port of each attempt from its `Offer` or `Adopt` on, and
@@ -73,15 +75,25 @@ MOST_QUEUED: Final = 8
 MOST_PENDING: Final = 256
 """Unconfirmed callers of a `listen`; the oldest makes room for the next."""
 
+RETRY: Final = 1.0
+"""Seconds after which a caller probes again that was refused while a goodbye was on its way."""
+
 MOST_LEFT: Final = 8
 """Listeners that a caller remembers to have left."""
+
+
+def _never() -> bool:
+    return False
 
 
 @final
 class Caller(Side):
     """The side that calls, `connect`: it is connected once, or fails."""
 
-    again = False  # whether there was a connection before: its goodbye may still be on its way
+    again = False  # whether to wait while somebody else is served, since it was connected before
+    may_be_ending: Callable[[], bool] = staticmethod(_never)
+    """Ask whether an earlier connection of this page may be what the other side is taken by."""
+
     _greeting = "probe"
     _counterpart = "accept"
     _worker_words = "the worker"
@@ -92,6 +104,14 @@ class Caller(Side):
     _connected = False
     _successor = ""
     _left: tuple[str, ...] = ()  # listeners that were left for a newer one of the same window
+    _retries = False  # whether the timer runs that ends in another probe
+
+    def expired(self) -> list[Action]:
+        """Probe again: a refusal may have been about a connection that has ended since."""
+        if not self._retries:
+            return []  # the timer was stopped as it rang
+        self._retries = False
+        return self.start()
 
     def restored(self) -> list[Action]:
         """Start again in a page that came out of the back/forward cache; a connection ends."""
@@ -170,9 +190,26 @@ class Caller(Side):
     def _refused(self, envelope: Envelope) -> list[Action]:
         if envelope.version != VERSION:
             return self._fail(VersionMismatchError(VERSION, envelope.version))
-        other = self._peer is not None and envelope.id != self._peer.id
-        waits = other or self.again or envelope.reason != "taken"
-        return [] if waits else self._fail(self._taken())
+        if envelope.reason != "taken":
+            return []
+        if self._peer is not None:
+            # The offer is refused too, if it is the same listener.
+            other = envelope.id != self._peer.id
+            return [] if other or self._may_wait() else self._fail(self._taken())
+        return self._was_taken()
+
+    def _may_wait(self) -> bool:
+        return self.again or self.may_be_ending()
+
+    def _was_taken(self) -> list[Action]:
+        """Fail, unless what the other side is taken by may be over already."""
+        if not self._may_wait():
+            return self._fail(self._taken())
+        actions = self._lose()
+        if not self.again and not self._retries:
+            self._retries = True
+            actions.append(SetTimer(RETRY))
+        return actions
 
     def control(self, attempt: int, message: dict[str, Any]) -> list[Action]:
         """Take a control message of an attempt; whatever makes no sense is dropped."""
@@ -186,9 +223,7 @@ class Caller(Side):
                 self._connected = True
                 return self._agree(attempt, peer, message)
             case "refusal":
-                if word(message, "reason") == "taken" and not self.again:
-                    return self._fail(self._taken())
-                return self._lose()
+                return self._was_taken() if word(message, "reason") == "taken" else self._lose()
             case "goodbye":
                 # It gave up on us, and won't greet again by itself. Under a new id, since others
                 # may still hold what was begun under the old one.
@@ -197,17 +232,19 @@ class Caller(Side):
 
     def _lose(self) -> list[Action]:
         """Be without an offer again; whoever says hello next gets one, even the same."""
-        self._peer, self._left = None, ()
-        return [Close(self._attempt)]
+        had_offer, self._peer, self._left = self._peer is not None, None, ()
+        return [Close(self._attempt)] if had_offer else []
 
     def _is_turned(self, origin: str) -> bool:
         return not self._worker and not self._opaque and origin == "null"
 
     def _abandon(self) -> list[Action]:
-        if self._peer is None or self._connected:
-            return []
-        self._peer = None
-        return [Send(self._attempt, GOODBYE), Close(self._attempt)]
+        actions: list[Action] = [StopTimer()] if self._retries else []
+        self._retries = False
+        if self._peer is not None and not self._connected:
+            self._peer = None
+            actions += [Send(self._attempt, GOODBYE), Close(self._attempt)]
+        return actions
 
     def _fail(self, error: HandshakeError) -> list[Action]:
         self._over = True
@@ -215,9 +252,13 @@ class Caller(Side):
 
     def _taken(self) -> HandshakeError:
         called = f" called {self._name!r}" if self._name else ""
-        return HandshakeError(f"already taken: the accept{called} over there has its caller")
+        return HandshakeError(
+            f"already taken: the accept{called} over there has its caller", "taken"
+        )
 
     def _pending_hint(self) -> str:
+        if self._retries:
+            return "the accept over there is taken"
         return f"{self._named(self._peer)} answered and then fell silent" if self._peer else ""
 
 

@@ -244,6 +244,10 @@ class _MemoryLink:
     def watch(self, origin: str | None, lock: str) -> None:
         """Do nothing: in memory a page never ends without its goodbye."""
 
+    def awaits_farewell(self) -> bool:
+        """Return False: what was posted in memory arrives within a few turns of the loop."""
+        return False
+
     def adopt(self, ports: Sequence[MessagePort]) -> _MemoryLink:
         endpoints: list[Any] = [port._endpoint for port in ports]
         for port in ports:
@@ -340,6 +344,9 @@ class MemoryWorld:
     def is_gone(self, target: Any) -> bool:
         del target
         return False
+
+    def place_of(self, target: Any) -> Any:
+        return target
 
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         del everybody

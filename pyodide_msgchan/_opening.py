@@ -6,7 +6,14 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, Literal, Self, final
 
-from ._attempt import Attempt, Terms, describe, hold_lock, may_be_near
+from ._attempt import (
+    Attempt,
+    EarlierConnections,
+    Terms,
+    describe,
+    hold_lock,
+    may_be_near,
+)
 from ._handshake import Caller, Listener
 from ._origin import Origin, allowed_origins, check_targets
 from ._types import World
@@ -21,6 +28,7 @@ __all__ = [
     "Origins",
     "accept",
     "browser_world",
+    "check_place",
     "checked_seconds",
     "connect",
     "kind_of",
@@ -46,6 +54,8 @@ class Opener:
         self._get_world = world
         self._waiting: list[tuple[str, Any]] = []
         """Who waits for callers here: under which name, and from which window."""
+        self._earlier: dict[tuple[Any, str], EarlierConnections] = {}
+        """By the place that was called, and the name."""
 
     def connect(
         self,
@@ -103,7 +113,8 @@ class Opener:
         world = self._get_world()
         kind = kind_of(world, target)
         terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
-        return Connecting(world, target, terms, checked_seconds("timeout", timeout))
+        seconds = checked_seconds("timeout", timeout)
+        return Connecting(world, target, terms, seconds, self._earlier_connections)
 
     async def accept(
         self,
@@ -141,6 +152,7 @@ class Opener:
         kind = kind_of(world, source)
         terms = _terms(world, kind, origin, name, heartbeat, lane, stack_switching=stack_switching)
         seconds = checked_seconds("timeout", timeout)
+        check_place(world, source)
         await hold_lock(world, terms)
         return await _first(self._listening(terms, source, (source,)), seconds)
 
@@ -176,12 +188,21 @@ class Opener:
             world.hold_lock()
         return Listening(self._listening(terms, None, world.owners(everybody=True)))
 
+    def _earlier_connections(self, target: Any, name: str) -> EarlierConnections:
+        """Return those to a target, and forget which are of no interest any more."""
+        key = self._get_world().place_of(target), name
+        for other, earlier in tuple(self._earlier.items()):
+            if other != key and earlier.is_over():
+                del self._earlier[other]
+        return self._earlier.setdefault(key, EarlierConnections())
+
     def _listening(self, terms: Terms, source: Any, targets: Sequence[Any]) -> Attempt:
         for name, whom in self._waiting:
             if name == terms.name and (whom is None or source is None or whom == source):
                 raise HandshakeError(
                     f"this page has an accept or listen under the name {name!r} already; "
-                    "names keep several apart"
+                    "names keep several apart",
+                    "name-in-use",
                 )
         place = (terms.name, source)
         self._waiting.append(place)
@@ -205,8 +226,16 @@ connect, accept, listen = _here.connect, _here.accept, _here.listen
 class Connecting:
     """What `connect` gives: awaited, entered or iterated over."""
 
-    def __init__(self, world: World, target: Any, terms: Terms, timeout: float | None) -> None:
+    def __init__(
+        self,
+        world: World,
+        target: Any,
+        terms: Terms,
+        timeout: float | None,
+        earlier: Callable[[Any, str], EarlierConnections],
+    ) -> None:
         self._world = world
+        self._earlier = earlier
         self._target = target
         self._terms = terms
         self._timeout = timeout
@@ -214,12 +243,20 @@ class Connecting:
         self._attempt: Attempt | None = None
 
     async def _open(self, seconds: float | None, *, again: bool = False) -> Connection:
+        check_place(self._world, self._target)
         await hold_lock(self._world, self._terms)
         machine = Caller(**_facts(self._world, self._terms))
-        machine.again = again
+        earlier = self._earlier(self._target, self._terms.name)
+        machine.again, machine.may_be_ending = again, earlier.may_be_ending
         source = None if self._terms.origins is None else self._target
         self._attempt = Attempt(
-            self._world, machine, self._terms, source=source, targets=(self._target,), many=False
+            self._world,
+            machine,
+            self._terms,
+            source=source,
+            targets=(self._target,),
+            many=False,
+            earlier=earlier,
         )
         return await _first(self._attempt, seconds)
 
@@ -328,9 +365,25 @@ def owner_of(world: World) -> Any:
     if not owners:
         raise HandshakeError(
             "nobody can connect to this page: it has neither a parent nor an opener; "
-            "source= names the window to wait for"
+            "source= names the window to wait for",
+            "no-owner",
         )
     return owners[0]
+
+
+def check_place(world: World, target: Any) -> None:
+    """Check that there is a page that may answer.
+
+    Raises:
+        HandshakeError: the frame is in no document, or the window closed.
+    """
+    if not world.is_gone(target):
+        return
+    if world.kind(target) == "frame":
+        raise HandshakeError(
+            "the frame is in no document, so there is no page in it: append it first", "detached"
+        )
+    raise HandshakeError("the window is closed", "gone")
 
 
 def kind_of(world: World, target: Any) -> str:

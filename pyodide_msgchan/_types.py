@@ -245,6 +245,9 @@ class Link(Protocol):
     def discard(self, ports: Sequence[Any]) -> None:
         """Close an introduction's ports, after a goodbye if there are two of them."""
 
+    def awaits_farewell(self) -> bool:
+        """Return True if the goodbye of this side was not answered yet, or only just now."""
+
     def expect(self, sent: int) -> None:
         """Take in what was sent before a goodbye, and say farewell when all of it is here."""
 
@@ -285,6 +288,9 @@ class World(Protocol):
     def is_gone(self, target: Any) -> bool:
         """Say whether a frame is in no document, or a window closed."""
 
+    def place_of(self, target: Any) -> Any:
+        """Return what stands for the place of a target: the same for a frame and its window."""
+
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         """Give who may connect to this page: its parent, else its opener, or all it knows of."""
 
@@ -298,8 +304,9 @@ class World(Protocol):
     ) -> Hearing:
         """Hand over the envelopes of that name: their words, origin, sender and ports.
 
-        No sender is named where only one is heard. None in place of the words: the page was
-        restored, and is a new peer. No words: the frame or window that is heard is gone.
+        No sender is named where only one is heard. A `Notice` comes in place of the words: of kind
+        "restored" if this page is a new peer, "gone" if the frame or window that is heard is gone,
+        "failed" if the worker's script can't be had, or has raised the error in the notice.
         """
 
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:

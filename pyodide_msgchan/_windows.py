@@ -10,6 +10,7 @@ from ._endpoint import BrowserEndpoint
 from ._inbox import Inbox
 from ._types import Moved, Notice
 from ._wire import Envelope, is_introduction
+from .errors import RemoteError
 
 __all__ = ["BrowserWorld"]
 
@@ -55,6 +56,9 @@ class _BrowserLink:
     def expect(self, sent: int) -> None:
         bridge().windows.expect(self._number, sent)
 
+    def awaits_farewell(self) -> bool:
+        return bool(bridge().windows.awaitsFarewell(self._number))
+
     def close(self, *, goodbye: bool) -> None:
         if self._inbox is not None:
             self._inbox.stop()
@@ -81,8 +85,11 @@ class _BrowserHearing:
         self._inbox = Inbox(self._endpoint, self._handle)
 
     def _handle(self, words: Any, events: Any, index: int) -> None:
+        if isinstance(words, dict):  # the worker's error event
+            text, where = words["message"], words["where"]
+            words = Notice("failed", error=RemoteError("Error", text, where) if text else None)
         if isinstance(words, Notice):
-            self._heard(() if words.kind == "gone" else None, "", None, None)
+            self._heard(words, "", None, None)
             return
         *words, origin = words
         # A proxy of a foreign window is dear, and the only one who is heard is known.
@@ -115,6 +122,9 @@ class BrowserWorld:
 
     def is_gone(self, target: Any) -> bool:
         return bool(self._windows.isGone(target))
+
+    def place_of(self, target: Any) -> int:
+        return int(self._windows.placeOf(target))
 
     def owners(self, *, everybody: bool) -> Sequence[Any]:
         return tuple(self._windows.owners(everybody))

@@ -231,6 +231,10 @@ def _nobody() -> None:
     """Stand for a connection that is not there yet."""
 
 
+def _do_nothing() -> None:
+    """Stand for whoever would be told that the other side has gone."""
+
+
 def _put_away() -> PortClosedError:
     return PortClosedError("this page went into the back/forward cache, which ended the connection")
 
@@ -285,8 +289,15 @@ def _is_origin(origin: Any) -> bool:
 class Control:
     """The control channel of a connection: who says goodbye, is still there, took how much."""
 
-    def __init__(self, link: Link, heartbeat: float | None, ended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        heartbeat: float | None,
+        ended: Callable[[], None],
+        peer_left: Callable[[], None] = _do_nothing,
+    ) -> None:
         self.link = link
+        self._peer_left = peer_left
         self.connection: Callable[[], Connection | None] = _nobody
         self._ended: Callable[[], None] | None = ended
         self._loop = asyncio.get_running_loop()
@@ -399,6 +410,7 @@ class Control:
 
     def _goodbye(self, connection: Connection, sent: Any, reason: Any) -> None:
         self._said_goodbye = True
+        self._peer_left()
         known = type(sent) is int and 0 <= sent < UNKNOWN
         expected: int = sent if known else UNKNOWN
         self.link.expect(expected if known else 0)
@@ -421,6 +433,7 @@ class Control:
         connection = self.connection()
         if connection is None or self._said_goodbye:
             return
+        self._peer_left()
         # It may have been busy only: then it must not wait for ever for what nobody answers.
         self.link.send({"type": "goodbye", "sent": self.link.data.sent(), "reason": "lost"})
         connection._peer_ended(self.link.data.received(), lost=True)

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 LONG_PATH = 200
 """Characters: a longer path is shown with both its ends."""
+
+type HandshakeCode = Literal[
+    "timeout",
+    "taken",
+    "name-in-use",
+    "version",
+    "no-owner",
+    "gone",
+    "detached",
+    "blocked",
+    "no-opener",
+    "worker-failed",
+    "refused",
+]
+"""Why no connection came about."""
 
 __all__ = [
     "DataCloneError",
@@ -108,7 +123,21 @@ class PeerLostError(PortStateError):
 
 
 class HandshakeError(MsgChanError):
-    """Two windows could not agree on a connection."""
+    """Two windows, or a page and its worker, could not agree on a connection.
+
+    Attributes:
+        code: the reason, for programs. "timeout": nobody answered in time. "taken": the `accept`
+            over there has its caller. "name-in-use": this page has an `accept` or `listen` under
+            that name. "version": the other side speaks another version. "no-owner": there is
+            nobody to accept from. "gone": the frame was removed or the window closed. "detached":
+            the frame is in no document. "blocked": the browser opened no window. "no-opener": the
+            window would not be reachable. "worker-failed": the worker's script did not start.
+            "refused": an origin that is not allowed.
+    """
+
+    def __init__(self, message: str = "", code: HandshakeCode = "refused") -> None:
+        self.code: HandshakeCode = code
+        super().__init__(message)
 
 
 class OriginRejectedError(HandshakeError):
@@ -122,7 +151,8 @@ class OriginRejectedError(HandshakeError):
     def __init__(self, heard: str, allowed: Iterable[str]) -> None:
         self.heard = heard
         self.allowed = tuple(allowed)
-        super().__init__(f"{heard} is not allowed here; allowed: {', '.join(self.allowed)}")
+        text = f"{heard} is not allowed here; allowed: {', '.join(self.allowed)}"
+        super().__init__(text, "refused")
 
 
 class HandshakeTimeoutError(HandshakeError, TimeoutError):
@@ -146,7 +176,7 @@ class HandshakeTimeoutError(HandshakeError, TimeoutError):
             text += f"; heard from {', '.join(self.heard)}, which {verb} not allowed"
         if hint:
             text += f"; {hint}"
-        super().__init__(text)
+        super().__init__(text, "timeout")
 
 
 class VersionMismatchError(HandshakeError):
@@ -155,7 +185,8 @@ class VersionMismatchError(HandshakeError):
     def __init__(self, ours: int, theirs: int) -> None:
         self.ours = ours
         self.theirs = theirs
-        super().__init__(f"this side speaks version {ours} of the handshake, the other {theirs}")
+        text = f"this side speaks version {ours} of the handshake, the other {theirs}"
+        super().__init__(text, "version")
 
 
 class RemoteError(MsgChanError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
@@ -14,6 +15,11 @@ from .errors import HandshakeError
 
 __all__ = ["open_frame", "open_window"]
 
+_OUT_OF_REACH: Final = re.compile(
+    r"(?i)(?<![^\s,])no(?:opener|referrer)(?![^\s,=])(?:\s*=\s*(\w+))?"
+)
+"""A feature by which the new window does not know its opener, and what it is set to."""
+_OFF: Final = frozenset({"0", "no", "false"})
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -79,19 +85,25 @@ async def open_window(
         url: address of the page that calls `accept` or `listen`.
         origin: as for `connect`; the origin of `url` if it is not given.
         target: name of the window (``window.open``).
-        features: as for ``window.open``; ``noopener`` would make it unreachable.
+        features: as for ``window.open``; not ``noopener`` or ``noreferrer``, which would make it
+            unreachable.
         options: name, timeout, heartbeat, stack_switching and lane, as for `connect`.
 
     Raises:
-        HandshakeError: the browser blocked the window; or as `connect`.
+        HandshakeError: the browser blocked the window (``code`` "blocked"), `features` would make
+            it unreachable ("no-opener"), or as `connect`.
     """
+    if any(said not in _OFF for said in _OUT_OF_REACH.findall(features)):
+        raise HandshakeError(
+            "noopener and noreferrer make a window that nobody can connect to", "no-opener"
+        )
     windows = bridge().windows
     opening = windows.openWindow(url, target, features)
     try:
         window = await opening.opened
         if window is None:
             raise HandshakeError(
-                "the browser opened no window: do it in answer to a click or a key"
+                "the browser opened no window: do it in answer to a click or a key", "blocked"
             )
         if origin is None:
             origin = str(windows.originOf(url))

@@ -262,7 +262,7 @@ class _Session:
         """Be over: the frame was removed, or the window closed."""
         if self._line is not None:
             self._line.end(lost=True)
-        self._finish(partial(HandshakeError, "the frame was removed, or the window closed"))
+        self._finish(partial(HandshakeError, "the frame was removed, or the window closed", "gone"))
 
     def destroy(self, *, tell: bool = True) -> None:
         """Be over, and unless the other side said so first, say it."""

@@ -108,15 +108,32 @@ export declare class HandshakeError extends Error {
   constructor(code: HandshakeError["code"], message: string, options?: ErrorOptions);
   /**
    * "timeout": nobody answered in time, and the message says who spoke; "taken": the other side
-   * has its one connection of that name; "version": it speaks another version of the handshake;
-   * "aborted": by the signal, whose reason is the `cause`.
+   * has its one connection of that name; "name-in-use": an `accept` of this page waits under that
+   * name; "version": the other side speaks another version of the handshake; "no-owner": there is
+   * nobody to accept from; "gone": the frame was removed, or the window closed; "detached": the
+   * frame is in no document; "worker-failed": the worker's script could not be loaded, or raised
+   * an error at its start, whose event is the `cause`, and said nothing for a second; "aborted": by
+   * the signal, whose reason is the `cause`.
+   *
+   * What a worker did before `connect` was called can't be seen: one that had failed by then ends
+   * as a timeout.
    */
-  readonly code: "timeout" | "taken" | "version" | "aborted";
+  readonly code:
+    | "timeout"
+    | "taken"
+    | "name-in-use"
+    | "version"
+    | "no-owner"
+    | "gone"
+    | "detached"
+    | "worker-failed"
+    | "aborted";
 }
 
 /**
  * Connects to the page in a frame or window, or to a worker, which calls `accept` or, in Python,
- * `accept` or `listen`. A page that reloads meanwhile is connected to when it is there again.
+ * `accept` or `listen`. A page that reloads meanwhile is connected to when it is there again. Where
+ * a connection of this page to it has just ended, the next one waits until it has heard of that.
  *
  * Rejects with a HandshakeError, or a TypeError where an argument makes no sense.
  */
@@ -127,7 +144,8 @@ export declare function connect(
 
 /**
  * Takes one connection from the parent, the opener, the owner of a worker, or the given source.
- * While it lasts, every further caller of that name is told that it is taken.
+ * While it lasts, every further caller of that name is told that it is taken, unless another
+ * `accept` of this page waits for it.
  *
  * Rejects with a HandshakeError, or a TypeError where an argument makes no sense.
  */

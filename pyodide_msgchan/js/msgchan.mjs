@@ -15,6 +15,16 @@ export const OPAQUE_ORIGIN = Symbol("null");
 const VERSION = "0.1.0"; // the package's
 const PATIENCE = 5000; // ms for a pending caller to confirm while others queue, or for a pong
 const GRACE = 500; // ms, twice: what is missing is waited for as long after the last arrival
+const SETTLING = 1000; // ms in which what was said before a goodbye, or its answer, may still come
+const LINGER = 10_000; // ms that an answer to a goodbye may take
+const WATCH = 500; // ms between looks at a frame or window
+const DOUBT = 2000; // ms to answer for a page in whose window another one may be
+const START = 1000; // ms for a worker's hello after its script has raised an error
+const GOODBYE = { type: "goodbye", sent: 0, reason: "close" };
+
+const started = new WeakSet(); // workers that have spoken
+const waiting = new Set(); // the accepts of this page that have no caller: [name, place]
+const calls = new WeakMap(); // by place, by name: the connections that this page has made
 
 const SHAPE = /^[a-z][a-z\d+.-]*:\/\/[^/?#@*\\\s]*[^/?#@*:\\\s]$/i; // of an origin: no path, no user, no star
 
@@ -71,7 +81,10 @@ const handshake = (
     const worker = /Worker/.test(kind);
     const framed = /FrameElement/.test(kind);
     const place = () => (framed ? target.contentWindow : target);
-    if (!target) throw TypeError("no window to listen to: name a source");
+    if (!target) {
+      if (calling) throw TypeError("no window to call");
+      throw new HandshakeError("no-owner", "no window to listen to: name a source");
+    }
     if (!isText(name)) throw TypeError("a name has at most 200 characters");
     if (worker && origin) throw TypeError("a worker and its owner have no origin");
     const allowed = worker ? ["*"] : allow(origin);
@@ -81,7 +94,7 @@ const handshake = (
     const life = new AbortController(); // until the connection, or the try for one, is over
     const on = (who, type, f, { signal } = life) => who.addEventListener(type, f, { signal });
     const heard = new Set();
-    let id, nonce, link, last, connected, timer, patience, facing, held;
+    let id, nonce, link, last, connected, timer, patience, facing, held, again, look, dying;
     let queue = []; // rivals of the pending caller: [what it posted, its origin, its ports]
 
     const post = (to, targetOrigin, fields, transfer) =>
@@ -108,20 +121,48 @@ const handshake = (
       for (const [, , ports] of rivals()) shut(ports);
       link?.close();
     };
+    const stop = () => {
+      for (const one of [timer, again, look, dying]) clearTimeout(one);
+      waiting.delete(mine);
+    };
     const fail = (code, message, options) => {
       if (connected) return;
-      clearTimeout(timer);
+      stop();
       life.abort();
       leave();
       reject(new HandshakeError(code, message, options));
     };
 
     const refuse = ([data, from, ports], reason = "taken") => {
-      const refusal = { type: "refusal", reason };
+      const refusal = reason ? { type: "refusal", reason } : GOODBYE;
       if (ports[1]) ports[1].postMessage(refusal);
       else post(data.id, from, refusal);
       shut(ports);
     };
+    const mine = [name, place()];
+    const isOneWaiting = () => [...waiting].some((it) => it[0] === name && it[1] === mine[1]);
+    // Whether callers are to be refused: not once this one's caller has said goodbye, nor if another
+    // accept of this page waits for them.
+    const isBusy = () => !link?.isEnding() && !isOneWaiting();
+    // How many connections to that place are open, and how many have ended so recently that the other
+    // side may not know: it may be by one of those that it is taken.
+    const past = () => {
+      const key = place() ?? target;
+      const byName = calls.get(key) ?? new Map();
+      const found = byName.get(name) ?? { open: 0, ending: 0 };
+      calls.set(key, byName.set(name, found));
+      return found;
+    };
+    const taken = () => {
+      if (connected) return;
+      const { open, ending } = past();
+      if (open || !ending) return fail("taken", "already taken");
+      again ??= setTimeout(() => {
+        again = undefined;
+        if (!link) start();
+      }, SETTLING);
+    };
+
     const begin = (entry) => {
       if (!entry) return;
       const [data, from, ports] = entry;
@@ -153,7 +194,7 @@ const handshake = (
     };
     const meet = (entry) => {
       if (calling && !connected) link = link?.close(); // its page was replaced
-      if (connected || queue[7]) refuse(entry);
+      if (connected || queue[7]) refuse(entry, connected && !isBusy() ? "" : "taken");
       else if (!link) begin(entry);
       else {
         queue.push(entry);
@@ -179,12 +220,26 @@ const handshake = (
       let arrived = 0;
       let misses = 0;
       let expected; // what the other side says to have sent; null: it did not say
-      let agreed, asked, quiet, left, over, why, grace, watch, beat, finish;
+      let agreed, asked, quiet, left, over, why, grace, watch, beat, finish, mark, settled;
       const closed = new Promise((done) => (finish = done));
       const send = (type, fields) => control.postMessage({ type, ...fields });
       const isAll = () => expected !== null && arrived >= expected;
 
+      // For so many ms the other side may still think that it has this connection.
+      const parting = (ms) => {
+        if (!mark) return;
+        if (!settled) {
+          mark.open--;
+          mark.ending++;
+        }
+        clearTimeout(settled);
+        settled = setTimeout(() => {
+          mark.ending--;
+          mark = undefined;
+        }, ms);
+      };
       const end = (reason, missing = null) => {
+        parting(expected >= 0 && expected !== null ? SETTLING : LINGER);
         over = true;
         clearTimeout(grace);
         clearInterval(watch);
@@ -230,6 +285,11 @@ const handshake = (
         wait();
       };
       const lost = () => gone("lost");
+      const doubt = (ms) => {
+        quiet = true;
+        send("ping", { n: 0 });
+        setTimeout(() => quiet && lost(), ms);
+      };
       const arrive = (event) => {
         arrived++;
         misses = quiet = 0;
@@ -248,7 +308,11 @@ const handshake = (
         agreed = true;
         if (!done) {
           connected = true;
-          clearTimeout(timer);
+          stop();
+          if (calling) {
+            mark = past();
+            mark.open++;
+          }
           for (const entry of rivals()) refuse(entry);
           watchPlace(loaded, lock);
         }
@@ -274,16 +338,14 @@ const handshake = (
       };
       const watchPlace = (loaded, lock) => {
         const page = place();
-        watch = setInterval(() => (place() !== page || !page || page.closed) && lost(), 500);
+        watch = setInterval(() => (place() !== page || !page || page.closed) && lost(), WATCH);
         // A load within 2 s may be the page's own: then it is there, and answers.
         let first = loaded < 1000;
         if (first && loaded >= 0) setTimeout(() => (first = false), 2000);
         const load = () => {
           if (!first) return lost();
-          quiet = true;
           first = false;
-          send("ping", { n: 0 });
-          setTimeout(() => quiet && lost(), PATIENCE);
+          doubt(PATIENCE);
         };
         if (framed) on(target, "load", load);
         if (near && isText(lock)) {
@@ -310,20 +372,25 @@ const handshake = (
         if (type === "ping") {
           if (typeof data.n == "number") send("pong", { n: data.n });
         } else if (type === "farewell") {
-          if (left) shut([port, control]);
+          if (!left) return;
+          parting(SETTLING);
+          shut([port, control]);
         } else if (type === "goodbye") {
           if (agreed && !left) {
             gone(reason === "close" ? "closed" : "lost", sent >= 0 ? sent : null);
           } else {
+            // It gave up on us, and won't greet again by itself.
+            const anew = calling && !left && link === me;
             send("farewell");
             drop();
+            if (anew) start();
           }
         } else if (agreed && type === "introduction") {
           meetOther(data, ports);
         } else if (over || agreed || asked) return;
         else if (type === "refusal") {
           drop();
-          if (calling && reason === "taken") fail("taken", "already taken");
+          if (calling && reason === "taken") taken();
         } else if (!isPeer(data)) return;
         else if (!wanted && type === "confirm") agree(data);
         else if (wanted && type === "acceptance") {
@@ -340,7 +407,8 @@ const handshake = (
         agree(data);
       };
       if (!wanted && !done) introduce("acceptance", { nonce });
-      const me = { close, lost, begin };
+      const isEnding = () => expected !== undefined;
+      const me = { close, doubt: () => doubt(DOUBT), isEnding, begin };
       return me;
     };
 
@@ -354,6 +422,10 @@ const handshake = (
       const { msgchan, type, to } = data ?? {};
       if (!Number.isInteger(msgchan) || !isText(type) || data.name !== name) return;
       if ((to ?? id) !== id || !isKey(data.id)) return;
+      if (worker) {
+        clearTimeout(dying);
+        started.add(target);
+      }
       const entry = [data, origin, []];
       if (msgchan !== 1) {
         if (!calling && type === "probe") refuse(entry, "version");
@@ -370,11 +442,12 @@ const handshake = (
         if (offering || known || to !== id || ports.length !== 2) shut(ports);
         else meet([data, origin, ports]);
       } else if (type === "refusal") {
-        if (calling && to === id && data.reason === "taken") fail("taken", "already taken");
+        const other = link && last !== data.id;
+        if (calling && to === id && data.reason === "taken" && !other) taken();
       } else if (!isKey(data.nonce)) return;
       else if (type === (calling ? "probe" : "hello")) facing = true;
       else if (known || type !== (calling ? "hello" : "probe")) return;
-      else if (connected) calling ? link.lost() : refuse(entry);
+      else if (connected) calling ? link.doubt() : isBusy() && refuse(entry);
       else if (offering) meet(entry);
       else announce(data.id, origin);
     };
@@ -386,8 +459,20 @@ const handshake = (
         const are = heard.size > 1 ? "are" : "is";
         text += `; heard from ${[...heard].join(", ")}, which ${are} not allowed`;
       }
+      if (again) text += "; the accept there is taken";
       if (facing) text += `; both sides ${ours}, and one must ${theirs}`;
       fail("timeout", text);
+    };
+
+    const gone = () => (framed ? !place() : !worker && target.closed);
+    const failed = (event) => {
+      const { message } = event;
+      if (!message)
+        return fail("worker-failed", "the worker's script could not be loaded, or is no script");
+      // It may go on after an error: its script is only known to be dead if nothing comes.
+      const dead = () =>
+        fail("worker-failed", `the worker did not start: ${message}`, { cause: event });
+      if (!started.has(target)) dying ??= setTimeout(dead, START);
     };
 
     const abort = () => fail("aborted", "aborted", { cause: signal.reason });
@@ -395,6 +480,18 @@ const handshake = (
     if (signal) on(signal, "abort", abort);
     // Longer than that and a timer of the browser rings at once.
     if (timeout < 2e6) timer = setTimeout(late, timeout * 1000);
+    if (gone())
+      return framed
+        ? fail("detached", "the frame is in no document")
+        : fail("gone", "the window is closed");
+    if (!calling) {
+      if (isOneWaiting())
+        return fail("name-in-use", `this page has an accept under the name "${name}" already`);
+      waiting.add(mine);
+    }
+    const away = () => gone() && fail("gone", "the frame was removed, or the window closed");
+    look = setInterval(away, WATCH);
+    if (worker && target !== self) on(target, "error", failed);
     on(worker ? target : self, "message", hear);
     on(self, "pagehide", () => link?.close("pagehide"));
     on(self, "pageshow", (event) => {

@@ -9,6 +9,8 @@ const LATE = 300; // ms by which an element's load event comes after the page's 
 const NEAR = 30; // ms by which clocks and messages may differ in telling when that was
 const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
 const LINGER = 10_000; // ms that a closed connection keeps its ports open for the other side's farewell
+const FAREWELL_GRACE = 1000; // ms after a farewell in which what was said before it may still come
+const LONGEST_ERROR = 1000; // characters of what a worker's error says
 
 /** What a target of connect or accept is: "frame", "window", "worker", or "" for none of them. */
 function kindOf(target) {
@@ -32,18 +34,49 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   const inPage = kindOf(globalThis) === "window"; // a worker may have been given a document: PyScript does
   const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
   const hearings = new Set();
-  const watchedFrames = new Map(); // elements by the slot that is told of their removal
+  const watchedFrames = new Map(); // by the slot that is told of its removal: {element, page, trees}
   const loadsByElement = new WeakMap();
+  const elementsByWindow = new WeakMap(); // found in shadow trees, as WeakRefs
+  const places = new WeakMap(); // their numbers
+  const partings = new Set(); // ids of control ports whose goodbye was not answered, or just now
+  const greeted = new WeakSet(); // workers that said hello, so their scripts have started
   const watchedWindows = new Map(); // the same for windows that may be closed
   let looking, observer, lock;
+  let lastPlace = 0;
   let loadEnd; // in ms; asking for it takes long
   let leaving = false; // whether this page is on its way out, or in the back/forward cache
 
-  // The frame of a target: itself, or the one in this page's document that shows that window.
-  const elementOf = (target) => {
+  const holderOf = (window) => {
+    // The frame element around a window; null or undefined if it has none or is of another origin.
+    try {
+      return window?.frameElement;
+    } catch {
+      return undefined;
+    }
+  };
+
+  function findDeep(tree, window) {
+    for (const one of tree.querySelectorAll("*")) {
+      if (one.contentWindow === window) return one;
+      const found = one.shadowRoot && findDeep(one.shadowRoot, window);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  // The frame of a target: itself, or the one in this page's trees that shows that window. Shadow
+  // trees are searched if `deep`; that takes long, and nobody finds a frame in a closed one.
+  const elementOf = (target, deep = false) => {
     if (kindOf(target) === "frame") return target;
-    if (kindOf(target) !== "window" || target.parent !== globalThis) return undefined;
-    return [...document.getElementsByTagName("iframe")].find((one) => one.contentWindow === target);
+    if (kindOf(target) !== "window" || target.parent !== globalThis || target === globalThis)
+      return undefined;
+    const shows = (one) => one?.contentWindow === target;
+    const found = [...document.getElementsByTagName("iframe")].find(shows);
+    if (found) return found;
+    let hidden = [elementsByWindow.get(target)?.deref(), holderOf(target)].find(shows);
+    if (deep) hidden ??= findDeep(document, target);
+    if (hidden) elementsByWindow.set(target, new WeakRef(hidden));
+    return hidden;
   };
 
   const notice = (slot, type) => {
@@ -154,14 +187,64 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     return () => loads.watchers.delete(watcher);
   }
 
-  function watchRemoval(slot, element) {
-    watchedFrames.set(slot, element);
-    observer ??= new MutationObserver(() => {
-      for (const [slot, element] of [...watchedFrames])
-        if (!element.isConnected && watchedFrames.delete(slot)) notice(slot, "gone");
-    });
-    observer.observe(element.getRootNode(), { childList: true, subtree: true });
+  // The trees that hold an element: its own, those of the hosts around that one, and those of the
+  // frames around them as far as they are of this origin. An observer sees only one tree.
+  function treesAround(element) {
+    const trees = [];
+    for (let node = element; node;) {
+      const tree = node.getRootNode();
+      trees.push(tree);
+      if (tree === document) break; // what is around this page takes the page along
+      node = tree.host ?? holderOf(tree.defaultView);
+    }
+    return trees;
+  }
+
+  function observeTrees(one, anew) {
+    const trees = treesAround(one.element);
+    if (
+      !anew &&
+      trees.length === one.trees.length &&
+      trees.every((tree, i) => tree === one.trees[i])
+    )
+      return false;
+    one.trees = trees;
+    one.stop?.abort();
+    one.stop = new AbortController();
+    const { signal } = one.stop;
+    for (const tree of trees) {
+      observer.observe(tree, { childList: true, subtree: true });
+      // A frame on the way that navigates takes its document along, and no tree changes by that.
+      if (tree !== document && tree.defaultView)
+        tree.defaultView.addEventListener("pagehide", () => setTimeout(lookAtFrames), { signal });
+    }
+    return true;
+  }
+
+  function lookAtFrames() {
+    let moved = false;
+    for (const [slot, one] of [...watchedFrames]) {
+      const { contentWindow } = one.element;
+      const gone = !contentWindow || (one.page && contentWindow !== one.page);
+      if (!gone) moved = observeTrees(one, false) || moved;
+      else if (watchedFrames.delete(slot)) {
+        one.stop.abort();
+        notice(slot, "gone");
+      }
+    }
+    if (!moved) return;
+    observer.disconnect(); // from the trees that no frame is in any more
+    for (const one of watchedFrames.values()) observeTrees(one, true);
+  }
+
+  // Tell when a frame is in no document any more, or a page other than its present one took its place.
+  function watchRemoval(slot, element, present) {
+    const one = { element, page: present ? element.contentWindow : undefined, trees: [] };
+    watchedFrames.set(slot, one);
+    observer ??= new MutationObserver(lookAtFrames);
+    observeTrees(one, true);
     return () => {
+      one.stop.abort();
       watchedFrames.delete(slot);
       if (watchedFrames.size === 0) observer = void observer?.disconnect();
     };
@@ -180,9 +263,10 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   }
 
   // Tell of the end of the place where the other page is, as far as it has one that can end.
-  function watchPlace(slot, target) {
-    const element = elementOf(target);
-    if (element?.isConnected) return watchRemoval(slot, element);
+  function watchPlace(slot, target, present = false) {
+    const element = elementOf(target, true);
+    if (element?.contentWindow) return watchRemoval(slot, element, present);
+    if (element) setTimeout(notice, 0, slot, "gone"); // it was removed meanwhile
     return kindOf(target) === "window" && target !== parent ? watchWindow(slot, target) : () => {};
   }
 
@@ -200,8 +284,15 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     kindOf,
     isGone: (target) =>
       kindOf(target) === "frame"
-        ? !target.isConnected
+        ? !target.contentWindow
         : kindOf(target) === "window" && target.closed,
+    // A number that stands for the place of a target, be it named by a frame or by its window.
+    placeOf(target) {
+      const place = elementOf(target) ?? target;
+      if (!places.has(place)) places.set(place, ++lastPlace);
+      return places.get(place);
+    },
+    awaitsFarewell: (controlId) => partings.has(controlId),
     originOf: (address) => new URL(address, document.baseURI).origin,
     makeFrame(src, place, sandbox, attributes) {
       const frame = document.createElement("iframe");
@@ -251,6 +342,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         if (data.name !== name || ![type, id, nonce, to, reason].every(text)) return;
         if (ports.length !== (type === "offer" ? 2 : 0))
           return ports.forEach((port) => port.close());
+        if (place !== globalThis && type === "hello") greeted.add(place);
         const element = elementOf(source ?? event.source);
         if (element) heardFrom(element, id, Number.isFinite(loaded) ? loaded : -1);
         const words = [
@@ -266,7 +358,15 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         ];
         arrived(slot, { type: "message", data: words, source: event.source, ports });
       };
+      // An error event without a message: the worker's script can't be had. With one: it threw.
+      const failed = ({ message = "", filename, lineno }) => {
+        if (message && greeted.has(place)) return;
+        const where = message && `${filename}:${lineno}`;
+        const data = { message: String(message).slice(0, LONGEST_ERROR), where };
+        arrived(slot, { type: "message", data, source: null, ports: [] });
+      };
       place.addEventListener("message", on);
+      if (place !== globalThis) place.addEventListener("error", failed);
       hearings.add(slot);
       if (elementOf(source)) loadsOf(elementOf(source));
       const stop = watchPlace(slot, source);
@@ -274,6 +374,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
         stop();
         hearings.delete(slot);
         place.removeEventListener("message", on);
+        place.removeEventListener("error", failed);
       };
       return slot.id;
     },
@@ -318,9 +419,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     },
     watch(controlId, origin, lockName) {
       const { control, target, stops } = links.get(controlId);
-      const element = elementOf(target);
+      const element = elementOf(target, true);
       if (element) stops.push(watchLoads(control, element));
-      stops.push(watchPlace(control, target));
+      stops.push(watchPlace(control, target, true));
       const near = origin === undefined || (origin === self.origin && origin !== "null");
       if (near && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
     },
@@ -344,8 +445,10 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       for (const slot of [data, control]) drop(slot.id, done);
       if (done) return;
       const { port } = control;
+      partings.add(controlId);
       const over = () => {
         clearTimeout(timer);
+        setTimeout(() => partings.delete(controlId), FAREWELL_GRACE);
         port.removeEventListener("message", on);
         for (const slot of [data, control]) slot.port.close();
       };

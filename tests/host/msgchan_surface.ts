@@ -37,7 +37,16 @@ export async function guest(frame: HTMLIFrameElement): Promise<string | null> {
     return (await accept({ source: window.opener as Window | null, name: "x" })).peer.origin;
   } catch (error) {
     if (!(error instanceof HandshakeError)) throw error;
-    const code: "timeout" | "taken" | "version" | "aborted" = error.code;
+    const code:
+      | "timeout"
+      | "taken"
+      | "name-in-use"
+      | "version"
+      | "no-owner"
+      | "gone"
+      | "detached"
+      | "worker-failed"
+      | "aborted" = error.code;
     return code;
   }
 }

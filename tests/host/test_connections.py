@@ -16,6 +16,7 @@ from pyodide_msgchan import (
     PeerClosedError,
     PeerLostError,
     PortClosedError,
+    RemoteError,
     accept,
     connect,
     expose,
@@ -23,6 +24,7 @@ from pyodide_msgchan import (
     introduced,
     rpc,
 )
+from pyodide_msgchan._types import Notice
 from pyodide_msgchan.connection import MOST_INTRODUCTIONS
 from pyodide_msgchan.port import check_transfer
 from pyodide_msgchan.testing import CONTRACT, Window
@@ -139,12 +141,86 @@ async def test_the_second_caller_fails_at_once(windows):
     other.close()
 
 
+@pytest.mark.parametrize("unread", [0, 3])
+async def test_calls_in_turn_find_an_accept_in_a_loop(windows, unread):
+    host, app = windows
+
+    async def serve():
+        while True:
+            connection = await app.accept(origin=HOST)
+            connection.post_message(await connection.receive() + 1)
+            await connection.wait_closed()  # what is unread keeps nobody out
+
+    async def ask(number):
+        async with host.connect(app, origin=APP, timeout=5) as connection:
+            connection.post_message(number)
+            for _ in range(unread):
+                connection.post_message("unread")
+            return await connection.receive()
+
+    serving = asyncio.create_task(serve())
+    assert [await ask(number) for number in range(50)] == list(range(1, 51))
+    serving.cancel()
+
+
+async def test_a_refusal_from_before_the_goodbye_fails_nobody(windows):
+    host, app = windows
+    near, far = await joined(host, app)
+    again = asyncio.ensure_future(host.connect(app, origin=APP, timeout=5))
+    await asyncio.sleep(0)
+    near.close()  # its probe is on its way: the accept over there is still taken
+    accepting = asyncio.create_task(accept_next(app, far))
+    (await again).close()
+    await accepting
+
+
+async def accept_next(app, before):
+    await before.wait_closed()
+    return await app.accept(origin=HOST)
+
+
+async def test_what_is_remembered_of_ended_connections_is_forgotten(windows, monkeypatch):
+    host, app = windows
+    for number in range(5):
+        accepting = asyncio.create_task(app.accept(origin=HOST, name=str(number)))
+        async with host.connect(app, origin=APP, name=str(number)):
+            await accepting
+    assert len(host._earlier) == 5
+    monkeypatch.setattr("pyodide_msgchan._attempt.RETRY", 0)  # as if that time had passed
+    await asyncio.gather(host.connect(app, origin=APP, timeout=0.01), return_exceptions=True)
+    assert len(host._earlier) == 1
+
+
+async def test_a_script_that_raised_is_dead_only_if_nothing_comes(windows, monkeypatch):
+    host, app = windows
+    raised = Notice("failed", error=RemoteError("Error", "on purpose", "worker.mjs:3"))
+
+    async def connecting():
+        task = asyncio.ensure_future(host.connect(app, origin=APP, timeout=5))
+        await asyncio.sleep(0)
+        [hearing] = host._page.hearings
+        hearing.heard(raised, "", None, None)
+        hearing.heard(raised, "", None, None)
+        return task
+
+    first = await connecting()
+    accepting = asyncio.create_task(app.accept(origin=HOST))
+    (await first).close()
+    await accepting
+    monkeypatch.setattr("pyodide_msgchan._attempt.START_GRACE", 0)
+    with pytest.raises(HandshakeError, match=r"on purpose \(worker\.mjs:3\)") as caught:
+        await (await connecting())
+    assert caught.value.code == "worker-failed"
+    assert caught.value.__cause__ is raised.error
+
+
 async def test_a_name_is_waited_for_once(windows):
     _, app = windows
     waiting = asyncio.create_task(app.accept(origin=HOST))
     await asyncio.sleep(0)
-    with pytest.raises(HandshakeError, match="already"):
+    with pytest.raises(HandshakeError, match="already") as caught:
         await app.accept(origin=HOST)
+    assert caught.value.code == "name-in-use"
     with pytest.raises(HandshakeError, match="already"):
         app.listen(origin=HOST)
     waiting.cancel()
@@ -563,8 +639,9 @@ async def test_targets_that_are_none(windows):
     host, _ = windows
     with pytest.raises(TypeError, match="not an iframe element, window or worker"):
         host.connect("https://app.example")
-    with pytest.raises(HandshakeError, match="neither a parent nor an opener"):
+    with pytest.raises(HandshakeError, match="neither a parent nor an opener") as caught:
         await host.accept(origin=APP)
+    assert caught.value.code == "no-owner"
 
 
 async def test_off_the_browser():

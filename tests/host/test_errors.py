@@ -74,6 +74,25 @@ def test_fields_survive_copying(again):
     assert (error.reason, error.path) == ("why", "message[1]")
 
 
+HANDSHAKE_ERRORS = [
+    (HandshakeError("why", "taken"), "taken"),
+    (HandshakeError("why"), "refused"),
+    (HandshakeTimeoutError("accept", 1, ["https://evil.example"], hint="why"), "timeout"),
+    (OriginRejectedError("a", ["b"]), "refused"),
+    (VersionMismatchError(1, 2), "version"),
+]
+
+
+@pytest.mark.parametrize("error,code", HANDSHAKE_ERRORS)
+def test_an_error_of_the_handshake_has_its_code(error, code):
+    assert error.code == code
+
+
+def test_a_code_survives_copying():
+    copied = copy.copy(HandshakeError("why", "taken"))
+    assert (copied.code, str(copied)) == ("taken", "why")
+
+
 @pytest.mark.parametrize(
     "name,builtin",
     [

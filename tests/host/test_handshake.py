@@ -223,6 +223,54 @@ def test_who_calls_again_waits_for_the_next_hello_instead():
     assert type(machine.heard(version, APP, WINDOW)[-1]) is Fail
 
 
+REFUSAL = envelope("refusal", "l0", to="c0", reason="taken")
+PROBE = Post(envelope("probe", "c0", nonce="c1"), APP, None)
+
+
+def leaver(*, ending=True):
+    """A caller whose page has just left the listener that it calls."""
+    machine = caller()
+    machine.may_be_ending = lambda: ending
+    return machine
+
+
+def test_who_was_there_just_now_probes_again_when_its_goodbye_must_have_come():
+    machine = leaver()
+    assert same(machine.heard(REFUSAL, APP, WINDOW), SetTimer(_handshake.RETRY))
+    assert machine.heard(REFUSAL, APP, WINDOW) == []
+    assert "over there is taken" in str(machine.timeout(1))
+    assert same(machine.expired(), PROBE)
+    assert machine.expired() == []
+    machine.may_be_ending = lambda: False
+    [fail] = machine.heard(REFUSAL, APP, WINDOW)
+    assert fail.error.code == "taken"
+
+
+def test_the_next_hello_is_taken_in_the_meantime():
+    machine = leaver()
+    machine.heard(REFUSAL, APP, WINDOW)
+    stop, offer = machine.heard(envelope("hello", "l1"), APP, WINDOW)
+    assert same([stop], StopTimer())
+    assert type(offer) is Offer
+    assert machine.expired() == []
+    assert machine.heard(REFUSAL, APP, WINDOW) == []  # another one's
+    assert same(machine.control(1, TAKEN), Close(1), SetTimer(_handshake.RETRY))
+    assert same(machine.cancel(), StopTimer())
+
+
+def test_an_offer_that_is_refused_with_its_probe_is_given_up_once():
+    machine = leaver()
+    machine.heard(envelope("hello", "l0"), APP, WINDOW)
+    assert machine.heard(REFUSAL, APP, WINDOW) == []
+    assert same(machine.control(1, TAKEN), Close(1), SetTimer(_handshake.RETRY))
+    assert type(machine.heard(envelope("hello", "l0"), APP, WINDOW)[1]) is Offer
+
+
+def test_who_would_be_taken_by_its_own_page_fails_at_once():
+    [fail] = leaver(ending=False).heard(REFUSAL, APP, WINDOW)
+    assert fail.error.code == "taken"
+
+
 def test_a_refusal_that_is_not_ours_changes_nothing():
     machine = caller()
     machine.heard(envelope("hello", "l0"), APP, WINDOW)

@@ -83,6 +83,10 @@ class Side:
         self.over = self.timer = False
 
     @property
+    def call(self):
+        return self.page, self.windows[0], self.name
+
+    @property
     def waits(self):
         return not self.over and self.failed is None and not (self.connections and not self.many)
 
@@ -102,6 +106,7 @@ class World(RuleBasedStateMachine):
         self.loot = []  # envelopes that reached a hostile page
         self.looted_ends = []
         self.used = set()  # ids that a hostile page spoke in
+        self.ended = set()  # (page, window, name) of calls whose goodbye may still be on its way
 
     # What the shell of a side does
 
@@ -187,6 +192,9 @@ class World(RuleBasedStateMachine):
 
     def do_fail(self, side, action):
         assert side.calls
+        assert action.error.code in {"taken", "version"}
+        if action.error.code == "taken":
+            assert not self.may_be_ending(side)
         assert side.failed is None
         assert not side.ends
         side.failed = action.error
@@ -258,6 +266,8 @@ class World(RuleBasedStateMachine):
         """A connection is over, as its shell sees it."""
         side.ends.pop(attempt).open = False
         del side.connected[attempt]
+        if side.calls:
+            self.ended.add(side.call)
         self.perform(side, side.machine.release(attempt))
         side.over = side.over or not side.many
 
@@ -303,7 +313,14 @@ class World(RuleBasedStateMachine):
         allowed = self.origins_of(route[1:], choice)
         opaque = page.origin == OPAQUE
         machine = Caller(name, opaque=opaque, allowed=allowed, make_id=self.make_id)
-        self.add(Side(page, machine, [route[1]], name=name, allowed=allowed, calls=True))
+        side = Side(page, machine, [route[1]], name=name, allowed=allowed, calls=True)
+        machine.may_be_ending = lambda: self.may_be_ending(side)
+        self.add(side)
+
+    def may_be_ending(self, side):
+        rivals = [one for one in side.page.sides if one.calls and one.connected]
+        is_open = any(one.call == side.call for one in rivals)
+        return side.call in self.ended and not is_open
 
     def listen(self, window, name, choice, *, many, only=None):
         page = self.place(window)
@@ -416,6 +433,8 @@ class World(RuleBasedStateMachine):
 
     def expire(self, side):
         side.timer = False
+        if side.calls:  # by then a goodbye has come
+            self.ended.discard(side.call)
         actions = side.machine.expired()
         # A timer that has rung may still be stopped: the shell tells no difference.
         side.timer = True
@@ -547,6 +566,8 @@ class World(RuleBasedStateMachine):
             pending = set(side.ends) - set(side.connected)
             if side.calls:
                 ours = {machine._attempt} if machine._peer and not machine._connected else set()
+                assert side.timer == machine._retries
+                assert not (side.timer and side.ends)
             else:
                 ours = set(machine._pending)
                 assert set(machine._connected) == set(side.connected)
