@@ -127,6 +127,7 @@ class Bridge:
         self.begin_calls: Callable[[int, str], None] = native.calls.begin
         self.know_name: Callable[[str, int], None] = native.calls.know
         self.open_calls: Callable[[int], None] = native.calls.open
+        self.serve_calls: Callable[[int, bool], None] = native.calls.serve
         self.call: Callable[..., None] = native.calls.call
         self.answer: Callable[[int, str, Any], None] = native.calls.answer
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from itertools import count
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ._call import Call
 from ._comlink import Machine, Wire
@@ -21,6 +21,9 @@ from .port import MessagePort
 
 __all__ = ["Calling", "ignored"]
 
+MAX_SHORT_ARGUMENTS: Final = 100
+"""More arguments go the general way: JavaScript can't spread any number of them."""
+
 _numbers = count()
 
 
@@ -30,14 +33,12 @@ class Calling(Values):
     Attributes:
         machine: what is said and heard on the port.
         calls: the short way for calls of plain values, if there is one.
-        spread: whether keyword arguments become one last object for a JavaScript end.
     """
 
     def __init__(self, port: MessagePort, parent: Self | None) -> None:
         super().__init__(port, parent)
-        self.machine = Machine(f"{_page()}-{next(_numbers):x}-")
+        self.machine = Machine(f"{_page()}-{next(_numbers):x}-", shared=port._endpoint.shared)
         self.calls: Calls | None = None
-        self.spread: bool = parent.spread if parent else False
         self._end: Callable[[], Exception] | None = None
         self._held: list[tuple[Call, Wire, Parcel, bool]] | None = None
 
@@ -65,13 +66,14 @@ class Calling(Values):
             and len(path) <= 1
             and not keywords
             and self._held is None
+            and len(arguments) <= MAX_SHORT_ARGUMENTS
             and cross_plainly(port, arguments)
         ):
             call = Call(hold, self._cancel)
             call.id = self.machine.expect(call)
             calls.call(call.id, path, arguments)
             return call
-        if keywords and self.python is not True and self.spread:
+        if keywords and self.python is not True and hold.options.spread:
             arguments, keywords = (*arguments, keywords), None
         if keywords and self.python is False:
             raise no_keywords(keywords)

@@ -148,16 +148,21 @@ class Machine:
     Args:
         prefix: of the ids of its requests, behind which their number stands; differs from every
             other end's.
+        shared: whether others may speak and listen there too, as on a worker. Then what is not for
+            this end is dropped: an answer to somebody else's request, and every request while
+            nothing is exposed here, which somebody else may answer.
 
     Attributes:
         prefix: as above.
+        shared: as above.
         running: the ids of requests that wait for their reply.
     """
 
-    __slots__ = ("_count", "_early", "_exposing", "_pending", "prefix", "running")
+    __slots__ = ("_count", "_early", "_exposing", "_pending", "prefix", "running", "shared")
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, shared: bool = False) -> None:
         self.prefix = prefix
+        self.shared = shared
         self._count = 0
         self._pending: dict[int, Any] = {}
         self._early: list[Run] | None = []
@@ -271,12 +276,15 @@ class Machine:
             return None
         kind, id_ = message.get("type"), message.get("id")
         if kind in ("RAW", "HANDLER"):
-            token = self.answered(self.number_of(id_)) if type(id_) is str else None
-            return Discard([message]) if token is None else Settle(token, message)
+            number = self.number_of(id_) if type(id_) is str else 0
+            token = self.answered(number)
+            if token is not None:
+                return Settle(token, message)
+            return None if self.shared and not number else Discard([message])
         if type(kind) is not str:
             return None
         if kind in REQUESTS or kind == "CANCEL":
-            if not _is_id(id_):
+            if not _is_id(id_) or (self.shared and not self._exposing):
                 return None
             return self._cancelled(id_) if kind == "CANCEL" else self._asked(kind, id_, message)
         return _flow(kind, message)

@@ -71,7 +71,9 @@ def adopt_any(native: Any) -> BrowserEndpoint:
         raise TypeError(
             f"neither a port nor a worker: {native!r:.80}; for windows there is connect()"
         )
-    return _numbered(number, stack_switching=True)
+    endpoint = _numbered(number, stack_switching=True)
+    endpoint.shared = bridge().tag(native) != "MessagePort"
+    return endpoint
 
 
 def _numbered(number: int, *, stack_switching: bool) -> BrowserEndpoint:
@@ -93,11 +95,15 @@ def browser_pair(*, stack_switching: bool = True) -> tuple[BrowserEndpoint, Brow
 
 
 class BrowserEndpoint:
-    """A native port, or a filtered view of a window's messages, known to the bridge by a number."""
+    """A native port, or a filtered view of a window's messages, known to the bridge by a number.
+
+    Attributes:
+        shared: whether others may read and write it too: it is a worker, or what else is no port.
+    """
 
     __slots__ = (
         "__weakref__", "_exposed", "_flag", "_number", "_ours", "_packing", "_switching",
-        "announce", "owner",
+        "announce", "owner", "shared",
     )  # fmt: skip
 
     def __init__(self, number: int, *, stack_switching: bool, ours: bool = False) -> None:
@@ -109,6 +115,7 @@ class BrowserEndpoint:
         self._packing: Callable[..., None] | None = None
         self.announce: Callable[[Any], None] | None = None
         self.owner: Any = None
+        self.shared = False
         _known[number] = self
 
     @property
@@ -237,6 +244,9 @@ class BrowserCalls:
 
     def open(self) -> None:
         bridge().open_calls(self._number)
+
+    def serve(self, on: bool, /) -> None:  # noqa: FBT001 - JavaScript has no keywords
+        bridge().serve_calls(self._number, on)
 
     def call(self, call: int, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
         self._call(self._number, call, path[0] if path else None, *values)

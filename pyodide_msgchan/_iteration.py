@@ -23,10 +23,10 @@ from ._comlink import Wire
 from ._waiter import Waiter, is_being_cancelled
 from .errors import PortStateError
 
-__all__ = ["RemoteIterator", "Source", "as_async"]
+__all__ = ["MAX_CREDIT", "RemoteIterator", "Source", "as_async"]
 
-MOST_CREDIT: Final = 10_000
-"""Items that a reader can have sent ahead."""
+MAX_CREDIT: Final = 256
+"""Items that a reader can have sent ahead, whatever it asks for."""
 
 
 class Wired(Protocol):
@@ -48,8 +48,13 @@ class Wired(Protocol):
     def post_error(self, message: Wire, error: BaseException) -> None:
         """Send a message with the Wire of an error as its `item`."""
 
-    def value(self, wire: Any) -> Any:
-        """Give what a Wire stands for, or raise it."""
+    def value(self, wire: Any, options: Any = None) -> Any:
+        """Give what a Wire stands for, or raise it.
+
+        Args:
+            wire: that came.
+            options: those of the Remote by which it came, for what it brings.
+        """
 
     def finish(self) -> None:
         """Close the port: all was said on it."""
@@ -83,7 +88,7 @@ class Source:
         kind, credit = message["type"], message.get("credit")
         if kind == "PULL":
             if type(credit) is int and credit > 0:
-                self._credit = min(self._credit + credit, MOST_CREDIT)
+                self._credit = min(self._credit + credit, MAX_CREDIT)
         elif kind == "CLOSE":
             self._closing = True
             if self._task is not None and self._waiter is None:
@@ -233,7 +238,7 @@ class RemoteIterator:
             await self._wait()
         wire = self._items.popleft()
         self._took()
-        return self._link.value(wire)
+        return self._link.value(wire, self._hold.options)
 
     async def aclose(self) -> None:
         """End it over there, and wait until that is done; its items are dropped.
@@ -279,7 +284,7 @@ class RemoteIterator:
             await self._wait()
         if not self._items:
             self._raise_end()
-        return self._link.value(self._items.popleft())
+        return self._link.value(self._items.popleft(), self._hold.options)
 
     def supplied(self, message: Wire) -> Waiter | None:
         """Take ITEM or END; gives who is to be woken."""

@@ -14,7 +14,7 @@ from ._comlink import Answer, Demand, Detach, Discard, Run, Settle, Stop, Supply
 from ._exposing import Exposer
 from ._feed import feed
 from ._reach import Reach
-from ._remote import Hold
+from ._remote import Hold, Options
 from ._unread import Unread, announcement, is_announcement, substitute, wires_of
 from ._waiter import Waiter
 from .errors import PortClosedError, PortDetachedError
@@ -106,8 +106,8 @@ class Link(Calling):
         return woken
 
     def _may_be_asked(self) -> bool:
-        """Return True if requests may come, not only answers."""
-        return self.exposer is not None
+        """Return True if more may come than answers to this end: requests, or answers to others."""
+        return self.exposer is not None or self.machine.shared
 
     def _announce(self, message: Wire) -> None:
         """Tell the other side what comes next, since it may be unable to read that."""
@@ -167,7 +167,7 @@ class Link(Calling):
         if wire["type"] == "RAW":
             return token.settle(wire.get("value"))
         try:
-            return token.settle(self.value(wire))
+            return token.settle(self.value(wire, token._hold and token._hold.options))
         except Exception as error:  # noqa: BLE001 - whoever awaits it gets it
             return token.fail(error)
 
@@ -239,15 +239,17 @@ class Link(Calling):
             raise self._root._end()
         return Link(port, self)
 
-    def hold(self) -> Hold:
+    def hold(self, options: Options) -> Hold:
         """Give what refers to the object at the other end of a port that was made for it."""
-        return Hold(self, owned=True)
+        return Hold(self, owned=True, options=options)
 
     # What is exposed
 
     def expose(self, reach: Reach) -> None:
         """Offer an object from now on, also to requests that came before."""
         self.exposer = Exposer(self, reach, tracebacks=self.tracebacks)
+        if self.calls is not None and self.machine.shared:
+            self.calls.serve(True)  # noqa: FBT003 - JavaScript has no keywords
         early = self.machine.expose()
         if early:
             self._queue.extend(early)
@@ -262,6 +264,8 @@ class Link(Calling):
 
     def _conceal(self) -> None:
         self.machine.conceal()
+        if self.calls is not None and self.machine.shared:
+            self.calls.serve(False)  # noqa: FBT003 - JavaScript has no keywords
         if self.exposer is not None:
             self.exposer.stop_all()
             self.exposer = None

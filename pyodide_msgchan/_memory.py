@@ -48,6 +48,7 @@ class MemoryEndpoint:
     js = None
     private = True
     announce: Callable[[Any], None] | None = None
+    shared = False
 
     def __init__(self) -> None:
         self.owner: Any = None

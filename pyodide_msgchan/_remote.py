@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Generator
-from typing import Any, Protocol, Self, final
+from typing import Any, Final, NamedTuple, Protocol, Self, final
 
 from ._call import Call
 from ._waiter import is_being_cancelled
 from .errors import PortStateError, RemoteError
 
-__all__ = ["Hold", "Remote"]
+__all__ = ["DEFAULT_OPTIONS", "Hold", "Options", "Remote"]
 
 
 class Caller(Protocol):
@@ -34,19 +34,36 @@ class Caller(Protocol):
         """Release the object in a later turn: nobody refers to it any more."""
 
 
+class Options(NamedTuple):
+    """What `wrap` was asked for. What comes by a Remote has the options of that.
+
+    Attributes:
+        spread: whether keyword arguments become one last object for a JavaScript end.
+        prefetch: items that an iterator over there sends ahead.
+    """
+
+    spread: bool = False
+    prefetch: int = 16
+
+
+DEFAULT_OPTIONS: Final = Options()
+
+
 class Hold:
     """What every Remote and Call of one remote object refers to, so that its last end is seen.
 
     Args:
         link: of the port on which the object is reached.
         owned: whether that port was made for this object alone.
+        options: of the `wrap` by which it came.
     """
 
-    __slots__ = ("__weakref__", "link", "owned", "released")
+    __slots__ = ("__weakref__", "link", "options", "owned", "released")
 
-    def __init__(self, link: Caller, *, owned: bool) -> None:
+    def __init__(self, link: Caller, *, owned: bool, options: Options = DEFAULT_OPTIONS) -> None:
         self.link = link
         self.owned = owned
+        self.options = options
         self.released = False
 
     def __del__(self) -> None:

@@ -140,6 +140,9 @@ class Calls(Protocol):
     def open(self) -> None:
         """Have them come by it too from now on."""
 
+    def serve(self, on: bool, /) -> None:  # noqa: FBT001 - JavaScript has no keywords
+        """Say whether requests are wanted, where others read the endpoint too."""
+
     def call(self, call: int, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
         """Send a call of one name, or of the object itself."""
 
@@ -163,6 +166,10 @@ class Endpoint(Protocol):
     @property
     def private(self) -> bool:
         """Whether nobody but the wrapper can have the native port."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether others may read and write it too: a worker, and what else is no port."""
 
     @property
     def packed(self) -> bool:

@@ -13,7 +13,7 @@ from ._comlink import Wire, raw
 from ._iteration import RemoteIterator, Source
 from ._parcel import Parcel, Proxied, Transferred, readable
 from ._reach import Reach, is_function
-from ._remote import Hold, Remote
+from ._remote import DEFAULT_OPTIONS, Hold, Options, Remote
 from ._remote_errors import error_from, post_thrown, wire_of_error
 from ._unread import UNREADABLE
 from .errors import DataCloneError, MessageError
@@ -50,7 +50,6 @@ class Values:
     Attributes:
         port: on which they travel.
         python: whether the other end is this package too; None while nobody can tell.
-        prefetch: items that an iterator over there sends ahead.
         tracebacks: whether the other side may see where errors were raised.
         waiting: the iterator whose next item a task waits for; this may be all that keeps it.
     """
@@ -58,7 +57,6 @@ class Values:
     def __init__(self, port: MessagePort, parent: Self | None) -> None:
         self.port = port
         self.python: bool | None = parent.python if parent else None
-        self.prefetch: int = parent.prefetch if parent else 16
         self.tracebacks: bool = parent.tracebacks if parent else False
         self._source: Source | None = None
         self._iterator: weakref.ref[RemoteIterator] | None = None
@@ -73,7 +71,7 @@ class Values:
         """Give a link for a port that came, or goes, by this one."""
 
     @abstractmethod
-    def hold(self) -> Hold:
+    def hold(self, options: Options) -> Hold:
         """Give what refers to the object at the other end of a port that was made for it."""
 
     def wire(self, value: Any, parcel: Parcel) -> Wire:
@@ -122,8 +120,12 @@ class Values:
         first, second = self.port._endpoint.pair()
         return MessagePort._of(first), MessagePort._of(second)
 
-    def value(self, wire: Wire) -> Any:
+    def value(self, wire: Wire, options: Options | None = None) -> Any:
         """Give what a Wire stands for.
+
+        Args:
+            wire: that came.
+            options: those of the Remote by which it came, for what it brings.
 
         Raises:
             RemoteError: it stands for an error.
@@ -143,11 +145,12 @@ class Values:
         if self.port._endpoint.packed:
             value._endpoint.pack()
         link = self.child(value)
-        hold = link.hold()
+        options = options or DEFAULT_OPTIONS
+        hold = link.hold(options)
         if wire.get("iterator") is not True:
             return Remote(hold)
         link.python = self.python = True
-        iterator = RemoteIterator(link, hold, self.prefetch)
+        iterator = RemoteIterator(link, hold, options.prefetch)
         link._iterator = weakref.ref(iterator)
         return iterator
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from ._browser import is_js_proxy, own_origin
 from ._call import Call
 from ._endpoint import adopt_any
-from ._iteration import RemoteIterator
+from ._iteration import MAX_CREDIT, RemoteIterator
 from ._link import Link
 from ._parcel import Proxied, Transferred
 from ._reach import Reach
-from ._remote import Hold, Remote
+from ._remote import Hold, Options, Remote
 from ._remote_errors import register_error
 from .connection import Connection
 from .port import MessagePort
@@ -59,6 +59,10 @@ def expose(
     and an exit then goes where the loop sends exits. From here on the port's messages belong to the
     calls; `wrap` may use the same port.
 
+    Others may use a worker, ``js.self`` or a BroadcastChannel too, Comlink among them: answers to
+    their requests are left alone. Requests are answered by all who expose something there, since
+    Comlink's messages don't say for whom they are; so let one side expose one object.
+
     Args:
         obj: an object, a module, a dict of functions, a function, or a class to construct.
         port: an open port or a connection; or a JavaScript object that has messages: a port, a
@@ -91,9 +95,15 @@ def wrap(
 ) -> Remote:
     """Give what stands for the object that is exposed at a port's other end.
 
-    Calls are sent when they are made, also before the other side exposes anything. Every call,
-    iteration and proxy on the port ends with it, and raises its end. Where nobody can see that end
-    (a bare port whose other end left this page) put `asyncio.timeout` around what you await.
+    Calls are sent when they are made. On a port they may be sent before the other side exposes
+    anything: they wait there. What is sent to a worker before its script listens is lost, as it is
+    with Comlink, and so is what is sent before something is exposed there: Python in a worker
+    takes seconds to start, so use ``wrap(await connect(worker))``, which waits for it.
+
+    Every call, iteration and proxy on the port ends with it, and raises its end. Where nobody can
+    see that end (a bare port whose other end left this page, a worker) put `asyncio.timeout` around
+    what you await. The options belong to what this call returns, and to all that comes by it:
+    wrapping the port again changes none of them.
 
     What one end can't read is a `MessageError` at whoever waits for it: a type that is registered
     on the other side alone, an `unpack` that raises, a JavaScript object that another agent cluster
@@ -105,20 +115,21 @@ def wrap(
         port: as for `expose`, which may use the same one.
         kwargs: what becomes of keyword arguments where JavaScript is at the other end: "python"
             refuses them (TypeError), "object" sends them as one last object.
-        prefetch: items that an asynchronous generator over there may send ahead.
+        prefetch: items that an asynchronous generator over there may send ahead, from 1 to 256.
 
     Raises:
         TypeError: `port` has no messages, or is a window.
-        ValueError: `prefetch` is less than 1.
+        ValueError: `prefetch` is no whole number in that range.
         PortStateError: the port ended, or somebody else reads it.
     """
-    if prefetch < 1:
-        raise ValueError(f"at least one item has to be asked for, not {prefetch}")
+    if type(prefetch) is not int or not 1 <= prefetch <= MAX_CREDIT:
+        raise ValueError(
+            f"prefetch is at least one item and at most {MAX_CREDIT}, not {prefetch!r:.60}"
+        )
     if kwargs not in ("python", "object"):
         raise ValueError(f'kwargs is "python" or "object", not {kwargs!r}')
-    link = _link_of(port)
-    link.spread, link.prefetch = kwargs == "object", prefetch
-    return Remote(Hold(link, owned=False))
+    options = Options(kwargs == "object", prefetch)
+    return Remote(Hold(_link_of(port), owned=False, options=options))
 
 
 def proxy(obj: object, *, nested: Iterable[str] = (), writable: Iterable[str] = ()) -> Any:

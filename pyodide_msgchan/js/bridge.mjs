@@ -97,7 +97,8 @@ export function createBridge(
     slot.flag = free.pop() ?? 2 * streams + flags++;
     note(slot, ASK);
     slot.on = (event) => {
-      if (!allowed || allowed(event)) arrived(slot, event);
+      if (allowed ? allowed(event) : slot.native || calls.concerns(slot, event))
+        arrived(slot, event);
     };
     slots.set(id, slot);
     ids.set(port, id);

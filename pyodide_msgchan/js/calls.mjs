@@ -6,6 +6,8 @@ import { promisingCall, STEP } from "./enter.mjs";
 
 const LONG_ID = 1000; // as in _comlink.py
 const LONG_NAME = 100; // characters; both sides keep some names
+const MAX_SHORT_ARGUMENTS = 100; // as in _calling.py: no engine can spread any number of them
+const REQUESTS = new Set(["GET", "SET", "APPLY", "CONSTRUCT", "ENDPOINT", "RELEASE", "CANCEL"]);
 
 const plain = (v) => {
   const type = typeof v;
@@ -63,6 +65,24 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
     open(id) {
       slots.get(id).calls = true;
     },
+    /** Says whether requests are wanted at an endpoint that others use too. */
+    serve(id, on) {
+      const slot = slots.get(id); // none, if it is closed
+      if (slot) slot.serving = on;
+    },
+    /**
+     * Whether what came to an endpoint that others use too is for this end: an answer to a request
+     * of its own, or a request while it exposes something. Python never sees anything else, so that
+     * nobody's ports are adopted.
+     */
+    concerns({ prefix, serving }, { type: event, data }) {
+      if (event === "messageerror" || event === "close") return true; // nobody can tell whose
+      // What is said before a message that may be unreadable is for whom that is.
+      const { id, type } = (data?.type === "NEXT" ? data.about : data) ?? {};
+      if (type === "RAW" || type === "HANDLER")
+        return prefix !== undefined && typeof id === "string" && id.startsWith(prefix);
+      return serving === true && REQUESTS.has(type);
+    },
     call(id, number, name, ...values) {
       const { prefix } = slots.get(id);
       const path = name === undefined ? [] : [name];
@@ -97,6 +117,7 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
       if (path.length === 1 && !(typeof path[0] === "string" && path[0].length <= LONG_NAME))
         return false;
       if (!Array.isArray(argumentList) || data.keywords) return false;
+      if (argumentList.length > MAX_SHORT_ARGUMENTS) return false;
       const values = [];
       for (const wire of argumentList) {
         if (wire?.type !== "RAW" || !plain(wire.value)) return false;

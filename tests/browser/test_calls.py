@@ -1,5 +1,6 @@
 """Remote calls over native ports: what only a browser shows."""
 
+import pytest
 from pytest_pyodide import run_in_pyodide
 
 
@@ -381,4 +382,59 @@ async def test_a_silent_peer_holds_up_nobody(selenium):
         await task
         while not {"CLOSE", "return", "RELEASE"} <= {*heard}:  # noqa: ASYNC110 - JavaScript's array
             await asyncio.sleep(0)
+    native.port2.close()
+
+
+@pytest.mark.parametrize("count", [100, 101, 130_000])  # which is more than Chrome can spread
+@pytest.mark.parametrize("lane", ["clone", "packed"])
+@run_in_pyodide
+async def test_many_plain_arguments(selenium, lane, count):
+    from pyodide_msgchan import MessageChannel, expose, wrap
+
+    here, there = MessageChannel()
+    async with here, there:
+        if lane == "packed":
+            here._endpoint.pack()
+            there._endpoint.pack()
+        expose({"last": lambda *values: [len(values), values[-1]]}, there)
+        assert await wrap(here).last(*range(count)) == [count, count - 1]
+
+
+@pytest.mark.parametrize("count", [100, 101, 600_000])  # which is more than Firefox can spread
+@run_in_pyodide
+async def test_many_plain_arguments_to_javascript(selenium, count):
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort, wrap
+
+    native = NativeChannel.new()
+    run_js("""(port) => {
+        port.onmessage = ({ data: { id, argumentList } }) => {
+            const right = argumentList.filter(({ value }, i) => value === i);
+            port.postMessage({ id, type: "RAW", value: right.length });
+        };
+    }""")(native.port2)
+    async with MessagePort(native.port1) as port:
+        assert await wrap(port).count(*range(count)) == count
+    native.port2.close()
+
+
+@pytest.mark.parametrize("count", [100, 101, 600_000])
+@run_in_pyodide
+async def test_many_plain_arguments_from_javascript(selenium, count):
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+
+    from pyodide_msgchan import MessagePort, expose
+
+    call = run_js("""(port, count) => new Promise((resolve) => {
+        port.onmessage = ({ data }) => resolve(data.value);
+        const argumentList = Array.from({ length: count }, (_, value) => ({ type: "RAW", value }));
+        port.postMessage({ id: "call", type: "APPLY", path: ["count"], argumentList });
+    })""")
+    native = NativeChannel.new()
+    async with MessagePort(native.port1) as port:
+        expose({"count": lambda *values: len(values)}, port)
+        assert await call(native.port2, count) == count
     native.port2.close()

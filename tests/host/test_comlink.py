@@ -249,3 +249,30 @@ def test_no_message_raises(messages):
             assert machine.reply(action.id, raw(1))["id"] == action.id
         elif isinstance(action, Answer | Discard):
             assert all(type(wire) is dict for wire in action.discard)
+
+
+@pytest.mark.parametrize("kind", ["GET", "SET", "APPLY", "CONSTRUCT", "ENDPOINT", "RELEASE"])
+def test_where_others_listen_too_nothing_is_answered_for_them(kind):
+    machine = Machine("me-", shared=True)
+    request = {"id": 1, "type": kind, "path": ["x"], "argumentList": [raw(1)], "value": raw(1)}
+    malformed = {"id": 2, "type": kind, "path": 3}
+    probe = {"id": 3, "type": "GET", "path": ["__msgchan__"]}
+    for message in (request, malformed, probe, {"id": 1, "type": "CANCEL"}) * 1001:
+        assert machine.received(message) is None
+    assert machine.expose() == []  # they were meant for somebody else
+    assert machine.received(probe) == Answer(raw({"msgchan": 1}) | {"id": 3}, [])
+    assert machine.received(request) is not None
+    machine.conceal()
+    for message in (request, malformed, probe):
+        assert machine.received(message) is None
+
+
+def test_where_others_listen_too_their_replies_are_left_alone():
+    machine = Machine("me-", shared=True)
+    number = machine.expect("token")
+    for id_ in ("theirs", "me-", "me-x", "me-0", 1, None, "me2-1"):
+        for reply in (raw(1), {"type": "HANDLER", "name": "proxy", "value": "port"}):
+            assert machine.received({**reply, "id": id_}) is None
+    reply = {**raw(1), "id": machine.id_of(number)}
+    assert machine.received(reply) == Settle("token", reply)
+    assert machine.received(reply) == Discard([reply])  # this one is known to be for nobody

@@ -15,6 +15,7 @@ from pyodide_msgchan import (
     proxy,
     wrap,
 )
+from pyodide_msgchan._iteration import MAX_CREDIT
 from pyodide_msgchan.testing import MessageChannel
 
 PREFETCH = 4
@@ -340,8 +341,95 @@ async def test_a_peer_that_asks_for_nonsense(remote, api, credit):
     iterator._link.post({"type": "ITEM", "item": {"type": "RAW", "value": 1}})
     iterator._link.post({"type": "END"})
     await turns()
-    assert api.made <= 10_000
+    assert api.made <= MAX_CREDIT
     await iterator.aclose()
+
+
+async def test_a_peer_that_asks_for_too_many_items_gets_a_few(remote, api):
+    iterator = await remote.numbers(50_000)
+    iterator._started = True  # so that only what is posted here asks for items
+    for credit in (10**9, MAX_CREDIT, 10**400):
+        iterator._link.post({"type": "PULL", "credit": credit})
+    while api.made < MAX_CREDIT:  # noqa: ASYNC110 - the generator tells nobody
+        await asyncio.sleep(0)
+    await turns(100)
+    assert api.made == MAX_CREDIT
+    await iterator.aclose()
+
+
+@pytest.mark.parametrize("prefetch", [0, -1, MAX_CREDIT + 1, 10**9, True, 1.5, "4", None])
+async def test_no_more_items_can_be_asked_for_than_are_sent(ends, prefetch):
+    with pytest.raises(ValueError, match="at least one item and at most 256"):
+        wrap(ends[0], prefetch=prefetch)
+
+
+async def test_the_largest_prefetch(api, ends):
+    iterator = await wrap(ends[0], prefetch=MAX_CREDIT).numbers(1000)
+    assert await anext(iterator) == 0
+    await turns(100)
+    assert api.made == MAX_CREDIT
+    await iterator.aclose()
+
+
+async def test_options_belong_to_the_remote(api, ends):
+    slow = wrap(ends[0], prefetch=1)
+    fast = wrap(ends[0])
+    for remote, prefetch in ((slow, 1), (fast, 16), (slow, 1)):
+        api.made = 0
+        iterator = await remote.numbers(100)
+        assert await anext(iterator) == 0
+        await turns()
+        assert api.made == prefetch + (prefetch == 1)  # one that was taken gives one credit back
+        await iterator.aclose()
+
+
+async def test_what_comes_by_a_remote_has_its_options(ends):
+    made = []
+
+    class Nested:
+        async def numbers(self):
+            for i in range(100):
+                made.append(i)
+                yield i
+
+        def again(self):
+            return proxy(Nested())
+
+        async def several(self):
+            yield proxy(Nested())
+
+    expose(Nested(), ends[1])
+    remote = wrap(ends[0], prefetch=3)
+    wrap(ends[0], prefetch=50)
+    nested = [await (await remote.again()).again()]
+    async for item in remote.several():
+        nested.append(item)  # noqa: PERF401 - an asynchronous loop
+    for one in nested:
+        made.clear()
+        iterator = await one.numbers()
+        assert await anext(iterator) == 0
+        await turns()
+        assert len(made) == 3
+        await iterator.aclose()
+
+
+async def test_keyword_options_belong_to_the_remote(ends):
+    def answer(event):
+        # As Comlink would: no path of ours has a value.
+        reply = {"id": event.data["id"], "type": "RAW", "value": event.data.get("argumentList")}
+        ends[1].post_message(reply)
+
+    ends[1].on_message(answer)
+    spread = wrap(ends[0], kwargs="object")
+    python = wrap(ends[0])
+    with pytest.raises(TypeError, match="b"):
+        await python.f(1, b=2)
+    assert await spread.f(1, b=2) == [
+        {"type": "RAW", "value": 1},
+        {"type": "RAW", "value": {"b": 2}},
+    ]
+    with pytest.raises(TypeError, match="b"):
+        await python.f(1, b=2)
 
 
 async def test_whoever_waits_is_kept_though_nobody_refers_to_the_task(remote, api):

@@ -27,6 +27,8 @@ from pyodide_msgchan import (
     transfer,
     wrap,
 )
+from pyodide_msgchan._types import Notice
+from pyodide_msgchan._unread import Unread
 from pyodide_msgchan.testing import MessageChannel
 
 
@@ -718,3 +720,58 @@ async def test_what_a_hostile_exposer_sends_reaches_only_who_asked(ends):
             await call
         assert isinstance(caught.value, MsgChanError)
         assert len(getattr(caught.value, "__notes__", ())) <= 21
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 130_000])
+async def test_many_plain_arguments(ends, count):
+    expose({"last": lambda *values: (len(values), values[-1])}, ends[1])
+    assert await wrap(ends[0]).last(*range(count)) == [count, count - 1]
+
+
+async def test_an_endpoint_that_others_use_too(ends):
+    """As a worker on which Comlink calls, and Python wraps: Python answers for nobody."""
+    theirs, ours = ends
+    ours._endpoint.shared = True
+    remote = wrap(ours)
+    far, port = MessageChannel()
+    proxied = {"id": "theirs", "type": "HANDLER", "name": "proxy", "value": port}
+    theirs.post_message(proxied, transfer=[port])
+    for number in range(1, 1502):
+        theirs.post_message({"id": number, "type": "APPLY", "path": ["f"], "argumentList": []})
+    theirs.post_message({"id": "probe", "type": "GET", "path": ["__msgchan__"]})
+    theirs.post_message({"id": "release", "type": "RELEASE"})
+    call = remote.add(1, 2)
+    request = await theirs.receive()
+    assert request["path"] == ["add"]  # the first word of this side
+    theirs.post_message({"id": request["id"], "type": "RAW", "value": 3})
+    assert await call == 3
+    assert theirs.buffered == far.buffered == 0
+    assert ours._reader.machine.expose() == []
+    far.close()
+
+
+async def test_requests_to_an_endpoint_that_others_use_too(ends):
+    theirs, ours = ends
+    ours._endpoint.shared = True
+    theirs.post_message({"id": 1, "type": "APPLY", "path": ["f"], "argumentList": []})
+    wrap(ours)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    expose({"f": lambda: "answered"}, ours)
+    theirs.post_message({"id": 2, "type": "APPLY", "path": ["f"], "argumentList": []})
+    reply = await theirs.receive()
+    assert (reply["id"], reply["value"]) == (2, "answered")  # the first was for somebody else
+    with pytest.raises(ValueError, match="exposed on this port already"):
+        expose({}, ours)
+
+
+async def test_an_unreadable_message_to_somebody_else_ends_no_call(ends, reported):
+    theirs, ours = ends
+    ours._endpoint.shared = True
+    call = wrap(ours).add(1, 2)
+    request = await theirs.receive()
+    ours._reader.take([Unread(Notice("messageerror"))])
+    assert not call.done()
+    assert len(reported) == 1
+    theirs.post_message({"id": request["id"], "type": "RAW", "value": 3})
+    assert await call == 3

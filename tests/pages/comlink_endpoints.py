@@ -1,12 +1,13 @@
 """Whatever in JavaScript has messages can be wrapped and exposed on, but for windows."""
 
 import asyncio
+import json
 
 import js
 from js import Comlink, Object, window
 from pyodide.code import run_js
 
-from pyodide_msgchan import MessagePort, RemoteError, expose, release, wrap
+from pyodide_msgchan import MessagePort, RemoteError, expose, proxy, release, wrap
 
 
 async def raised_by(function, *arguments):
@@ -30,6 +31,70 @@ async def worker():
     assert isinstance(error, ValueError)
     assert (error.name, error.message) == ("RangeError", "out of it")
     assert "comlink-worker.mjs" in error.stack
+    native.terminate()
+
+
+BY_COMLINK = """async (Comlink, worker, often) => {
+    const api = Comlink.wrap(worker);
+    const things = [];
+    for (let i = 0; i < often; i++) things.push(api.make());
+    const [first, ...more] = await Promise.all(things);
+    const results = [await first.up(1), await api.add(1, 2)];
+    for (const thing of more) await thing.up(0);
+    first[Comlink.releaseProxy]();
+    return JSON.stringify(results);
+}"""
+
+
+class Thing:
+    def __init__(self):
+        self.n = 0
+
+    def up(self, by):
+        self.n += by
+        return self.n
+
+
+async def shared_by_callers():
+    """Comlink and Python call one worker, which calls back into Python."""
+    native = js.Worker.new("comlink-worker.mjs", type="module")
+    by_comlink = run_js(BY_COMLINK)
+    assert json.loads(await by_comlink(Comlink, native, 1)) == [1, 3]
+    remote = wrap(native)
+    thing = await remote.make()
+    assert await thing.up(1) == 2
+    assert json.loads(await by_comlink(Comlink, native, 20)) == [3, 3]
+    assert await thing.up(1) == 4
+    expose({"add": lambda a, b: a + b, "make": lambda: proxy(Thing())}, native)
+    assert await remote.ask() == [3, 1, 2]
+    assert json.loads(await by_comlink(Comlink, native, 20)) == [5, 3]
+    assert await thing.up(1) == 6
+    assert "already" in str(await raised_by(lambda: expose({}, native)))
+    native.terminate()
+
+
+async def shared_by_both_sides():
+    """Comlink and Python in a worker and in its page call each other by the same two objects."""
+    native = js.Worker.new("comlink-shared-worker.mjs", type="module")
+    await run_js("""(worker, Comlink) => new Promise((resolve, reject) => {
+        worker.addEventListener("error", reject);
+        worker.addEventListener("message", ({ data }) => data === "booted" && resolve());
+        let n = 0;
+        Comlink.expose({
+            add: (a, b) => a + b,
+            make: () => { let n = 0; return Comlink.proxy({ up: (by) => (n += by) }); },
+        }, worker);
+    })""")(native, Comlink)
+    remote = wrap(native)
+    by_comlink = run_js(BY_COMLINK)
+    for often in (1, 1500):  # more than Python keeps on a port of its own
+        assert json.loads(await by_comlink(Comlink, native, often)) == [1, 3]
+        thing = await remote.make()
+        assert await thing.up(5) == 5
+        assert await remote.ask() == [3, 1, 2]
+        assert await remote.askByPython() == [3, 1, 2]
+        assert await thing.up(5) == 10
+    assert await remote.kept() == 0
     native.terminate()
 
 
@@ -65,9 +130,13 @@ async def refused():
 
 
 async def all_of_them():
-    for check in (refused, worker, broadcast, native_port):
-        async with asyncio.timeout(10):
-            await check()
+    checks = (refused, worker, shared_by_callers, shared_by_both_sides, broadcast, native_port)
+    for check in checks:
+        try:
+            async with asyncio.timeout(30):
+                await check()
+        except TimeoutError as error:
+            raise AssertionError(f"{check.__name__} did not end") from error
 
 
 await all_of_them()
