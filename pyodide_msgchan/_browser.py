@@ -38,6 +38,7 @@ __all__ = [
     "unpack",
     "unreadable",
     "url_origin",
+    "use_stray_taker",
 ]
 
 MAX_DEPTH: Final = 500
@@ -95,6 +96,7 @@ class Bridge:
             create_proxy(_asked),
             create_proxy(_answered),
             create_proxy(_is_running),
+            create_proxy(_stray),
         )
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool], int] = native.adopt
@@ -122,7 +124,7 @@ class Bridge:
         self.size: Callable[[int], int] = native.size
         self.event: Callable[[int, int], Any] = native.event
         self.spare: Callable[[int], Any] = native.spare
-        self.drop: Callable[[int, bool], None] = native.drop
+        self.drop: Callable[[int, bool, bool], None] = native.drop
         self.windows: Any = native.windows
         self.begin_calls: Callable[[int, str], None] = native.calls.begin
         self.know_name: Callable[[str, int], None] = native.calls.know
@@ -291,6 +293,24 @@ def _step(port: int) -> int:
     if port not in stepping:  # closed meanwhile
         return 0
     return _go_on(port, *stepping.pop(port), now=True)
+
+
+_take_stray: Callable[[int, Any, Any], None]
+
+
+def use_stray_taker(take: Callable[[int, Any, Any], None]) -> None:
+    """Set who takes messages that come to transferred ports; the module of endpoints does, once."""
+    global _take_stray  # noqa: PLW0603 - set once, from above
+    _take_stray = take
+
+
+def _stray(port: int, stream: Any, side: Any, event: Any) -> None:
+    """Pass on a message that the browser dispatched at a port which had been transferred."""
+    try:
+        [message] = loads(stream.to_bytes(), buffers=() if side is None else tuple(side))
+    except BaseException as error:  # noqa: BLE001 - handed on with the notice
+        message = unreadable(error)
+    asyncio.get_event_loop().call_soon(_take_stray, port, message, event)
 
 
 def _is_running() -> bool:

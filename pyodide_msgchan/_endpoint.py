@@ -12,13 +12,15 @@ from ._browser import (
     holding,
     is_js_proxy,
     is_null,
+    report,
     stepping,
     to_js_list,
     unpack,
+    use_stray_taker,
 )
 from ._stream import encode, find_unclonable
-from ._types import DATA, Batch, Moved, Taker
-from .errors import DataCloneError
+from ._types import DATA, Batch, Moved, Notice, Taker
+from .errors import DataCloneError, MessageError
 
 __all__ = [
     "BrowserEndpoint",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 _known: weakref.WeakValueDictionary[int, BrowserEndpoint] = weakref.WeakValueDictionary()
+_detached: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""Wrappers of ports that were transferred, for messages that still come to the old native ports."""
 _wrap: Callable[[BrowserEndpoint], Any]
 
 
@@ -44,6 +48,24 @@ def use_wrapper(wrap: Callable[[BrowserEndpoint], Any]) -> None:
 def port_of(native: Any) -> Any:
     """Give the wrapper of a native port that came in a message."""
     return _wrap(adopt(native, stack_switching=True))
+
+
+def _take_stray(number: int, message: Any, event: Any) -> None:
+    """Report a message that was under way when its port was transferred, and came here."""
+    text = "a message came to a port that had been transferred; transfer ports before starting them"
+    if type(message) is Notice:
+        error = MessageError(f"{text}; it could not be read")
+        error.__cause__ = message.error
+    else:
+        error = MessageError(text, data=message, ports=map(port_of, event.ports))
+    owner = _detached.get(number)
+    if owner is None:
+        report(text, error)
+    else:
+        owner._report_error(error)
+
+
+use_stray_taker(_take_stray)
 
 
 def adopt(native: Any, *, stack_switching: bool) -> BrowserEndpoint:
@@ -217,9 +239,15 @@ class BrowserEndpoint:
     def release(self) -> None:
         self._drop(close=False)
 
-    def _drop(self, *, close: bool) -> None:
+    def detach(self) -> None:
+        owner = None if self.owner is None else self.owner()
+        if owner is not None:
+            _detached[self._number] = owner
+        self._drop(close=False, detached=True)
+
+    def _drop(self, *, close: bool, detached: bool = False) -> None:
         self.forget()
-        bridge().drop(self._number, close)
+        bridge().drop(self._number, close, detached)
 
     def forget(self) -> None:
         """Be nothing but a number: JavaScript ends the native port."""

@@ -184,6 +184,9 @@ class MemoryEndpoint:
             self.peer.peer = None
         self.release()
 
+    def detach(self) -> None:
+        self.release()
+
     def release(self) -> None:
         self.peer = None
         self._transit.clear()

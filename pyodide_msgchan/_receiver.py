@@ -161,6 +161,9 @@ class Receiver:
     def on_message_error(self, callback: Callable[[MessageError], Any]) -> Listener:
         """Call back with a MessageError for every message that can't be read; reading goes on.
 
+        A message that was under way when this port was transferred may still come here (Firefox).
+        It comes as a MessageError with the `data` and `ports` of the message, and isn't forwarded.
+
         Without such a listener the event loop's exception handler gets it.
         """
         listener = Listener(self._error_listeners, callback, lambda: None)
@@ -239,10 +242,13 @@ class Receiver:
                 for item in notice.beside:
                     if isinstance(item, Receiver):
                         cast("Any", item).close()  # a port that nobody else can have
-                if self._error_listeners:
-                    call(self._error_listeners, error)
-                else:
-                    report(str(error), error)
+                self._report_error(error)
+
+    def _report_error(self, error: MessageError) -> None:
+        if self._error_listeners:
+            call(self._error_listeners, error)
+        else:
+            report(str(error), error)
 
     def _pop_event(self) -> MessageEvent:
         natives = cast(

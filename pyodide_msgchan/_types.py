@@ -226,6 +226,12 @@ class Endpoint(Protocol):
     def release(self) -> None:
         """Let go of the native port, which lives on elsewhere."""
 
+    def detach(self) -> None:
+        """Let go of the native port, which was transferred.
+
+        What a browser still dispatches here goes to `_report_error` of the owner, if it is there.
+        """
+
 
 class Link(Protocol):
     """The two channels below a connection: data, which is the user's, and control."""

@@ -78,7 +78,17 @@ class DataCloneError(MsgChanError, TypeError):
 
 
 class MessageError(MsgChanError):
-    """A message arrived that can't be read: the browser or the decoder refused it."""
+    """A message arrived that can't be read, or at a port that had been transferred already.
+
+    Attributes:
+        data: the message that came to a port which was transferred meanwhile; else None.
+        ports: the ports that came with it.
+    """
+
+    def __init__(self, message: str, *, data: Any = None, ports: Iterable[Any] = ()) -> None:
+        super().__init__(message)
+        self.data = data
+        self.ports = tuple(ports)
 
 
 class PortStateError(MsgChanError):

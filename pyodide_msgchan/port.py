@@ -104,7 +104,9 @@ class MessagePort(Receiver):
             message: any value of the table in the README. Buffers are copied out of Python's
                 memory once, and that copy is moved; the Python object stays usable.
             transfer: ports, and JavaScript objects to move instead of copying them. A port that
-                is also part of the message arrives there.
+                is also part of the message arrives there. Transfer ports before you start them:
+                Firefox delivers what is under way to a started port at its old place, where it
+                goes to `on_message_error`.
 
         Raises:
             DataCloneError: something in it can't be sent; the error says where. Nothing was moved.
@@ -329,7 +331,7 @@ class MessagePort(Receiver):
         if partner is not None:
             partner._partner = None
         self._conclude(PortDetachedError, drop=True)
-        self._endpoint.release()
+        self._endpoint.detach()
 
 
 class Transfer:

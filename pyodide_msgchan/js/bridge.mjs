@@ -39,6 +39,7 @@ export function createBridge(
   asked,
   answered,
   running,
+  strayed,
 ) {
   const { postMessage } = MessagePort.prototype;
   const slots = new Map(),
@@ -246,7 +247,20 @@ export function createBridge(
     return [side.length ? side : undefined, silent ? undefined : events, large, bytes.length];
   }
 
-  function drop(id, close) {
+  // Firefox dispatches what was under way when a port was transferred at the old native port. One
+  // listener serves all of those, and nothing but such a port itself keeps its number.
+  const detachedIds = new WeakMap();
+  const onStray = (event) => {
+    const id = detachedIds.get(event.currentTarget);
+    const handOver = () => {
+      const [bytes, side] = encoded([event]);
+      strayed(id, bytes, side.length ? side : undefined, event);
+    };
+    if (isRunning()) whenFree(handOver);
+    else handOver();
+  };
+
+  function drop(id, close, detached) {
     const slot = slots.get(id);
     slots.delete(id);
     slot.mode = 0;
@@ -258,6 +272,11 @@ export function createBridge(
     slot.port.removeEventListener("messageerror", slot.on);
     slot.port.removeEventListener("close", slot.on);
     slot.cleanup?.();
+    if (detached && slot.started) {
+      detachedIds.set(slot.port, id);
+      slot.port.addEventListener("message", onStray);
+      slot.port.addEventListener("messageerror", onStray);
+    }
     if (slot.allowed) return;
     ids.delete(slot.port);
     if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
