@@ -11,6 +11,7 @@ from pyodide_msgchan import (
     HandshakeError,
     HandshakeTimeoutError,
     MessageChannel,
+    MessageError,
     MsgChanError,
     NotInBrowserError,
     OriginRejectedError,
@@ -72,6 +73,8 @@ def test_a_long_path_is_kept_whole_and_shown_short():
 def test_fields_survive_copying(again):
     error = again(DataCloneError("why", "message[1]"))
     assert (error.reason, error.path) == ("why", "message[1]")
+    error = again(MessageError("why", data={"number": 1}, ports=["a port"]))
+    assert (str(error), error.data, error.ports) == ("why", {"number": 1}, ("a port",))
 
 
 HANDSHAKE_ERRORS = [
