@@ -36,11 +36,11 @@ async def worker():
 
 BY_COMLINK = """async (Comlink, worker, often) => {
     const api = Comlink.wrap(worker);
-    const things = [];
-    for (let i = 0; i < often; i++) things.push(api.make());
-    const [first, ...more] = await Promise.all(things);
+    const [first, second] = await Promise.all([api.make(), api.make()]);
+    const sums = await Promise.all(Array.from({ length: often }, (_, i) => api.add(i, 1)));
+    if (!sums.every((sum, i) => sum === i + 1)) throw new Error(`wrong: ${sums}`);
     const results = [await first.up(1), await api.add(1, 2)];
-    for (const thing of more) await thing.up(0);
+    await second.up(0);
     first[Comlink.releaseProxy]();
     return JSON.stringify(results);
 }"""
@@ -132,6 +132,7 @@ async def refused():
 async def all_of_them():
     checks = (refused, worker, shared_by_callers, shared_by_both_sides, broadcast, native_port)
     for check in checks:
+        js.document.title = check.__name__  # which a test that waits in vain shows
         try:
             async with asyncio.timeout(30):
                 await check()
