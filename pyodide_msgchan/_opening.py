@@ -83,6 +83,9 @@ class Opener:
         port itself. Only if both pages are opaque a port goes to ``*``: then a page that takes the
         other's place in that very moment gets it.
 
+        Where a connection of this page to the same target and name has just ended, and the other
+        side has not heard of it, it waits for its turn instead of being refused.
+
         Cancelling gives up the attempt; nothing stays behind.
 
         Args:
@@ -103,8 +106,10 @@ class Opener:
 
         Raises:
             HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
-            HandshakeError: the other side's `accept` is already taken, or the frame was removed or
-                the window closed meanwhile.
+            HandshakeError: the other side's `accept` is already taken; the frame is in no document,
+                was removed, or the window closed; or the worker's script can't be loaded, or raised
+                an error and said nothing for a second. `HandshakeError.code` tells them apart. What
+                a worker did before this call can't be seen: that ends as a timeout.
             VersionMismatchError: the other side speaks another version of the handshake.
             TypeError: `target` is none of these, or `origin=` was given for a worker.
             ValueError: an origin is malformed, or needed since this page's own is opaque.
@@ -129,7 +134,8 @@ class Opener:
     ) -> Connection:
         """Wait for one `connect` from this page's parent, else its opener, or a worker's owner.
 
-        While that connection lives every other caller of the name is told that it is taken.
+        While that connection lives every other caller of the name is told that it is taken; from
+        the other side's goodbye on this page may wait for the next one.
         Cancelling gives up the attempt; nothing stays behind.
 
         Args:

@@ -215,7 +215,7 @@ async def _(scene: Any) -> Any:
     "connection-taken",
     "While an accept is taken, another caller of the name fails at once",
     source=HANDSHAKE,
-    expected=Raised(HandshakeError),
+    expected=Raised(HandshakeError, code="taken"),
     needs="cross",
 )
 async def _(scene: Any) -> Any:
@@ -283,6 +283,30 @@ async def _(scene: Any) -> Any:
         await asyncio.sleep(0)
         peer.remove()
         return await waiting
+
+
+@row(
+    "connection-detached",
+    "A frame that is in no document fails at once",
+    source=HANDSHAKE,
+    expected=Raised(HandshakeError, code="detached"),
+)
+async def _(scene: Any) -> Any:
+    del scene
+    frame = js.document.createElement("iframe")
+    return await outcome(_once(connect(frame, origin=page.host, timeout=8)))
+
+
+@row(
+    "connection-worker-missing",
+    "A worker whose script is missing fails as soon as the browser says so",
+    source=HANDSHAKE,
+    expected=Raised(HandshakeError, code="worker-failed"),
+)
+async def _(scene: Any) -> Any:
+    del scene
+    worker = js.Worker.new("there-is-no-such-worker.mjs", type="module")
+    return await outcome(_once(connect(worker, timeout=8)))
 
 
 @row(
