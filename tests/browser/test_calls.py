@@ -438,3 +438,52 @@ async def test_many_plain_arguments_from_javascript(selenium, count):
         expose({"count": lambda *values: len(values)}, port)
         assert await call(native.port2, count) == count
     native.port2.close()
+
+
+@run_in_pyodide
+async def test_base_exceptions_of_what_is_exposed_end_the_call(selenium):
+    import asyncio
+
+    import pytest
+
+    from pyodide_msgchan import MessageChannel, RemoteError, expose, wrap
+
+    class OwnError(BaseException):
+        pass
+
+    loop = asyncio.get_running_loop()
+    before, codes = loop._system_exit_handler, []
+    errors = [asyncio.CancelledError(), OwnError(), SystemExit(7)]
+
+    def at_once(number):
+        raise errors[number]
+
+    async def later(number):
+        await asyncio.sleep(0)
+        raise errors[number]
+
+    async def eagerly(number):
+        raise errors[number]
+
+    async def items(number):
+        yield 1
+        raise errors[number]
+
+    here, there = MessageChannel()
+    loop._system_exit_handler = codes.append
+    try:
+        async with here, there:
+            expose({"at_once": at_once, "later": later, "eagerly": eagerly, "items": items}, there)
+            remote = wrap(here)
+            for number, error in enumerate(errors):
+                for name in ("at_once", "later", "eagerly"):
+                    with pytest.raises(RemoteError, match=type(error).__name__):
+                        await remote[name](number)
+                iterator = await remote["items"](number)
+                assert await anext(iterator) == 1
+                with pytest.raises(RemoteError, match=type(error).__name__):
+                    await anext(iterator)
+            await asyncio.sleep(0)
+    finally:
+        loop._system_exit_handler = before
+    assert codes == [7] * 4

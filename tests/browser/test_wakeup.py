@@ -294,6 +294,54 @@ async def test_exit_or_error_in_a_woken_task_stops_nobody(selenium, stack_switch
 
 @both_ways
 @run_in_pyodide
+async def test_base_exceptions_of_listeners_stop_nobody(selenium, stack_switching):
+    import asyncio
+
+    from pyodide_msgchan import MessageChannel
+
+    class OwnError(BaseException):
+        pass
+
+    one, two = MessageChannel(stack_switching=stack_switching)
+    loop = asyncio.get_running_loop()
+    before, codes, reports = loop._system_exit_handler, [], []
+    handler = loop.get_exception_handler()
+    errors = [asyncio.CancelledError(), OwnError(), SystemExit(7)]
+    seen, done = [], asyncio.Event()
+
+    def fail(event):
+        raise errors[event.data]
+
+    async def fail_later(event):
+        await asyncio.sleep(0)
+        raise errors[event.data]
+
+    def see(event):
+        seen.append(event.data)
+
+    loop._system_exit_handler = codes.append
+    loop.set_exception_handler(lambda _, context: reports.append(context["exception"]))
+    try:
+        async with one, two:
+            two.on_message(fail)
+            two.on_message(fail_later)
+            two.on_message(see)
+            two.on_message(lambda event: event.data == 2 and done.set())
+            for number in range(3):
+                one.post_message(number)
+            await done.wait()
+            for _ in range(5):
+                await asyncio.sleep(0)
+    finally:
+        loop._system_exit_handler = before
+        loop.set_exception_handler(handler)
+    assert seen == [0, 1, 2]
+    assert codes == [7, 7]
+    assert sorted(reports, key=errors.index) == [errors[0]] * 2 + [errors[1]] * 2
+
+
+@both_ways
+@run_in_pyodide
 async def test_long_full_buffer_lets_timers_go_on(selenium, stack_switching):
     import asyncio
 

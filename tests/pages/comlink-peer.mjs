@@ -32,6 +32,7 @@ function makeApi(Comlink, back) {
     later,
     echo: (value) => value,
     reverse: (bytes) => bytes.toReversed(),
+    module: () => new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)),
     size: (bytes) => bytes.length,
     async each(rows, callback) {
       const results = [];

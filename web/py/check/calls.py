@@ -124,6 +124,12 @@ class Service:
         yield 2
         raise ValueError("broken off")
 
+    async def is_cut(self) -> AsyncIterator[int]:
+        """Give two numbers, then end as a cancelled task does."""
+        yield 1
+        yield 2
+        raise asyncio.CancelledError
+
     def was_closed(self) -> bool:
         """Say whether `count` came to its end."""
         return self.closed
@@ -372,4 +378,19 @@ async def _(remote: Any) -> Any:
             got.append(item)  # noqa: PERF401 - the error follows them
     except ValueError as error:
         got.append(str(error))
+    return got
+
+
+@check(
+    "call-generator-cut",
+    "A generator that a CancelledError cuts off never looks like one that has ended",
+    expected=[1, 2, "CancelledError"],
+)
+async def _(remote: Any) -> Any:
+    got: list[Any] = []
+    try:
+        async for item in remote.is_cut():
+            got.append(item)  # noqa: PERF401 - the error follows them
+    except RemoteError as error:
+        got.append(error.name)
     return got

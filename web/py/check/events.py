@@ -259,3 +259,38 @@ async def _(scene: Any) -> Any:
         asked.cancel()
         await asyncio.wait([asked])
         return [asked.cancelled(), event.reply("to nobody")]
+
+
+@row(
+    "event-listener-raises",
+    "A listener that raises, a CancelledError too, stops neither the next nor a message",
+    source="README, Ports: listeners",
+    expected=([1, 2, 3], ["CancelledError"] * 3),
+)
+async def _(scene: Any) -> Any:
+    seen: list[Any] = []
+    told: list[str] = []
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+
+    def fail(_: Any) -> None:
+        raise asyncio.CancelledError
+
+    def see(event: Any) -> None:
+        seen.append(event.data)
+        if len(seen) == 3:
+            done.set()
+
+    loop.set_exception_handler(lambda _, what: told.append(type(what["exception"]).__name__))
+    one, two = MessageChannel()
+    try:
+        async with one, two:
+            two.on_message(fail)
+            two.on_message(see)
+            for number in (1, 2, 3):
+                one.post_message(number)
+            await done.wait()
+    finally:
+        loop.set_exception_handler(handler)
+    return seen, told

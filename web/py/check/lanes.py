@@ -24,7 +24,9 @@ from pyodide_msgchan import (
     MessageError,
     accept,
     connect,
+    expose,
     register_type,
+    wrap,
 )
 
 from .compare import Raised, attempt
@@ -390,3 +392,69 @@ async def forge(name: str, stream: bytes) -> None:
     _kept.add(task)
     task.add_done_callback(_kept.discard)
     await asyncio.sleep(0)
+
+
+@scenario
+async def serve_one_sided(name: str) -> None:
+    """Take two callers and give them what only this page can read; return at once."""
+
+    class There:
+        """Registered here alone."""
+
+    register_type(There, lambda _: None, lambda _: There(), name="registered there alone")
+
+    async def items() -> AsyncIterator[Any]:
+        yield 1
+        yield There()
+        yield 3
+
+    def take(*values: Any) -> int:
+        return len(values)
+
+    async def serve() -> None:
+        options: dict[str, Any] = {"origin": page.host} if page.host else {}
+        calls, requests = await asyncio.gather(
+            *(accept(name=f"{name} {what}", **options) for what in ("calls", "requests"))
+        )
+        expose({"items": items, "take": take, "make": lambda: There()}, calls)
+        requests.on_message(lambda event: event.reply(There()))
+        requests.on_message_error(lambda _: None)
+        await calls.wait_closed()
+
+    task = asyncio.ensure_future(serve())
+    _kept.add(task)
+    task.add_done_callback(_kept.discard)
+    await asyncio.sleep(0)
+
+
+@row(
+    "lane-unreadable",
+    "What one side can't read is an error at whoever waits: answer, argument, item, request",
+    source="this package: a type that is registered on the other side alone",
+    expected=[MessageError, MessageError, [1, MessageError, 3], MessageError, MessageError, 2],
+    needs="same",
+)
+async def _(scene: Any) -> Any:
+    class Here:
+        """Registered here alone."""
+
+    async def ended(awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except MessageError as error:
+            return type(error)
+
+    register_type(Here, lambda _: None, lambda _: Here(), name="registered here alone")
+    name = f"one-sided {next(_numbers)}"
+    await scene.same.run(serve_one_sided, name)
+    target, options = scene.same.target, {"timeout": 8, **scene.same.options}
+    async with (
+        connect(target, name=f"{name} calls", **options) as calls,
+        connect(target, name=f"{name} requests", **options) as requests,
+    ):
+        remote = wrap(calls)
+        got = [await ended(remote.make()), await ended(remote.take(1, [Here()]))]
+        items = await remote.items()
+        got.append([await ended(anext(items)) for _ in range(3)])
+        got += [await ended(requests.request(value)) for value in ("answer", [Here()])]
+        return [*got, await remote.take(1, 2)]
