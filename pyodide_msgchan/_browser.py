@@ -25,6 +25,7 @@ __all__ = [
     "has_objects",
     "holding",
     "in_browser",
+    "is_js_big_int",
     "is_js_proxy",
     "is_null",
     "js_error_of",
@@ -437,6 +438,11 @@ def has_objects(side: Sequence[Any]) -> bool:
 def is_null(value: object) -> bool:
     """Say whether a value is JavaScript's null, which Pyodide keeps apart from None."""
     return type(value).__name__ == "JsNull" and in_browser()
+
+
+def is_js_big_int(value: object) -> bool:
+    """Return True for Pyodide's JsBigInt, an int that is a BigInt in JavaScript, however small."""
+    return type(value).__name__ == "JsBigInt" and in_browser()
 
 
 def own_origin() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ._printing import short_repr
 from .port import MessagePort, link
 
 __all__ = ["MakePair", "is_connection", "is_packed", "make_movable", "raises", "refused"]
@@ -41,7 +42,7 @@ def refused[E: Exception](kind: type[E], port: MessagePort, message: Any, **opti
         port.post_message(message, **options)
     except kind as error:
         return error
-    raise AssertionError(f"{message!r:.60} was sent, where {kind.__name__} was due")
+    raise AssertionError(f"{short_repr(message, 60)} was sent, where {kind.__name__} was due")
 
 
 async def raises(kind: type[Exception], awaitable: Awaitable[Any]) -> None:

@@ -6,10 +6,10 @@ import datetime as dt
 import enum
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from traceback import format_exception
 from typing import Any, Final
 
-from ._browser import MAX_DEPTH
+from ._browser import MAX_DEPTH, is_js_big_int
+from ._printing import error_text, format_error, short_repr
 from ._types import Notice
 from .errors import DataCloneError, RemoteError
 
@@ -21,6 +21,7 @@ __all__ = [
     "Where",
     "common_leaf",
     "copy",
+    "distinct",
     "error_parts",
     "milliseconds",
     "place",
@@ -63,12 +64,19 @@ def register_converter[T](kind: type[T], to_clone: Callable[[T], object]) -> Non
             `to_clone` can't be called.
     """
     if not isinstance(kind, type):
-        raise TypeError(f"a converter belongs to a class, not to {kind!r}")
+        raise TypeError(f"a converter belongs to a class, not to {short_repr(kind)}")
     if kind is object or kind in {*ATOMS, *CONTAINERS}:
         raise TypeError(f"{kind.__name__} can't be given a converter: messages carry it as it is")
     if not callable(to_clone):
-        raise TypeError(f"a converter is called with the object, and {to_clone!r} can't be called")
+        raise TypeError(
+            f"a converter is called with the object, and {short_repr(to_clone)} can't be called"
+        )
     _converters[kind] = to_clone
+
+
+def distinct(values: list[Any]) -> list[Any]:
+    """Return values without those that are in the list before, so that each is expanded once."""
+    return list(dict(zip(map(id, values), values, strict=True)).values())
 
 
 def place(where: Where) -> str:
@@ -100,6 +108,7 @@ class _Walker:
     def __init__(self, leaf: Leaf) -> None:
         self.leaf = leaf
         self.done: dict[int, Any] = {}
+        self.keys: dict[int, Any] = {}
         self.alive: list[Any] = []
 
     def value(self, value: Any, where: Where, depth: int) -> Any:
@@ -121,7 +130,7 @@ class _Walker:
             self.note(value, mapping)
             base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
             for key, item in base.items(value):
-                step = f"[{key!r}]"
+                step = f"[{short_repr(key)}]"
                 known = self.one_more(key, mapping, where, depth)
                 mapping[known] = self.value(item, (where, step), depth)
             return mapping
@@ -149,6 +158,8 @@ class _Walker:
             return self.converted(value, kind, where, depth)
         if isinstance(value, enum.Enum):
             raise DataCloneError(_refusal(value), place(where))
+        if is_js_big_int(value):
+            return self.leaf(value, where)
         for kind in (str, int, float, bytes, bytearray):
             if isinstance(value, kind):
                 return self.leaf(_exact(kind, value), where)
@@ -166,7 +177,8 @@ class _Walker:
             try:
                 plain = _converters[kind](plain)
             except Exception as error:
-                reason = f"the converter for {kind.__name__} raised {type(error).__name__}: {error}"
+                raised = f"{type(error).__name__}: {error_text(error)}"
+                reason = f"the converter for {kind.__name__} raised {raised}"
                 raise DataCloneError(reason, place(where)) from error
             self.alive.append(plain)
             kind = _converted_as(plain)
@@ -180,15 +192,22 @@ class _Walker:
     def one_more(self, key: Any, held: Any, where: Where, depth: int) -> Any:
         result = self.key(key, where, depth)
         if result in held:
-            raise DataCloneError(f"{result!r:.60} would be there twice", place(where))
+            raise DataCloneError(f"{short_repr(result, 60)} would be there twice", place(where))
         return result
 
     def key(self, key: Any, where: Where, depth: int) -> Any:
-        here: Where = (where, f"<key {key!r:.60}>")
+        if type(key) in ATOMS:
+            return self.leaf(key, where)
+        here: Where = (where, f"<key {short_repr(key, 60)}>")
         if type(key) in (tuple, frozenset):
+            if id(key) in self.keys:
+                return self.keys[id(key)]
             if depth >= MAX_DEPTH:
                 raise DataCloneError(f"nested deeper than {MAX_DEPTH} levels", place(here))
-            return type(key)(self.key(part, here, depth + 1) for part in key)
+            made = type(key)(self.key(part, here, depth + 1) for part in key)
+            self.keys[id(key)] = made
+            self.alive.append(key)
+            return made
         result = self.value(key, here, depth)
         try:
             hash(result)
@@ -252,7 +271,7 @@ def common_leaf(value: Any, where: Where) -> Any:
         if typed_view(value) is None:
             raise DataCloneError(_refusal(value), place(where))
     except (BufferError, ValueError, NotImplementedError) as error:
-        raise DataCloneError(str(error), place(where)) from None
+        raise DataCloneError(error_text(error), place(where)) from None
     return value
 
 
@@ -305,13 +324,13 @@ def error_parts(error: BaseException) -> tuple[str, str, str]:
     if isinstance(error, RemoteError):
         return str(error.name), str(error.message), str(error.stack)
     name = next((name for kind, name in _NEAREST if isinstance(error, kind)), "Error")
-    return name, str(error), traceback_of(error)
+    return name, error_text(error), traceback_of(error)
 
 
 def traceback_of(error: BaseException) -> str:
     """Return the traceback of an exception as text; empty if one of its classes prevents that."""
     try:
-        return "".join(format_exception(error))
+        return format_error(error)
     except BaseException:  # noqa: BLE001 - an error in its chain is not what `traceback` expects
         return ""
 

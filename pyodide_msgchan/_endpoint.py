@@ -18,6 +18,7 @@ from ._browser import (
     unpack,
     use_stray_taker,
 )
+from ._printing import short_repr
 from ._stream import encode, find_unclonable
 from ._types import DATA, Batch, Moved, Notice, Taker
 from .errors import DataCloneError, MessageError
@@ -78,7 +79,7 @@ def adopt(native: Any, *, stack_switching: bool) -> BrowserEndpoint:
     here = bridge()
     number = here.adopt(native, stack_switching) if is_js_proxy(native) else 0
     if number == 0:
-        raise TypeError(f"not a JavaScript MessagePort: {native!r:.80}")
+        raise TypeError(f"not a JavaScript MessagePort: {short_repr(native)}")
     return _numbered(number, stack_switching=stack_switching)
 
 
@@ -91,7 +92,7 @@ def adopt_any(native: Any) -> BrowserEndpoint:
     number = bridge().endpoint(native, True) if is_js_proxy(native) else 0  # noqa: FBT003 - JavaScript
     if number == 0:
         raise TypeError(
-            f"neither a port nor a worker: {native!r:.80}; for windows there is connect()"
+            f"neither a port nor a worker: {short_repr(native)}; for windows there is connect()"
         )
     endpoint = _numbered(number, stack_switching=True)
     endpoint.shared = bridge().tag(native) != "MessagePort"

@@ -8,6 +8,7 @@ from contextvars import Context, copy_context
 from typing import Any, final
 
 from ._browser import report
+from ._printing import short_repr
 from ._types import NativeEvent
 from .errors import PortStateError
 
@@ -74,7 +75,7 @@ class MessageEvent:
     def __repr__(self) -> str:
         """Show the message and what came with it."""
         more = f", ports={len(self.ports)}" if self.ports else ""
-        return f"<MessageEvent data={self.data!r:.80}{more}>"
+        return f"<MessageEvent data={short_repr(self.data)}{more}>"
 
 
 @final
@@ -88,7 +89,7 @@ class Listener:
     ) -> None:
         if not callable(callback):
             raise TypeError(
-                f"a listener is called with the event, and {callback!r:.80} can't be called"
+                f"a listener is called with the event, and {short_repr(callback)} can't be called"
             )
         self._callback = callback
         self._context: Context = copy_context()

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from . import _sealed as to
 from ._browser import MAX_DEPTH, bridge, is_js_proxy, is_null
-from ._clone import ATOMS, CONTAINERS, Where, _exact, _refusal, converter_of, place
+from ._clone import ATOMS, CONTAINERS, Where, _exact, _refusal, converter_of, distinct, place
+from ._printing import error_text, short_repr
 from ._reducers import UnfitError, learn, leaves, names_of, reducers
 from ._registry import Recipe, recipe_of
 from ._remote_errors import wire_of_error
@@ -25,6 +26,9 @@ LEVELS: Final = 16
 
 MANY: Final = 1_000_000
 """Values on one level, above which the quick look gives up."""
+
+FEW: Final = 16
+"""Values on one level, above which those that stand there more than once are looked at once."""
 
 KEYS: Final = frozenset({type(None), bool, int, float, str, bytes})
 MADE_WEIGHT: Final = 8
@@ -44,6 +48,10 @@ def is_fit(message: Any) -> bool:
     """
     level = [message]
     for _ in range(LEVELS):
+        if len(level) > FEW:  # what is shared is expanded once, however often it stands there
+            if ATOMS.issuperset(map(type, level)):
+                return True
+            level = distinct([item for item in level if type(item) not in ATOMS])
         inner: list[Any] | None = get_referents(*level)
         if not inner:
             return True
@@ -85,14 +93,16 @@ def _have_keys(level: list[Any], kinds: set[type]) -> bool:
     hashing = kinds & _HASHING
     if not hashing:
         return True
-    keys: set[Any] = set()
-    if len(kinds) == 1:
-        keys.update(*level)
-    else:
-        keys.update(*[item for item in level if type(item) in hashing])
-    found = set(map(type, keys))
+    holders = level if len(kinds) == 1 else [item for item in level if type(item) in hashing]
+    # In no set of their own: keys that are no trouble apart may all have one hash together.
+    found = set(map(type, chain.from_iterable(holders)))
     return found <= KEYS and (
-        int not in found or all(key.bit_length() <= SHORT_INT for key in keys if type(key) is int)
+        int not in found
+        or all(
+            key.bit_length() <= SHORT_INT
+            for key in chain.from_iterable(holders)
+            if type(key) is int
+        )
     )
 
 
@@ -168,7 +178,7 @@ class _Checker:
                 names_of(value)
                 return None
         except (UnfitError, AttributeError, ValueError, BufferError) as error:
-            raise DataCloneError(str(error), place(where)) from None
+            raise DataCloneError(error_text(error), place(where)) from None
         if recipe is not None:
             self.take_apart(value, recipe.pack, (to.CUSTOM, recipe.name), where, depth)
             return None
@@ -187,7 +197,8 @@ class _Checker:
         try:
             state = pack(value)
         except Exception as error:
-            what = f"packing a {type(value).__name__} raised {type(error).__name__}: {error}"
+            raised = f"{type(error).__name__}: {error_text(error)}"
+            what = f"packing a {type(value).__name__} raised {raised}"
             raise DataCloneError(what, place(where)) from error
         self.instead[id(value)] = (*how, state)
         if depth >= MAX_DEPTH:
@@ -239,7 +250,7 @@ class _Checker:
         if isinstance(value, dict):
             for key in value:
                 self.key(key, where)
-            return [(item, f"[{key!r}]") for key, item in value.items()]
+            return [(item, f"[{short_repr(key)}]") for key, item in value.items()]
         if isinstance(value, (set, frozenset)):
             for member in value:
                 self.key(member, where)
@@ -269,10 +280,12 @@ class _Checker:
         if isinstance(key, tuple):
             if level >= KEY_DEPTH:
                 return 0
-            weights = [self.weight(part, level + 1) for part in tuple.__iter__(key)]
-            if not all(weights):
-                return 0
-            weight = 1 + sum(weights)
+            weight = 1
+            for part in tuple.__iter__(key):
+                own = self.weight(part, level + 1)
+                weight += own
+                if not own or weight > KEY_WEIGHT:  # whatever else there is
+                    return own and weight
         elif kind in reducers or learn(kind):
             hashable = kind.__name__ in _MADE or kind in to.PATHS
             return MADE_WEIGHT if hashable else 0

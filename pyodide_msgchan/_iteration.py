@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, Self, final
 
 from ._browser import report
 from ._comlink import Wire
+from ._printing import error_text
 from ._waiter import Waiter, is_being_cancelled
 from .errors import PortStateError
 
@@ -177,7 +178,7 @@ class Source:
 
     async def _throw(self, error: Any = None) -> dict[str, Any]:
         if not isinstance(error, BaseException):
-            error = RuntimeError(str(error))
+            error = RuntimeError(error_text(error))
         return await self._step("athrow", error)
 
     async def _return(self, value: Any = None) -> dict[str, Any]:

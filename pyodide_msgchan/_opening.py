@@ -16,6 +16,7 @@ from ._attempt import (
 )
 from ._handshake import Caller, Listener
 from ._origin import Origin, allowed_origins, check_targets
+from ._printing import short_repr
 from ._types import World
 from ._windows import BrowserWorld
 from .connection import Connection
@@ -400,7 +401,7 @@ def kind_of(world: World, target: Any) -> str:
     """
     kind = world.kind(target)
     if not kind:
-        raise TypeError(f"not an iframe element, window or worker: {target!r:.80}")
+        raise TypeError(f"not an iframe element, window or worker: {short_repr(target)}")
     return kind
 
 
@@ -416,9 +417,11 @@ def _terms(
 ) -> Terms:
     """Check what was asked for."""
     if not isinstance(name, str) or len(name) > LONGEST_NAME:
-        raise TypeError(f"a name is a string of at most {LONGEST_NAME} characters: {name!r:.80}")
+        raise TypeError(
+            f"a name is a string of at most {LONGEST_NAME} characters: {short_repr(name)}"
+        )
     if lane not in (None, "packed", "clone"):
-        raise ValueError(f'lane is "packed", "clone" or None, not {lane!r:.80}')
+        raise ValueError(f'lane is "packed", "clone" or None, not {short_repr(lane)}')
     origins = origins_of(world, kind, origin)
     return Terms(origins, name, checked_seconds("heartbeat", heartbeat), stack_switching, lane)
 
@@ -455,5 +458,5 @@ def checked_seconds(what: str, seconds: float | None) -> float | None:
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
-        raise ValueError(f"{what} is a number of seconds above 0, or None: {seconds!r:.80}")
+        raise ValueError(f"{what} is a number of seconds above 0, or None: {short_repr(seconds)}")
     return float(seconds)

@@ -14,6 +14,7 @@ from types import (
 from typing import Any, Final
 
 from ._browser import is_js_proxy
+from ._printing import short_repr
 from ._public import public_fields
 
 __all__ = ["Reach", "is_function"]
@@ -237,7 +238,9 @@ def _paths(what: str, dotted: Iterable[str]) -> frozenset[tuple[str, ...]]:
     paths = []
     for text in dotted:
         if not isinstance(text, str):
-            raise TypeError(f"{what} names are strings like 'settings.theme', not {text!r}")
+            raise TypeError(
+                f"{what} names are strings like 'settings.theme', not {short_repr(text)}"
+            )
         path = tuple(text.split("."))
         if any(name.startswith("_") or not name for name in path):
             raise ValueError(f"{what} has {text!r} in it, which is private or empty")

@@ -8,6 +8,8 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any, final
 
+from ._printing import short_repr
+
 __all__ = ["Recipe", "recipe_named", "recipe_of", "register_type"]
 
 
@@ -83,7 +85,7 @@ def register_type[T](
         ValueError: another class is registered under that name.
     """
     if not isinstance(kind, type):
-        raise TypeError(f"only classes can be registered, not {kind!r:.80}")
+        raise TypeError(f"only classes can be registered, not {short_repr(kind)}")
     if getattr(builtins, kind.__name__, None) is kind:
         raise TypeError(f"{kind.__name__} is carried as it is, or not at all")
     if (pack is None) != (unpack is None):

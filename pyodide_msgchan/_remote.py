@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Generator
 from typing import Any, Final, NamedTuple, Protocol, Self, final
 
 from ._call import Call
+from ._printing import short_repr
 from ._waiter import is_being_cancelled
 from .errors import PortStateError, RemoteError
 
@@ -100,7 +101,7 @@ class Remote:
     def __getitem__(self, name: str) -> Remote:
         """Give what has a name that Python can't write, or the item of a remote dict."""
         if not isinstance(name, str):
-            raise TypeError(f"a remote name is a string, not {name!r:.60}")
+            raise TypeError(f"a remote name is a string, not {short_repr(name, 60)}")
         return Remote(self._hold, (*self._path, name))
 
     def __setattr__(self, name: str, value: object) -> None:

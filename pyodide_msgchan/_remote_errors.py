@@ -9,6 +9,7 @@ from typing import Any, Final
 from ._browser import js_error_of
 from ._clone import ATOMS, error_of, traceback_of
 from ._comlink import Wire, thrown
+from ._printing import error_text, short_repr
 from .errors import MessageError, MsgChanError, PortStateError, RemoteError
 
 __all__ = ["error_from", "post_thrown", "register_error", "unreadable_request", "wire_of_error"]
@@ -44,7 +45,7 @@ def register_error[E: type[Exception]](kind: E) -> E:
             StopAsyncIteration, TimeoutError and this package's own.
     """
     if not isinstance(kind, type) or not issubclass(kind, Exception):
-        raise TypeError(f"only classes of exceptions can be registered, not {kind!r}")
+        raise TypeError(f"only classes of exceptions can be registered, not {short_repr(kind)}")
     if issubclass(kind, _NEVER):
         raise TypeError(f"{kind.__name__} would mean something else on the other side")
     _registered[_name(kind)] = kind
@@ -69,7 +70,7 @@ def wire_of_error(error: BaseException, *, traceback: bool) -> Wire:
     if native is not None:
         name, message, stack = (_part(native, key) for key in ("name", "message", "stack"))
         return thrown(name, message, stack if traceback else "")
-    wire = thrown(type(error).__name__, _text(error), traceback_of(error) if traceback else "")
+    wire = thrown(type(error).__name__, error_text(error), traceback_of(error) if traceback else "")
     return _with_details(wire, error, type(error))
 
 
@@ -97,7 +98,7 @@ def _details(error: BaseException, kind: type[BaseException]) -> dict[str, Any]:
 
 def unreadable_request(error: MessageError) -> Wire:
     """Return the Wire that answers a request which can't be read: a MessageError at its caller."""
-    return {**thrown("MessageError", str(error)), "unreadable": True}
+    return {**thrown("MessageError", error_text(error)), "unreadable": True}
 
 
 def _is_free(kind: type[BaseException], key: object) -> bool:
@@ -262,10 +263,7 @@ def _name(kind: type) -> str:
 
 
 def _text(value: object) -> str:
-    try:
-        return str(value)
-    except BaseException:  # noqa: BLE001 - somebody's own __str__
-        return f"<{type(value).__name__} whose text can't be had>"
+    return value if type(value) is str else short_repr(value)
 
 
 def _part(error: Any, name: str) -> str:

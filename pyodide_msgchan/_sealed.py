@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn, final
 
 from ._clone import ATOMS, CONTAINERS
 from ._comlink import thrown
+from ._printing import short_repr
 from ._registry import recipe_named, recipe_of
 from ._remote_errors import error_from
 from .errors import RemoteError
@@ -141,7 +142,7 @@ class Making:
             return Sealed(self.make)
         if module == __name__ and name == "fill":
             return Sealed(self.fill)
-        raise ValueError(f"{module:.60}.{name:.60} can't be had from a message")
+        raise ValueError(f"{short_repr(module)}.{short_repr(name)} can't be had from a message")
 
     def make(self, tag: int, *parts: Any) -> Any:
         """Make a value; what stands for it in a message that can't be read, if it can't be made."""
@@ -193,7 +194,7 @@ class Making:
     def _new(self, name: str) -> Any:
         recipe = recipe_named(name)
         if recipe.fields is None:
-            raise ValueError(f"{name:.60} is no dataclass here")
+            raise ValueError(f"{short_repr(name)} is no dataclass here")
         value: Any = object.__new__(recipe.kind)
         self._unfilled[id(value)] = value
         return value
@@ -326,7 +327,7 @@ def _text(value: Any) -> str:
 def _enum(_: Making, name: str, members: tuple[str, ...]) -> Enum:
     kind = recipe_named(name).kind
     if not issubclass(kind, Enum):
-        raise TypeError(f"{name:.60} is no enum here")
+        raise TypeError(f"{short_repr(name)} is no enum here")
     found = [kind[_text(member)] for member in _tuple(members)]
     if len(found) == 1:
         return found[0]
@@ -358,7 +359,7 @@ def _uuid(_: Making, number: int) -> Any:
 def _custom(_: Making, name: str, state: Any) -> Any:
     unpack = recipe_named(name).unpack
     if unpack is None:
-        raise ValueError(f"{name:.60} travels another way here")
+        raise ValueError(f"{short_repr(name)} travels another way here")
     return unpack(state)
 
 

@@ -8,13 +8,22 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Final, final
 
-from ._browser import SHARED_BYTES, bridge, is_js_proxy, is_null, js_error_of, to_js_bytes
+from ._browser import (
+    SHARED_BYTES,
+    bridge,
+    is_js_big_int,
+    is_js_proxy,
+    is_null,
+    js_error_of,
+    to_js_bytes,
+)
 from ._clone import (
     ATOMS,
     CONTAINERS,
     Leaf,
     Where,
     common_leaf,
+    distinct,
     error_parts,
     milliseconds,
     place,
@@ -33,6 +42,9 @@ LEVELS: Final = 16
 
 MANY: Final = 1_000_000
 """Values on one level, above which the quick look gives up."""
+
+FEW: Final = 16
+"""Values on one level, above which those that stand there more than once are looked at once."""
 
 
 @final
@@ -77,10 +89,11 @@ class _Pickler(Pickler):
         return special, parts
 
     def parts(self, value: Any) -> tuple[Any, ...] | None:
-        if id(value) in self.ports:
-            return 0, self.beside(self.ports[id(value)])
-        if is_js_proxy(value):
-            return 0, self.beside(value)
+        native = self.ports.get(id(value), value if is_js_proxy(value) else None)
+        if native is not None:
+            return 0, self.beside(native)
+        if is_js_big_int(value):
+            return 6, int.__add__(value, 0)
         if isinstance(value, dt.datetime):
             return None if value.tzinfo is None else (1, milliseconds(value))
         if is_null(value):
@@ -161,6 +174,8 @@ def _is_plain(message: Any) -> bool:
             return True
         if len(kinds) > 1:
             level = [item for item in level if type(item) in CONTAINERS]
+        if len(level) > FEW:
+            level = distinct(level)
         if dict in kinds:
             level = list(
                 chain.from_iterable(
@@ -183,6 +198,7 @@ def _checked(ports: Mapping[int, Any]) -> Leaf:
             kind in ATOMS
             or id(value) in ports
             or is_null(value)
+            or is_js_big_int(value)
             or isinstance(value, BaseException)
         ):
             return value

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any, Final, final
 
 from ._comlink import DEMAND, REQUESTS, SUPPLY, Wire
+from ._printing import error_text
 from ._types import Notice
 from .errors import MessageError
 
@@ -52,10 +53,7 @@ def message_error(notice: Notice) -> MessageError:
 
 
 def _reason_of(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - somebody's own __str__
-        text = ""
+    text = error_text(error)
     return text[:LONGEST_REASON] or type(error).__name__
 
 

@@ -12,6 +12,7 @@ from ._clone import ATOMS, CONTAINERS
 from ._comlink import Wire, raw
 from ._iteration import RemoteIterator, Source
 from ._parcel import Parcel, Proxied, Transferred, readable
+from ._printing import short_repr
 from ._reach import Reach, is_function
 from ._remote import DEFAULT_OPTIONS, Hold, Options, Remote
 from ._remote_errors import error_from, post_thrown, wire_of_error
@@ -139,7 +140,7 @@ class Values:
         if name is UNREADABLE:
             raise cast("MessageError", value)
         if name != "proxy":
-            raise MessageError(f"no transfer handler {name!r:.60} is known here")
+            raise MessageError(f"no transfer handler {short_repr(name, 60)} is known here")
         if not isinstance(value, MessagePort):
             raise MessageError("a proxy came without its port")
         if self.port._endpoint.packed:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Self, final
 
 from ._credit import Credit, Marks, Outstanding
 from ._origin import parse
+from ._printing import short_repr
 from ._types import Link, Notice
 from ._unread import LONGEST_REASON, message_error
 from ._waiter import Waiter
@@ -156,7 +157,9 @@ class Connection(MessagePort):
         wanted.append(high.bytes if bytes is None else bytes)
         for number in wanted:
             if type(number) is not int or number < 1:
-                raise ValueError(f"a high-water mark is a whole number above 0: {number!r:.80}")
+                raise ValueError(
+                    f"a high-water mark is a whole number above 0: {short_repr(number)}"
+                )
         self._control.credit.high = Outstanding(*wanted)
         self._drain_again()
 

@@ -230,6 +230,10 @@ class RemoteError(MsgChanError):
             return self.message
         return f"{self.name}: {self.message}" if self.message else self.name
 
+    def __repr__(self) -> str:
+        """Show name and message; its args came from the other side, and may print without end."""
+        return f"{type(self).__name__}({self.name!r}, {self.message!r})"
+
 
 def _shorten(path: str) -> str:
     """Keep both ends of a path that would fill a screen."""

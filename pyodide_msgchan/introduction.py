@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Generator
 from typing import Any, Final, Literal, Self, final
 
+from ._printing import short_repr
 from ._waiter import Waiter
 from .connection import Connection, Control, Introduction, Peer
 from .errors import PortClosedError
@@ -45,7 +46,7 @@ def introduce(
             end = connection._end or connection._gone
             raise end()
     if lane not in (None, "clone"):
-        raise ValueError(f'lane is "clone" or None, not {lane!r:.80}')
+        raise ValueError(f'lane is "clone" or None, not {short_repr(lane)}')
     data, control = first._endpoint.pair(), first._endpoint.pair()
     sides = [[MessagePort._of(end) for end in side] for side in zip(data, control, strict=True)]
     try:
@@ -87,9 +88,9 @@ def introduced(
         PeerLostError: the page at the other end vanished.
     """
     if lane not in (None, "packed", "clone"):
-        raise ValueError(f'lane is "packed", "clone" or None, not {lane!r:.80}')
+        raise ValueError(f'lane is "packed", "clone" or None, not {short_repr(lane)}')
     if not isinstance(connection, Connection):
-        raise TypeError(f"not a Connection: {connection!r:.80}")
+        raise TypeError(f"not a Connection: {short_repr(connection)}")
     return Introductions(connection, lane)
 
 

@@ -19,6 +19,7 @@ from ._link import Link
 from ._opening import Origins, browser_world, checked_seconds, kind_of, origins_of, owner_of
 from ._parcel import Parcel
 from ._penpal import Calls, Destroyed, Handshake, Lost, Offer, Post, Step, Take
+from ._printing import error_text, short_repr
 from ._reach import Reach
 from ._remote import Hold, Remote
 from ._remote_errors import wire_of_error
@@ -84,7 +85,7 @@ def connect(
     kind = kind_of(world, target)
     origins = origins_of(world, kind, origin)
     if channel is not None and not isinstance(channel, str):
-        raise TypeError(f"a channel is a string or None, not {channel!r:.80}")
+        raise TypeError(f"a channel is a string or None, not {short_repr(channel)}")
     if tracebacks is None:
         tracebacks = origins is None or origins == {world.origin} != {"null"}
     terms = _Terms(target, kind, origins, channel, tracebacks)
@@ -370,7 +371,7 @@ class _Methods(Reach):
         try:
             return super().function(path)
         except (AttributeError, TypeError) as error:
-            raise _NotFoundError(str(error)) from None
+            raise _NotFoundError(error_text(error)) from None
 
 
 class _Answers(Exposer):

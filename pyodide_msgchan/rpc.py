@@ -11,6 +11,7 @@ from ._endpoint import adopt_any
 from ._iteration import MAX_CREDIT, RemoteIterator
 from ._link import Link
 from ._parcel import Proxied, Transferred
+from ._printing import short_repr
 from ._reach import Reach
 from ._remote import Hold, Options, Remote
 from ._remote_errors import register_error
@@ -123,11 +124,10 @@ def wrap(
         PortStateError: the port ended, or somebody else reads it.
     """
     if type(prefetch) is not int or not 1 <= prefetch <= MAX_CREDIT:
-        raise ValueError(
-            f"prefetch is at least one item and at most {MAX_CREDIT}, not {prefetch!r:.60}"
-        )
+        shown = short_repr(prefetch, 60)
+        raise ValueError(f"prefetch is at least one item and at most {MAX_CREDIT}, not {shown}")
     if kwargs not in ("python", "object"):
-        raise ValueError(f'kwargs is "python" or "object", not {kwargs!r}')
+        raise ValueError(f'kwargs is "python" or "object", not {short_repr(kwargs)}')
     options = Options(kwargs == "object", prefetch)
     return Remote(Hold(_link_of(port), owned=False, options=options))
 
@@ -191,7 +191,7 @@ def _link_of(port: Any) -> Link:
     if is_js_proxy(port):
         port = MessagePort._of(adopt_any(port))
     if not isinstance(port, MessagePort):
-        raise TypeError(f"not a port: {port!r:.80}")
+        raise TypeError(f"not a port: {short_repr(port)}")
     if isinstance(port._reader, Link):
         return port._reader
     link = Link(port)

@@ -122,6 +122,7 @@ export function decode(chunks, side, limit, maps = new Set()) {
     if (kind === 0) return side[value];
     if (kind === 1) return new Date(value);
     if (kind === 2) return null;
+    if (kind === 6) return BigInt(value);
     if (kind === 5) fresh.push((value = side[value]).buffer);
     if (kind === 3 || kind === 5) return new globalThis[ARRAYS[more] + "Array"](value.buffer);
     const type = NAMES.includes(value[0]) ? globalThis[value[0]] : Error;
@@ -301,10 +302,16 @@ function merged() {
 }
 
 function integer(part) {
-  let big = 0n;
-  for (let i = part.length - 1; i >= 0; i--) big = big * 256n + BigInt(part[i]);
+  // From digits it is made in linear time, by arithmetic it would not be.
+  const digits = new Array(part.length);
+  for (let i = 0; i < part.length; i++)
+    digits[part.length - 1 - i] = part[i].toString(16).padStart(2, "0");
+  let big = part.length ? BigInt(`0x${digits.join("")}`) : 0n;
   if (part.length && part.at(-1) > 127) big -= 1n << BigInt(8 * part.length);
-  return big >= -(2n ** 53n) && big <= 2n ** 53n && Number.isSafeInteger(Number(big))
+  return part.length <= 8 &&
+    big >= -(2n ** 53n) &&
+    big <= 2n ** 53n &&
+    Number.isSafeInteger(Number(big))
     ? Number(big)
     : big;
 }

@@ -24,6 +24,8 @@ export const tag = (v) => {
     return "Object";
   }
 };
+const MODULUS = 2 ** 31 - 1; // of Python's hashes of numbers, where addresses have 32 bits
+const SAME_HASH = 100; // keys of one hash, at most; powers of two from 2**-1074 to 2**1023 have 68
 const FIRST_DAY = -62135596800000,
   LAST_DAY = 253402300799999; // of year 1 and 9999
 const encoder = new TextEncoder();
@@ -217,17 +219,41 @@ function packed(data, scan) {
   );
 }
 
-/** Whether all are keys that Python can hold and tell apart: it takes 1, true and 1n for one. */
+/** Python's hash of a number, but for its sign and special values: what it leaves by MODULUS. */
+function remainder(v) {
+  if (typeof v === "bigint") return Number(v % BigInt(MODULUS));
+  while (v % 1 !== 0 && Number.isFinite(v)) v *= MODULUS + 1; // which leaves 1, so nothing changes
+  return v % MODULUS;
+}
+
+/**
+ * Whether all are keys that Python can hold, tell apart, and find in no time: it takes 1, true and
+ * 1n for one, and compares a number with all others of the same hash. Those of text are secret.
+ */
 function distinct(keys) {
-  const seen = new Set();
+  const seen = new Set(),
+    large = new Set(), // in digits, for JavaScript's own hash of a BigInt takes its last 64 bits alone
+    hashes = new Map();
   let n = 0;
-  for (const k of keys) {
+  for (let k of keys) {
     if (typeof k === "object" ? k !== null : typeof k === "function") return false;
     n++;
-    if (typeof k === "string") seen.add(k);
-    else seen.add(k == null ? null : typeof k === "boolean" || Number.isInteger(k) ? BigInt(k) : k);
+    if (typeof k === "boolean") k = Number(k);
+    if (typeof k === "bigint" && Number.isSafeInteger(Number(k))) k = Number(k);
+    if (typeof k === "bigint") large.add(k.toString(16));
+    else if (Number.isInteger(k) && !Number.isSafeInteger(k)) large.add(BigInt(k).toString(16));
+    else seen.add(k ?? null);
+    if (
+      (typeof k === "number" && (k % 1 !== 0 || Math.abs(k) >= MODULUS)) ||
+      typeof k === "bigint"
+    ) {
+      const hash = remainder(k),
+        same = (hashes.get(hash) ?? 0) + 1;
+      if (same > SAME_HASH) return false;
+      hashes.set(hash, same);
+    }
   }
-  return seen.size === n;
+  return seen.size + large.size === n;
 }
 
 function put(v, depth) {

@@ -11,7 +11,7 @@ async def test_what_javascript_gets(selenium):
 
     from js import MessageChannel as NativeChannel
     from pyodide.code import run_js
-    from pyodide.ffi import jsnull
+    from pyodide.ffi import JsBigInt, jsnull
 
     from pyodide_msgchan import MessagePort
 
@@ -54,6 +54,10 @@ async def test_what_javascript_gets(selenium):
         (-(2**63), "v === -(2n ** 63n)"),
         (2**1000, "v === 2n ** 1000n"),
         (-(2**3000) - 1, "v === -(2n ** 3000n) - 1n"),
+        (JsBigInt(5), "v === 5n"),
+        ({"a": [JsBigInt(-1)]}, "v.a[0] === -1n"),
+        ({JsBigInt(2): 0}, "v.has(2n)"),
+        (JsBigInt(2**64), "v === 2n ** 64n"),
         (1.5, "v === 1.5"),
         (float("nan"), "Number.isNaN(v)"),
         (float("inf"), "v === Infinity"),
@@ -392,3 +396,68 @@ async def test_deep_javascript_arrives_up_to_the_limit(selenium):
         assert depth == 500
         assert isinstance(got, JsProxy)
     native.port2.close()
+
+
+@run_in_pyodide
+async def test_keys_of_one_hash_are_not_put_into_a_dict(selenium):
+    import sys
+
+    from js import MessageChannel as NativeChannel
+    from pyodide.code import run_js
+    from pyodide.ffi import JsProxy
+
+    from pyodide_msgchan import MessagePort
+
+    assert sys.hash_info.modulus == 2**31 - 1  # which js/encode.mjs relies on
+    assert sys.flags.hash_randomization == 1  # so that nobody can make texts of one hash
+    native = NativeChannel.new()
+    port, other = MessagePort(native.port1), native.port2
+    modulus = "(2 ** 31 - 1)"
+    colliding = [
+        f"new Map(many.map((i) => [i * {modulus}, i]))",
+        f"new Set(many.map((i) => -i * {modulus}))",
+        f"new Set(many.map((i) => (2 * i + 1) * {modulus} / 2))",
+        f"new Map(many.map((i) => [BigInt(i) * BigInt({modulus}) ** 3n, i]))",
+    ]
+    several = [
+        "new Set(Array.from({ length: 2098 }, (_, i) => 2 ** (i - 1074)))",
+        "new Map(many.map((i) => [i * 1e9, i]))",
+        "new Set(many.map((i) => i / 7))",
+        "new Set(many.map((i) => BigInt(i) << 80n))",
+        "new Map(many.map((i) => [i * 2 ** 64, i]))",
+        "new Set([2 ** 53, 2n ** 60n, 1, 0.5, NaN, Infinity, -1, 'a', null, false])",
+    ]
+    make = run_js(
+        "(code) => { const many = Array.from({ length: 20000 }, (_, i) => i); return eval(code); }"
+    )
+    for code in colliding:
+        other.postMessage(make(code))
+        assert isinstance(await port.receive(), JsProxy), code
+    for code in several:
+        value = make(code)
+        size = value.size
+        other.postMessage(value)
+        message = await port.receive()
+        assert type(message) in (dict, set), code
+        assert len(message) == size, code
+        counts = {}
+        for key in message:
+            counts[hash(key)] = counts.get(hash(key), 0) + 1
+        assert max(counts.values()) <= 100
+    # As many as are let through have as many hashes in Python: js/encode.mjs counts right.
+    near = "new Set(Array.from({ length: 100 }, (_, i) => i * (2 ** 31 - 1) + 7))"
+    other.postMessage(make(near))
+    assert len({hash(key) for key in await port.receive()}) == 1
+    port.close()
+
+
+@run_in_pyodide
+async def test_a_long_integer_crosses_in_linear_time(selenium):
+    from pyodide_msgchan import MessageChannel
+
+    near, far = MessageChannel()
+    number = (1 << 32_000_000) - 7  # by arithmetic this took minutes
+    near.post_message([number])
+    assert await far.receive() == [number]
+    near.close()
+    far.close()

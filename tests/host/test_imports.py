@@ -12,7 +12,7 @@ import pyodide_msgchan
 PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
 ORDER = [
-    {"errors", "_version"},
+    {"errors", "_version", "_printing"},
     {"_wire", "_comlink", "_credit"},
     {"_types", "_side", "_penpal"},
     {"_handshake"},
