@@ -109,6 +109,8 @@ class Bridge:
         self.count: Callable[[int], None] = native.count
         self.sent: Callable[[int], int] = native.sent
         self.sent_bytes: Callable[[int], int] = native.sentBytes
+        self.answers: Callable[[int], int] = native.answers
+        self.reply_port: Callable[[int, int], None] = native.replyPort
         self.received: Callable[[int], int] = native.received
         self.post: Callable[[int, Any], None] = native.post
         self.send: Callable[..., str | None] = native.send

@@ -217,13 +217,17 @@ class BrowserEndpoint:
 
     def event(self, native: Any, index: int) -> BrowserEvent:
         js = bridge().event(self._number, index) if native is None else native
-        return BrowserEvent(js, packing=self._packing is not None)
+        return BrowserEvent(js, self._number, packing=self._packing is not None)
 
     def sent(self) -> int:
         return bridge().sent(self._number)
 
     def sent_bytes(self) -> int:
         return bridge().sent_bytes(self._number)
+
+    def answers(self) -> int | None:
+        count = bridge().answers(self._number)
+        return None if count < 0 else count
 
     def received(self) -> int:
         return bridge().received(self._number)
@@ -287,35 +291,46 @@ class BrowserCalls:
 class BrowserEvent:
     """A native MessageEvent, read when asked."""
 
-    __slots__ = ("_packing", "js")
+    __slots__ = ("_js", "_number", "_packing")
 
-    def __init__(self, js: Any, *, packing: bool = False) -> None:
-        self.js = js
+    def __init__(self, js: Any, number: int = 0, *, packing: bool = False) -> None:
+        self._js = js
+        self._number = number
         self._packing = packing
+
+    @property
+    def js(self) -> Any:
+        """The native event; JavaScript may answer on its port from now on, uncounted."""
+        if self._js is not None and self._js.ports.length:
+            bridge().reply_port(self._number, 0)
+        return self._js
 
     @property
     def packed(self) -> bool:
         """Whether Python has packed what it brought."""
-        return self._packing and bridge().is_packed(self.js)
+        return self._packing and bridge().is_packed(self._js)
 
     @property
     def ports(self) -> tuple[Any, ...]:
         if self.js is None:  # of a batch that could not be read at all
             return ()
-        return tuple(port_of(port) for port in self.js.ports)
+        ports = tuple(port_of(port) for port in self._js.ports)
+        if ports:
+            bridge().reply_port(self._number, ports[-1]._endpoint.number)
+        return ports
 
     @property
     def origin(self) -> str:
-        return str(self.js.origin)
+        return str(self._js.origin)
 
     @property
     def source(self) -> Any:
-        source = self.js.source  # never asked for its truth: a window of another origin has none
+        source = self._js.source  # never asked for its truth: a window of another origin has none
         return None if is_null(source) else source
 
     @property
     def last_event_id(self) -> str:
-        return str(self.js.lastEventId)
+        return str(self._js.lastEventId)
 
 
 def post_stream(

@@ -16,7 +16,7 @@ from ._feed import feed
 from ._reach import Reach
 from ._remote import Hold, Options
 from ._unread import Unread, announcement, is_announcement, substitute, wires_of
-from ._waiter import Waiter
+from ._waiter import Waiter, wake_together
 from .errors import PortClosedError, PortDetachedError
 from .port import MessagePort
 
@@ -288,10 +288,10 @@ class Link(Calling):
     def ended(self, end: Callable[[], Exception]) -> None:
         """Be over, since the port is: everything that waits learns of it."""
         self._held = None
+        woken: list[Waiter] = []
         for token in self.machine.end():
-            waiters = token.fail(end()) if type(token) is Call else token(raw(None))
-            for waiter in waiters:
-                waiter.wake_soon()
+            woken += token.fail(end()) if type(token) is Call else token(raw(None))
+        wake_together(woken)
         self._end = end
         if end in (PortClosedError, PortDetachedError):
             self._queue.clear()  # else the other side's last calls are run

@@ -38,8 +38,17 @@ class _MemoryEvent:
     js = None
 
     def __init__(self, ports: tuple[MessagePort, ...], *, packed: bool) -> None:
-        self.ports = ports
+        self._ports = ports
         self.packed = packed
+        self.endpoint: MemoryEndpoint | None = None
+
+    @property
+    def ports(self) -> tuple[MessagePort, ...]:
+        if self._ports and self.endpoint is not None:
+            reply: Any = self._ports[-1]._endpoint
+            if not reply.sent():
+                reply.asker = self.endpoint
+        return self._ports
 
 
 class MemoryEndpoint:
@@ -62,6 +71,8 @@ class MemoryEndpoint:
         self._sent = self._received = self._sent_bytes = 0
         self._taker: Taker | None = None
         self.packed = False
+        self.asker: MemoryEndpoint | None = None
+        self._answers: int | None = 0
 
     def pack(self) -> None:
         self.packed = True
@@ -80,6 +91,9 @@ class MemoryEndpoint:
         for key, wrapper in wrappers.items():
             wrapper._endpoint._move_to(arriving[key])
         self._sent += 1
+        if self.asker is not None:
+            self.asker.answer_sent()
+            self.asker = None
         self._sent_bytes += size
         if self.peer is None:
             for port in ports.values():
@@ -90,6 +104,8 @@ class MemoryEndpoint:
         self.peer._schedule()
 
     def _move_to(self, new: MemoryEndpoint) -> None:
+        if self.asker is not None:
+            self.asker._answers = None  # it may be answered elsewhere
         new.peer, self.peer = self.peer, None
         new._transit, self._transit = self._transit, deque()
         if new.peer is not None:
@@ -131,6 +147,8 @@ class MemoryEndpoint:
         taken = list(self._queue)
         self._queue.clear()
         events = [event for _, event in taken]
+        for event in events:
+            event.endpoint = self
         self._batch += events
         return [_opened(data) if self.packed else data for data, _ in taken], events
 
@@ -169,6 +187,14 @@ class MemoryEndpoint:
 
     def sent_bytes(self) -> int:
         return self._sent_bytes
+
+    def answers(self) -> int | None:
+        return self._answers
+
+    def answer_sent(self) -> None:
+        """Count one reply port that was posted on."""
+        if self._answers is not None:
+            self._answers += 1
 
     def received(self) -> int:
         return self._received
@@ -279,7 +305,8 @@ class _MemoryLink:
         self.data.close()
 
     def _goodbye(self, reason: str) -> None:
-        self.send({"type": "goodbye", "sent": self.data.sent(), "reason": reason})
+        sent, answers = self.data.sent(), self.data.answers()
+        self.send({"type": "goodbye", "sent": sent, "answers": answers, "reason": reason})
 
     def leave(self) -> None:
         """Be the link of a page that goes."""

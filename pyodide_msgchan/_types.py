@@ -211,6 +211,9 @@ class Endpoint(Protocol):
     def sent_bytes(self) -> int:
         """Give the size of what was posted, about; of JavaScript's own messages it is not known."""
 
+    def answers(self) -> int | None:
+        """Return how many reply ports that came here were posted on; None if one was passed on."""
+
     def received(self) -> int:
         """Give how many messages came out of the browser's queue so far."""
 

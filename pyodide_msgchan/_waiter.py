@@ -8,7 +8,8 @@ stepped right there. Everything else (close, transfer, cancellation) goes throug
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 from contextvars import Context
 from typing import Any, final
 
@@ -99,6 +100,12 @@ class Waiter:
         for callback, context in callbacks:
             self._loop.call_soon(callback, self, context=context)
 
+    def take_callbacks(self) -> list[tuple[Callable[[Any], object], Context | None]]:
+        """End the wait; whoever calls this calls what it returns in a later turn of the loop."""
+        self._done = True
+        callbacks, self._callbacks = self._callbacks, []
+        return callbacks
+
     def wake_now(self) -> None:
         """End the wait and step the task at once, if the loop allows it here.
 
@@ -125,3 +132,42 @@ class Waiter:
                 loop.call_soon(callback, self, context=context)
             except BaseException as error:  # noqa: BLE001 - no exception stops the next message
                 report("a step of a task failed", error)
+
+
+def wake_together(waiters: Iterable[Waiter]) -> None:
+    """Wake many in one later turn of the loop: turns are dear, and there may be thousands."""
+    loop = asyncio.get_event_loop()
+    steps = deque(
+        (waiter, callback, context)
+        for waiter in waiters
+        if not waiter.done()
+        for callback, context in waiter.take_callbacks()
+    )
+    if steps:
+        loop.call_soon(_step_all, loop, steps, [])
+
+
+def _step_all(
+    loop: asyncio.AbstractEventLoop,
+    steps: deque[tuple[Waiter, Callable[[Any], object], Context | None]],
+    scheduled: list[bool],
+) -> None:
+    scheduled.clear()
+    entered = enter(loop)
+    while steps:
+        waiter, callback, context = steps.popleft()
+        if not entered:
+            loop.call_soon(callback, waiter, context=context)
+            continue
+        if steps and not scheduled:  # this one may block, in run_sync, on what the next one does
+            scheduled.append(True)
+            loop.call_soon(_step_all, loop, steps, scheduled)
+        try:
+            if context is None:
+                callback(waiter)
+            else:
+                context.run(callback, waiter)
+        except RuntimeError:  # the task could not be entered, so it did not run
+            loop.call_soon(callback, waiter, context=context)
+        except BaseException as error:  # noqa: BLE001 - no exception stops the next one
+            report("a step of a task failed", error)

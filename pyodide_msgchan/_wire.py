@@ -23,7 +23,7 @@ sender's page had loaded, -1 before that and in workers. The ports of an offer a
 | acceptance | who took the offer, first of all | nonce: its own; and the description (3) |
 | confirm | who offered, to the right nonce | the description (3) |
 | refusal | who was offered: "taken"; who offered: "nonce"; then both ports close | reason |
-| goodbye | either, when it closes, gives up, or its page goes | sent: number or null, reason (4) |
+| goodbye | either, when it closes, gives up, or its page goes | sent, answers?, reason (4) |
 | farewell | answer to a goodbye, once all that was sent has arrived | |
 | ping, pong | either, with a heartbeat; who gets a ping answers it | n: the same number |
 | mark | who sends data, to a peer with "credit": which wants to hear of n taken messages | n (5) |
@@ -34,8 +34,10 @@ sender's page had loaded, -1 before that and in workers. The ports of an offer a
 
 (3) ``version`` and ``runtime``: strings, of the package and of what runs it; ``capabilities``: an
 array of strings; ``loaded``; ``lock``: the name of a Web Lock, or missing. (4) ``sent`` counts the
-messages posted on the data port, null if nobody counted; ``reason`` is "close", "pagehide", or
-"lost" from who took the other side for gone, which may have been busy only.
+messages posted on the data port, null if nobody counted; ``answers`` counts the requests that were
+answered, null or missing where that is not known: the open ones end once so many answers came;
+``reason`` is "close", "pagehide", or "lost" from who took the other side for gone, which may have
+been busy only.
 (5) counts the data messages posted so far; each mark is above the one before, and 16 at most are
 unanswered. Capabilities: "clone"; "credit": marks are answered; "packs": this is Python, and could
 speak the packed lane; "packed": it would, with the one that is told so, since that is of its own

@@ -349,7 +349,7 @@ class Control:
         elif kind == "unreadable":
             connection._fail_request(message.get("n"), message.get("reason"))
         elif kind == "goodbye" and not self._said_goodbye:
-            self._goodbye(connection, message.get("sent"), message.get("reason"))
+            self._goodbye(connection, message)
         elif kind in ("introduction", "lane"):
             self._introduced(message, ports)
 
@@ -411,14 +411,18 @@ class Control:
             self.link.expect(-1)
             self._wait(SIGN_GRACE, self._lost)
 
-    def _goodbye(self, connection: Connection, sent: Any, reason: Any) -> None:
+    def _goodbye(self, connection: Connection, message: dict[str, Any]) -> None:
         self._said_goodbye = True
         self._peer_left()
+        sent: Any = message.get("sent")
+        answers: Any = message.get("answers")
         known = type(sent) is int and 0 <= sent < UNKNOWN
+        counted = type(answers) is int and 0 <= answers < UNKNOWN
         expected: int = sent if known else UNKNOWN
         self.link.expect(expected if known else 0)
         connection._missing = 0
-        connection._peer_ended(expected, lost=reason != "close")
+        lost = message.get("reason") != "close"
+        connection._peer_ended(expected, lost=lost, answers=answers if counted else None)
         if self._ended is not None:  # else that was the end
             self._await_rest(-1, sent if known else None)
 
@@ -438,7 +442,8 @@ class Control:
             return
         self._peer_left()
         # It may have been busy only: then it must not wait for ever for what nobody answers.
-        self.link.send({"type": "goodbye", "sent": self.link.data.sent(), "reason": "lost"})
+        counts = {"sent": self.link.data.sent(), "answers": self.link.data.answers()}
+        self.link.send({"type": "goodbye", "reason": "lost", **counts})
         connection._peer_ended(self.link.data.received(), lost=True)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from ._event import Listener, MessageEvent
 from ._receiver import Receiver
 from ._types import Endpoint
 from ._unread import message_error
-from ._waiter import Waiter
+from ._waiter import Waiter, wake_together
 from .errors import (
     DataCloneError,
     MessageError,
@@ -27,6 +27,9 @@ from .errors import (
 )
 
 __all__ = ["Listener", "MessageEvent", "MessagePort", "Transfer", "check_transfer", "link"]
+
+ANSWER_GRACE = 1.0
+"""Seconds without an answer after which the rest of those that the peer had sent is given up."""
 
 REPLY_GRACE = 0.25
 """Seconds that an answer may still take after the port of its request was closed by the peer."""
@@ -58,6 +61,12 @@ class MessagePort(Receiver):
     """
 
     _lost = False
+    _answered = 0
+    """Answers to requests that came."""
+    _answers: int | None = None
+    """How many the other side had sent at its end; None where that is not known."""
+    _uncertain = False
+    """Whether it may count answers that never come here: to requests that were given up."""
     _partner: weakref.ref[MessagePort] | None = None
     _requests: set[MessagePort]
     _asked_as = 0
@@ -121,6 +130,8 @@ class MessagePort(Receiver):
             moved = check_transfer(transfer, self)
             self._endpoint.post(message, moved)
             moved.done()
+            if isinstance(moved.items[-1], MessagePort):
+                self._uncertain = True  # what is posted on that counts as an answer over there
         else:
             self._endpoint.post(message, None)
 
@@ -128,7 +139,8 @@ class MessagePort(Receiver):
         """Send a message with a private channel for one answer, and wait for it.
 
         The other side answers with ``event.reply(value)``; JavaScript posts on the last port of
-        the event. Cancelling gives the answer up: it goes nowhere, quietly.
+        the event. Cancelling gives the answer up: it goes nowhere, quietly. When the other side
+        closes, answers that it had sent before still come.
 
         A Python at the other end of a `Connection` tells of a request that it can't read. From
         JavaScript, or on a bare port, nothing comes then: the browser there tells nobody which
@@ -143,8 +155,10 @@ class MessagePort(Receiver):
         ours, theirs = (MessagePort._of(endpoint) for endpoint in self._endpoint.pair())
         if self._endpoint.packed:
             ours._endpoint.pack()
+        uncertain = self._uncertain
         try:
             self.post_message(message, transfer=[*transfer, theirs])
+            self._uncertain = uncertain
         except BaseException:
             theirs.close()
             ours.close()
@@ -155,7 +169,13 @@ class MessagePort(Receiver):
             return await ours.receive()
         finally:
             self._requests.discard(ours)
+            if ours._taken:
+                self._answered += 1
+            else:
+                self._uncertain = True
             ours.close()
+            if self._end is not None and self._has_answers():
+                self._give_up_requests()
 
     # The end
 
@@ -175,10 +195,11 @@ class MessagePort(Receiver):
         if self._end is not None:
             return
         partner, sent = self._local_partner(), self._endpoint.sent()
+        answers = None if partner is None else self._endpoint.answers()
         self._conclude(PortClosedError, drop=True)
         self._let_go()
         if partner is not None:
-            partner._peer_ended(sent, lost=False)
+            partner._peer_ended(sent, lost=False, answers=answers)
 
     @property
     def closed(self) -> bool:
@@ -223,9 +244,10 @@ class MessagePort(Receiver):
             self._endpoint.release()
             return
         partner, sent = self._local_partner(), self._endpoint.sent()
+        answers = None if partner is None else self._endpoint.answers()
         self._let_go()
         if partner is not None:
-            partner._peer_ended(sent, lost=True)
+            partner._peer_ended(sent, lost=True, answers=answers)
 
     def __repr__(self) -> str:
         """Say in which state it is."""
@@ -259,11 +281,17 @@ class MessagePort(Receiver):
             port._conclude(end, drop=False)
             port._endpoint.close()
 
-    def _peer_ended(self, sent: int, *, lost: bool) -> None:
-        """Note that the other end is gone, having sent so many; they are delivered first."""
+    def _peer_ended(self, sent: int, *, lost: bool, answers: int | None = None) -> None:
+        """Note that the other end is gone, having sent so many; they are delivered first.
+
+        Args:
+            sent: messages.
+            lost: whether it vanished, instead of being closed.
+            answers: how many requests it has answered, if that is known.
+        """
         if self._end is not None or self._expected is not None:
             return
-        self._expected, self._lost = sent, lost
+        self._expected, self._lost, self._answers = sent, lost, answers
         for waiter in self._closers:
             if not waiter.done():
                 waiter.wake_soon()
@@ -290,13 +318,27 @@ class MessagePort(Receiver):
         self._let_go()
         if requests:  # an answer may have been sent before the end, on its own channel
             self._requests = requests
-            asyncio.get_event_loop().call_later(REPLY_GRACE, self._give_up_requests)
+            self._await_answers(-1)
+
+    def _has_answers(self) -> bool:
+        """Return True if all answers came that the other side had sent."""
+        return self._answers is not None and self._answered >= self._answers
+
+    def _await_answers(self, before: int) -> None:
+        """End the open requests once all answers are here, or none came for a while."""
+        if self._has_answers() or self._answered == before:
+            self._give_up_requests()
+            return
+        certain = self._answers is not None and not self._uncertain
+        grace = ANSWER_GRACE if certain else REPLY_GRACE
+        asyncio.get_event_loop().call_later(grace, self._await_answers, self._answered)
 
     def _give_up_requests(self) -> None:
-        for port in tuple(self._requests):
-            if port._end is None:
-                port._conclude(self._gone, drop=False)
-                port._endpoint.close()
+        ports = [port for port in self._requests if port._end is None]
+        wake_together([waiter for port in ports if not port._buffer for waiter in port._waiters])
+        for port in ports:
+            port._conclude(self._gone, drop=False)
+            port._endpoint.close()
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
         super()._store(messages, events)

@@ -91,6 +91,7 @@ export function createBridge(
       size: 0,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
+    Object.assign(slot, { answered: 0, passedOn: false, replies: null, asker: null });
     Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
     slot.post = slot.native ? postMessage : port.postMessage;
@@ -104,6 +105,12 @@ export function createBridge(
     slots.set(id, slot);
     ids.set(port, id);
     return id;
+  }
+
+  function answersOf({ passedOn, answered, replies }) {
+    if (passedOn) return -1;
+    for (const reply of replies ?? []) if (reply.sent) answered++;
+    return answered;
   }
 
   function start(slot) {
@@ -277,6 +284,10 @@ export function createBridge(
       slot.port.addEventListener("message", onStray);
       slot.port.addEventListener("messageerror", onStray);
     }
+    if (slot.asker?.replies.delete(slot)) {
+      if (slot.sent) slot.asker.answered++;
+      else if (!close) slot.asker.passedOn = true;
+    }
     if (slot.allowed) return;
     ids.delete(slot.port);
     if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
@@ -357,6 +368,15 @@ export function createBridge(
     },
     sent: (id) => slots.get(id).sent,
     sentBytes: (id) => slots.get(id).bytes,
+    // How many reply ports were posted on; -1 where one was passed on, and may be answered elsewhere.
+    answers: (id) => answersOf(slots.get(id)),
+    replyPort(id, replyId) {
+      const slot = slots.get(id),
+        reply = slots.get(replyId);
+      if (!slot) return;
+      if (replyId === 0) slot.passedOn = true;
+      else if (reply && reply !== slot) (slot.replies ??= new Set()).add((reply.asker = slot) && reply);
+    },
     received: (id) => slots.get(id).received,
     post,
     send(id, n, transfer, side, chunks) {
@@ -428,6 +448,6 @@ export function createBridge(
     spare,
     drop,
     calls,
-    windows: createWindows({ attach, arrived, start, slots, ids, windowOf, drop }),
+    windows: createWindows({ attach, arrived, start, slots, ids, windowOf, drop, answersOf }),
   };
 }

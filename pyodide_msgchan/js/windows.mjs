@@ -30,7 +30,7 @@ function kindOf(target) {
 const text = (value) => typeof value === "string" && value.length <= LONGEST;
 
 /** The part of the bridge that knows windows; what it is given is the bridge's own. */
-export function createWindows({ attach, arrived, start, slots, ids, windowOf, drop }) {
+export function createWindows({ attach, arrived, start, slots, ids, windowOf, drop, answersOf }) {
   const inPage = kindOf(globalThis) === "window"; // a worker may have been given a document: PyScript does
   const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
   const hearings = new Set();
@@ -127,7 +127,13 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   }
 
   function goodbye({ data, control }, reason) {
-    control.port.postMessage({ type: "goodbye", sent: data.sent, reason });
+    const answers = answersOf(data);
+    control.port.postMessage({
+      type: "goodbye",
+      sent: data.sent,
+      answers: answers < 0 ? null : answers,
+      reason,
+    });
   }
 
   if (inPage) {

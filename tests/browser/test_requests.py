@@ -147,3 +147,21 @@ async def test_port_that_somebody_waits_on_is_kept(selenium, reader):
     if kept() is not None:
         kept().close()
     one.close()
+
+
+@pytest.mark.needs_windows
+@run_in_pyodide
+async def test_what_javascript_may_answer_is_waited_for(selenium, pair):
+    import asyncio
+
+    from packed_pair import connected
+    from pyodide.code import run_js
+
+    near, far = await connected()
+    asked = asyncio.ensure_future(near.request("question"))
+    event = await far.receive_event()
+    native = event.js
+    far.close()
+    run_js("(event) => event.ports.at(-1).postMessage('late')")(native)
+    assert await asked == "late"
+    near.close()
