@@ -20,6 +20,19 @@ const fail = (kind) => {
   throw kind === "own" ? new OwnError("own words") : new TypeError("wrong type");
 };
 
+const held = new Set();
+
+/** Uses a proxy of Comlink's, and refers to it until the result is there: Comlink closes the port of
+ * a proxy that is collected, also while a call on it waits for its answer, which then never comes. */
+async function holding(proxy, use) {
+  held.add(proxy);
+  try {
+    return await use(proxy);
+  } finally {
+    held.delete(proxy);
+  }
+}
+
 /** What the table's cases call; comlink_peer.py has the same in Python. */
 function makeApi(Comlink, back) {
   let left = false;
@@ -34,19 +47,21 @@ function makeApi(Comlink, back) {
     reverse: (bytes) => bytes.toReversed(),
     module: () => new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)),
     size: (bytes) => bytes.length,
-    async each(rows, callback) {
-      const results = [];
-      for (const row of rows) results.push(await callback(row));
-      return results;
-    },
-    exchange: (callback) => callback(Comlink.proxy(() => "mine")),
+    each: (rows, callback) =>
+      holding(callback, async () => {
+        const results = [];
+        for (const row of rows) results.push(await callback(row));
+        return results;
+      }),
+    exchange: (callback) => holding(callback, () => callback(Comlink.proxy(() => "mine"))),
     adder: (n) => Comlink.proxy((m) => n + m),
     makeCounter: (start) => Comlink.proxy(new Counter(start)),
-    useCounter: async (counter) => [
-      await counter.increment(),
-      await counter.increment(),
-      await counter.value,
-    ],
+    useCounter: (counter) =>
+      holding(counter, async () => [
+        await counter.increment(),
+        await counter.increment(),
+        await counter.value,
+      ]),
     fail,
     failLater: async (kind) => fail(await later(kind)),
     unsendable: () => ({ rows: [() => 0] }),
@@ -72,12 +87,13 @@ function makeApi(Comlink, back) {
       return Comlink.proxy(items());
     },
     leftBehind: () => left,
-    async total(items) {
-      let sum = 0;
-      for await (const item of iterable(items)) sum += item;
-      return sum;
-    },
-    askBack: (n) => back().twice(n),
+    total: (items) =>
+      holding(items, async () => {
+        let sum = 0;
+        for await (const item of iterable(items)) sum += item;
+        return sum;
+      }),
+    askBack: (n) => holding(back(), (caller) => caller.twice(n)),
   };
 }
 
@@ -89,7 +105,7 @@ const iterable = (items) => ({
 const functions = {
   double: (n) => n * 2,
   doubleLater: async (n) => later(n * 2),
-  callIt: (f) => f(),
+  callIt: (f) => holding(f, () => f()),
   fail: (n) => {
     throw new TypeError(`not ${n}`);
   },

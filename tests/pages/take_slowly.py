@@ -15,7 +15,7 @@ async def take_slowly(connection):
                 seen = longest = 0
             else:
                 seen += 1
-                longest = max(longest, 1 + connection.buffered)
+                longest = max(longest, connection.buffered)  # this one is taken, and acknowledged
                 await asyncio.sleep(0)
     except PortStateError:
         pass

@@ -62,7 +62,9 @@ def wait_state(
         # so the script is put into whatever page stands there every few seconds.
         driver.set_script_timeout(min(left, 3))
         try:
-            return str(driver.execute_async_script(_WAIT_FOR_STATE, states))
+            state = driver.execute_async_script(_WAIT_FOR_STATE, states)
+            if state in states:  # Firefox's driver gives None for a script whose page went away
+                return str(state)
         except TimeoutException:
             continue
         except JavascriptException as error:
