@@ -99,11 +99,15 @@ def error_text(error: BaseException) -> str:
             return str(error)
         except BaseException:  # noqa: BLE001 - somebody's own __str__
             return f"<{type(error).__name__} whose text can't be had>"
-    shown = [arg if type(arg) is str else _arg_text(arg) for arg in error.args]
-    return shown[0] if len(shown) == 1 else f"({', '.join(shown)})"
+    if len(error.args) == 1:
+        return _arg_text(error.args[0])
+    shown = [repr(arg) if type(arg) is str else _arg_text(arg) for arg in error.args]
+    return f"({', '.join(shown)})"
 
 
 def _arg_text(arg: object) -> str:
+    if type(arg) is str:
+        return arg
     if isinstance(arg, BaseException) and _is_text(arg):
         return error_text(arg)
     return short_repr(arg)

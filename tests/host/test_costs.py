@@ -219,3 +219,4 @@ def test_errors_of_ordinary_values_read_as_python_writes_them():
         assert error_text(error) == str(error)
     assert len(error_text(OSError(2, "none", ENDLESS))) < 100
     assert error_text(ValueError(ENDLESS)).startswith("[[[[…], […]], [[…]")
+    assert error_text(ValueError("text", ["a"])) == str(ValueError("text", ["a"]))
