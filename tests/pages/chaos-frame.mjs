@@ -76,6 +76,24 @@ const api = {
     }
   },
   never: () => new Promise(() => {}),
+  stall(numbers) {
+    async function* items() {
+      yield* countUp(numbers);
+      await api.never();
+    }
+    return Comlink.proxy(items());
+  },
+  echo(port, messages) {
+    let seen = 0;
+    port.onmessage = ({ data }) => {
+      port.postMessage(data);
+      if (++seen === messages) port.close();
+    };
+    return true;
+  },
+  odd() {
+    throw Object.assign(new TypeError("odd"), { builtin: [1], add_note: 1 });
+  },
   thing: () => Comlink.proxy({ ...thing }),
   use: (other) => other.add(1, 2),
 };

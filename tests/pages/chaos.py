@@ -4,6 +4,7 @@ Everything that was started has to end, what arrives has to be what was sent, an
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import sys
@@ -19,10 +20,13 @@ from pyodide.http import pyfetch
 from pyodide_msgchan import (
     OPAQUE_ORIGIN,
     HandshakeError,
+    MessageChannel,
+    MessageError,
     MsgChanError,
     PeerClosedError,
     PeerLostError,
     PortStateError,
+    RemoteError,
     connect,
     expose,
     proxy,
@@ -33,12 +37,18 @@ from pyodide_msgchan._browser import holding
 
 Path("chaos_plan.py").write_text(await (await pyfetch("chaos_plan.py")).string())
 sys.path.append(".")
-from chaos_plan import KINDS, PYTHON, steps  # noqa: E402
+from chaos_plan import KINDS, PYTHON, SHADOWED, steps  # noqa: E402
 
 query = globals()["query"]
 counts = await run_js("import('/pages/count.mjs')")
 TIMEOUT = 5  # seconds to connect: frames that do not answer are part of it
 LAST = 30  # seconds for everything to end when it is over
+
+IN_SHADOW_ROOTS = """(frame) => ["div", "div"].reduce((inner, name) => {
+    const host = document.createElement(name);
+    host.attachShadow({ mode: "open" }).append(inner);
+    return host;
+}, frame)"""
 
 numbers = count(1)
 logs = {}  # by the number of a connection: what was sent and what arrived, and how it ended
@@ -101,7 +111,10 @@ class Slot:
         if kind == "sandboxed":
             self.frame.sandbox = "allow-scripts"
         self.frame.src = self.address
-        js.document.body.append(self.frame)
+        self.host = self.frame
+        if number in SHADOWED:
+            self.host = run_js(IN_SHADOW_ROOTS)(self.frame)
+        js.document.body.append(self.host)
         keepers = (self.keep("data", self.talk), self.keep("calls", self.call))
         self.tasks = [asyncio.ensure_future(keeper) for keeper in keepers]
 
@@ -180,7 +193,8 @@ class Slot:
     async def call(self, connection):
         expose({"double": lambda n: 2 * n, "count": count_up}, connection)
         remote = wrap(connection)
-        loops = (self.add, self.each, self.stream, self.source, self.cancelled, self.thing)
+        loops = [self.add, self.each, self.stream, self.source, self.cancelled, self.thing]
+        loops += [self.stalled, self.moved, self.odd]
         await self.until_end(*(self.again(loop, remote) for loop in loops))
 
     async def again(self, loop, remote):
@@ -212,6 +226,46 @@ class Slot:
         except TimeoutError:
             pass
 
+    async def stalled(self, remote):
+        seen = []
+        try:
+            async with asyncio.timeout(0.05):
+                async for n in remote.stall(3):  # whose fourth item never comes
+                    assert n == len(seen)
+                    seen.append(n)
+            complain("a stream that stalls came to its end")
+        except TimeoutError:
+            pass
+
+    async def moved(self, remote):
+        ours, theirs = MessageChannel()
+        async with ours:
+            try:
+                for n in range(3):
+                    ours.post_message(n)  # which waits at the port when that moves
+                assert await remote.echo(theirs, 6) is True
+            finally:
+                with contextlib.suppress(PortStateError):
+                    theirs.close()  # where it could not be sent any more
+            for n in range(3, 6):
+                ours.post_message(n)
+            got = []
+            try:
+                async with asyncio.timeout(2):  # a bare port can't know that its frame is gone
+                    while len(got) < 6:
+                        got += [await ours.receive()]
+                results["moved: all came back"] += 1
+            except TimeoutError:
+                pass
+            assert got == [*range(len(got))], got
+
+    async def odd(self, remote):
+        try:
+            await remote.odd()
+        except (MessageError, RemoteError):
+            return
+        complain("what can't be read was read")
+
     async def thing(self, remote):
         thing = await remote.thing()
         assert await thing.add(1, 2) == 3
@@ -227,9 +281,9 @@ class Slot:
             case "leave":
                 self.frame.src = "about:blank"
             case "remove":
-                self.frame.remove()
+                self.host.remove()
             case "move":
-                js.document.body.prepend(self.frame)
+                js.document.body.prepend(self.host)
             case "hang up":
                 for connection in [*self.connections.values()]:
                     connection.close()
@@ -330,7 +384,7 @@ async def warm_up():
     for number, kind in enumerate(KINDS):
         slots[number] = Slot(number, kind)
     slots[PYTHON[0]] = Slot(PYTHON[0], KINDS[0])
-    while not all(len(slot.turns) >= 6 for slot in slots.values()):  # noqa: ASYNC110
+    while not all(len(slot.turns) >= 9 for slot in slots.values()):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     for slot in slots.values():
         slot.do("close")

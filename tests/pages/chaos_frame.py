@@ -1,13 +1,23 @@
 """The other side of chaos.py in Python: talks, asks and is called until it goes."""
 
 import asyncio
+from dataclasses import dataclass
 from time import perf_counter
 
 import js
 from pyodide.code import run_js
 from pyodide.ffi import create_proxy
 
-from pyodide_msgchan import MsgChanError, PortStateError, accept, expose, listen, proxy, wrap
+from pyodide_msgchan import (
+    MsgChanError,
+    PortStateError,
+    accept,
+    expose,
+    listen,
+    proxy,
+    register_type,
+    wrap,
+)
 
 origin = globals()["query"]["origin"]
 post = run_js("(text, origin) => parent.postMessage({ chaos: JSON.parse(text) }, origin)")
@@ -85,6 +95,12 @@ async def talk(connection):
     tell(**log, reason=reason, missing=missing)
 
 
+@register_type
+@dataclass
+class OnlyHere:
+    x: int
+
+
 class Thing:
     def add(self, a, b):
         return a + b
@@ -102,6 +118,27 @@ class Api(Thing):
 
     async def total(self, items):
         return sum([item async for item in items])
+
+    async def stall(self, numbers):
+        for number in range(numbers):
+            yield number
+        await asyncio.Event().wait()
+
+    async def echo(self, port, messages):
+        async def answer():
+            async with port:
+                for _ in range(messages):
+                    port.post_message(await port.receive())
+                await asyncio.sleep(0)
+
+        tasks.add(task := asyncio.ensure_future(answer()))
+        task.add_done_callback(tasks.discard)
+        return True
+
+    def odd(self):
+        if origin != js.location.origin:  # there are only clones here, and those have no such types
+            raise ValueError("odd")
+        return OnlyHere(1)
 
     async def never(self):
         await asyncio.Event().wait()

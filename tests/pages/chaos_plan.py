@@ -8,6 +8,10 @@ PYTHON = range(20, 22)
 KINDS = ("same-origin", "cross-site", "sandboxed")
 PYTHON_KINDS = KINDS[:2]
 
+#: Slots whose frames stand in a shadow root within another: none, until those are watched; then
+#: (*range(0, 20, 3), 21).
+SHADOWED = ()
+
 #: What may happen to a frame that is there, and how often.
 ACTS = {
     "reload": 4,  # by itself
