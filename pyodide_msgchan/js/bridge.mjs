@@ -343,7 +343,8 @@ export function createBridge(
     window(source, origins, place = globalThis) {
       const rejected = new Set();
       const id = attach(new EventTarget(), true, ({ source: from, origin }) => {
-        if (source !== undefined && from !== windowOf(source)) return false;
+        // A window that is gone is null, and so is that of a removed frame: they are not the same.
+        if (source !== undefined && (from === null || from !== windowOf(source))) return false;
         if (origins.includes("*") || origins.includes(origin)) return true;
         if (source !== undefined && rejected.size < HEARD) rejected.add(origin);
         return false;

@@ -194,15 +194,21 @@ async def test_right_origin_in_a_wrong_window(selenium, scene, where):
 @run_in_pyodide
 async def test_window_that_is_gone_is_not_the_one_that_is_missing(selenium, scene):
     """In Firefox a message whose sender was removed has no source; nor has a removed frame one."""
+    import js
+    import pytest
     from pyodide.code import run_js
     from scene import Scene
+
+    from pyodide_msgchan import HandshakeError, connect, window_messages
 
     async with Scene(scene) as here:
         frame = await here.open("same-origin")
         place = frame.target.parentNode
         frame.target.remove()
-        task = await here.start("connect", frame)
-        accepting = await here.start("accept", frame, name="accept")
+        with pytest.raises(HandshakeError) as refused:
+            await connect(frame.target)
+        assert refused.value.code == "detached"
+        messages = window_messages(origin=str(js.location.origin), source=frame.target)
         before = here.watch.total()
         await run_js("""async (place) => {
             const evil = document.createElement("iframe");
@@ -221,14 +227,16 @@ async def test_window_that_is_gone_is_not_the_one_that_is_missing(selenium, scen
             evil.remove();
         }""")(place)
         await here.watch.arrive(before + 4)
+        assert messages.buffered == 0
         frame.expect_reload()
         place.append(frame.target)
         await frame.reloaded()
+        own = (await anext(messages)).data  # those of the other frame would have come before it
+        assert own == {"test": True, "ready": frame.origin}
+        messages.close()
+        connecting = await here.start("connect", frame)
         await here.answer("connect", frame)
-        async with await task as connection:
-            assert await here.echo(connection)
-        await here.answer("accept", frame, "accept")
-        async with await accepting as connection:
+        async with await connecting as connection:
             assert await here.echo(connection)
 
 

@@ -306,7 +306,7 @@ async def test_peer_that_says_no_farewell(selenium, scene):
             return control.heard.slice(1);
         """)
         assert told == [
-            {"type": "goodbye", "sent": 0, "reason": "close"},
+            {"type": "goodbye", "sent": 0, "answers": 0, "reason": "close"},
             *[{"type": "farewell"}] * 3,
         ]
         assert len(timers.long()) == 1

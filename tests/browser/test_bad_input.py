@@ -1,5 +1,6 @@
 """What a caller can get wrong: each is an error of ours that names the place, and harms nothing."""
 
+import pytest
 from pytest_pyodide import run_in_pyodide
 
 
@@ -258,6 +259,7 @@ async def test_malformed_origins(selenium):
             post_to_window(no_window, 1, origin=ANY_ORIGIN)
 
 
+@pytest.mark.needs_windows
 @run_in_pyodide
 async def test_hosts_are_what_the_browser_makes_of_them(selenium):
     import pytest
@@ -297,6 +299,7 @@ async def test_hosts_are_what_the_browser_makes_of_them(selenium):
     window_messages(origin="https://faß.de").close()
 
 
+@pytest.mark.needs_windows
 @run_in_pyodide
 async def test_an_origin_of_another_scheme_is_heard_but_posted_to_only_where_the_browser_can(
     selenium,
@@ -329,6 +332,7 @@ async def test_an_origin_of_another_scheme_is_heard_but_posted_to_only_where_the
     frame.remove()
 
 
+@pytest.mark.needs_windows
 @run_in_pyodide
 async def test_a_host_of_the_older_idna_is_not_let_in(selenium):
     import js
