@@ -100,7 +100,7 @@ class Bridge:
             create_proxy(_stray),
         )
         self.channel: Callable[[bool], int] = native.channel
-        self.adopt: Callable[[Any, bool], int] = native.adopt
+        self.adopt: Callable[[Any, bool, int], int] = native.adopt
         self.endpoint: Callable[[Any, bool], int] = native.endpoint
         self.listen_window: Callable[..., int] = native.window
         self.native: Callable[[int], Any] = native.native
@@ -110,7 +110,7 @@ class Bridge:
         self.sent: Callable[[int], int] = native.sent
         self.sent_bytes: Callable[[int], int] = native.sentBytes
         self.answers: Callable[[int], int] = native.answers
-        self.reply_port: Callable[[int, int], None] = native.replyPort
+        self.pass_on: Callable[[int], None] = native.passOn
         self.received: Callable[[int], int] = native.received
         self.post: Callable[[int, Any], None] = native.post
         self.send: Callable[..., str | None] = native.send

@@ -46,9 +46,14 @@ def use_wrapper(wrap: Callable[[BrowserEndpoint], Any]) -> None:
     _wrap = wrap
 
 
-def port_of(native: Any) -> Any:
-    """Give the wrapper of a native port that came in a message."""
-    return _wrap(adopt(native, stack_switching=True))
+def port_of(native: Any, asker: int = 0) -> Any:
+    """Give the wrapper of a native port that came in a message.
+
+    Args:
+        native: the port.
+        asker: the number of the port that the message came to, which may be answered on this one.
+    """
+    return _wrap(adopt(native, stack_switching=True, asker=asker))
 
 
 def _take_stray(number: int, message: Any, event: Any) -> None:
@@ -69,15 +74,15 @@ def _take_stray(number: int, message: Any, event: Any) -> None:
 use_stray_taker(_take_stray)
 
 
-def adopt(native: Any, *, stack_switching: bool) -> BrowserEndpoint:
-    """Give the one endpoint of a native port.
+def adopt(native: Any, *, stack_switching: bool, asker: int = 0) -> BrowserEndpoint:
+    """Give the one endpoint of a native port; for the asker see `port_of`.
 
     Raises:
         TypeError: it is no MessagePort.
         NotInBrowserError: there is no JavaScript here.
     """
     here = bridge()
-    number = here.adopt(native, stack_switching) if is_js_proxy(native) else 0
+    number = here.adopt(native, stack_switching, asker) if is_js_proxy(native) else 0
     if number == 0:
         raise TypeError(f"not a JavaScript MessagePort: {short_repr(native)}")
     return _numbered(number, stack_switching=stack_switching)
@@ -302,7 +307,7 @@ class BrowserEvent:
     def js(self) -> Any:
         """The native event; JavaScript may answer on its port from now on, uncounted."""
         if self._js is not None and self._js.ports.length:
-            bridge().reply_port(self._number, 0)
+            bridge().pass_on(self._number)
         return self._js
 
     @property
@@ -312,12 +317,12 @@ class BrowserEvent:
 
     @property
     def ports(self) -> tuple[Any, ...]:
-        if self.js is None:  # of a batch that could not be read at all
+        if self._js is None:  # of a batch that could not be read at all
             return ()
-        ports = tuple(port_of(port) for port in self._js.ports)
-        if ports:
-            bridge().reply_port(self._number, ports[-1]._endpoint.number)
-        return ports
+        natives = tuple(self._js.ports)
+        if not natives:
+            return ()
+        return (*map(port_of, natives[:-1]), port_of(natives[-1], self._number))
 
     @property
     def origin(self) -> str:

@@ -286,7 +286,7 @@ export function createBridge(
     }
     if (slot.asker?.replies.delete(slot)) {
       if (slot.sent) slot.asker.answered++;
-      else if (!close) slot.asker.passedOn = true;
+      else if (detached) slot.asker.passedOn = true;
     }
     if (slot.allowed) return;
     ids.delete(slot.port);
@@ -328,10 +328,17 @@ export function createBridge(
       slots.get(first).seen = slots.get(second).seen = false;
       return first;
     },
-    adopt(port, promising) {
-      // 0: not a port
+    adopt(port, promising, askerId) {
+      // 0: not a port. What came last with a message of the asker is what it may be answered on.
       if (port === null || typeof port !== "object") return 0;
-      return ids.get(port) ?? (tag(port) === "MessagePort" ? attach(port, promising) : 0);
+      const id = ids.get(port) ?? (tag(port) === "MessagePort" ? attach(port, promising) : 0);
+      const asker = askerId && slots.get(askerId);
+      if (asker && id && id !== askerId) {
+        const reply = slots.get(id);
+        reply.asker = asker;
+        (asker.replies ??= new Set()).add(reply);
+      }
+      return id;
     },
     endpoint(target, promising) {
       // a worker, or whatever else has messages; 0: not that, or a window, whose senders are unknown
@@ -359,7 +366,8 @@ export function createBridge(
       // from here on JavaScript may post on it too, which a close has to know
       const slot = slots.get(id),
         post = slot.port.postMessage;
-      slot.seen = true;
+      slot.seen = slot.passedOn = true; // it may answer what comes here
+      if (slot.asker) slot.asker.passedOn = true; // it may transfer the port
       slot.large = [];
       if (Object.hasOwn(slot.port, "postMessage")) return;
       slot.port.postMessage = function (...args) {
@@ -371,12 +379,10 @@ export function createBridge(
     sentBytes: (id) => slots.get(id).bytes,
     // How many reply ports were posted on; -1 where one was passed on, and may be answered elsewhere.
     answers: (id) => answersOf(slots.get(id)),
-    replyPort(id, replyId) {
-      const slot = slots.get(id),
-        reply = slots.get(replyId);
-      if (!slot) return;
-      if (replyId === 0) slot.passedOn = true;
-      else if (reply && reply !== slot) (slot.replies ??= new Set()).add((reply.asker = slot) && reply);
+    passOn(id) {
+      // JavaScript may answer what came here
+      const slot = slots.get(id);
+      if (slot) slot.passedOn = true;
     },
     received: (id) => slots.get(id).received,
     post,
