@@ -86,21 +86,25 @@ async def hold_lock(world: World, terms: Terms) -> None:
 
 @final
 class EarlierConnections:
-    """The connections that this page made to one place under one name."""
+    """The connections that this page made to one place under one name.
+
+    Of each it keeps `Link.awaits_farewell` alone, which keeps nothing else alive: this outlives
+    the connections, and a link leads to its connection and on to the frame.
+    """
 
     def __init__(self) -> None:
-        self._open: set[Link] = set()
-        self._last: tuple[Link, float] | None = None
+        self._open: set[Callable[[], bool]] = set()
+        self._last: tuple[Callable[[], bool], float] | None = None
 
     def opened(self, link: Link) -> None:
         """Take note of a connection that has begun."""
-        self._open.add(link)
+        self._open.add(link.awaits_farewell)
 
     def ended(self, link: Link) -> None:
         """Take note that one is over, whichever side ended it; once."""
-        if link in self._open:
-            self._open.remove(link)
-            self._last = link, asyncio.get_event_loop().time()
+        if link.awaits_farewell in self._open:
+            self._open.remove(link.awaits_farewell)
+            self._last = link.awaits_farewell, asyncio.get_event_loop().time()
 
     def may_be_ending(self) -> bool:
         """Return True if the other side may still think that it has its caller here.
@@ -109,8 +113,8 @@ class EarlierConnections:
         """
         if self._open or self._last is None:
             return False
-        link, since = self._last
-        return asyncio.get_event_loop().time() - since < RETRY or link.awaits_farewell()
+        awaits_farewell, since = self._last
+        return asyncio.get_event_loop().time() - since < RETRY or awaits_farewell()
 
     def is_over(self) -> bool:
         """Return True if nothing of this is of interest any more."""

@@ -287,7 +287,7 @@ class Link(Calling):
 
     def ended(self, end: Callable[[], Exception]) -> None:
         """Be over, since the port is: everything that waits learns of it."""
-        self._held = None
+        self._held = self.port._endpoint.announce = None  # the endpoint may outlive its port
         woken: list[Waiter] = []
         for token in self.machine.end():
             woken += token.fail(end()) if type(token) is Call else token(raw(None))

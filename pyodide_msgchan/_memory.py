@@ -260,6 +260,8 @@ class _MemoryLink:
         self._page = page
         self._control = control
         self._inbox: Inbox | None = None
+        # What was posted in memory arrives within a few turns of the loop.
+        self.awaits_farewell: Callable[[], bool] = lambda: False
         page.links.add(self)
 
     def listen(self, heard: Callable[[Any, Sequence[Any]], None]) -> None:
@@ -273,10 +275,6 @@ class _MemoryLink:
 
     def watch(self, origin: str | None, lock: str) -> None:
         """Do nothing: in memory a page never ends without its goodbye."""
-
-    def awaits_farewell(self) -> bool:
-        """Return False: what was posted in memory arrives within a few turns of the loop."""
-        return False
 
     def adopt(self, ports: Sequence[MessagePort]) -> _MemoryLink:
         endpoints: list[Any] = [port._endpoint for port in ports]

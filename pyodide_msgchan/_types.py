@@ -261,8 +261,12 @@ class Link(Protocol):
     def discard(self, ports: Sequence[Any]) -> None:
         """Close an introduction's ports, after a goodbye if there are two of them."""
 
-    def awaits_farewell(self) -> bool:
-        """Return True if the goodbye of this side was not answered yet, or only just now."""
+    @property
+    def awaits_farewell(self) -> Callable[[], bool]:
+        """Return True if the goodbye of this side was not answered yet, or only just now.
+
+        A function of this link alone, always the same one, that does not keep the link alive.
+        """
 
     def expect(self, sent: int) -> None:
         """Take in what was sent before a goodbye, and say farewell when all of it is here."""

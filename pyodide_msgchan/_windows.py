@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Self, final
 
 from ._browser import bridge, is_js_proxy, runtime, to_js_list
@@ -24,6 +25,7 @@ class _BrowserLink:
         self._control = control
         self._number = control.number
         self._inbox: Inbox | None = None
+        self.awaits_farewell: Callable[[], bool] = partial(_awaits_farewell, control.number)
 
     @classmethod
     def of(cls, numbers: Any, *, stack_switching: bool) -> Self:
@@ -56,9 +58,6 @@ class _BrowserLink:
     def expect(self, sent: int) -> None:
         bridge().windows.expect(self._number, sent)
 
-    def awaits_farewell(self) -> bool:
-        return bool(bridge().windows.awaitsFarewell(self._number))
-
     def close(self, *, goodbye: bool) -> None:
         if self._inbox is not None:
             self._inbox.stop()
@@ -69,6 +68,10 @@ class _BrowserLink:
     def wake(self, run: Callable[[], None]) -> None:
         if self._inbox is not None:
             self._inbox.run = run
+
+
+def _awaits_farewell(control: int) -> bool:
+    return bool(bridge().windows.awaitsFarewell(control))
 
 
 @final

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 
 import pytest
 
@@ -189,6 +190,23 @@ async def test_what_is_remembered_of_ended_connections_is_forgotten(windows, mon
     monkeypatch.setattr("pyodide_msgchan._attempt.RETRY", 0)  # as if that time had passed
     await asyncio.gather(host.connect(app, origin=APP, timeout=0.01), return_exceptions=True)
     assert len(host._earlier) == 1
+
+
+@pytest.mark.parametrize("closing", ["here", "there"])
+async def test_what_is_remembered_of_ended_connections_keeps_nothing_alive(windows, closing):
+    host, app = windows
+    near, far = await joined(host, app)
+    exposed = {"add": lambda a, b: a + b}  # a connection with calls, which know their port
+    alive = [weakref.ref(near), weakref.ref(exposed["add"])]
+    expose(exposed, near)
+    assert await rpc.wrap(far).add(1, 2) == 3
+    (near if closing == "here" else far).close()
+    await asyncio.gather(near.wait_closed(), far.wait_closed())
+    del near, far, exposed
+    await asyncio.sleep(0)
+    gc.collect()
+    assert host._earlier
+    assert [reference() for reference in alive] == [None, None]
 
 
 async def test_a_script_that_raised_is_dead_only_if_nothing_comes(windows, monkeypatch):
