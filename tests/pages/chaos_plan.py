@@ -8,9 +8,8 @@ PYTHON = range(20, 22)
 KINDS = ("same-origin", "cross-site", "sandboxed")
 PYTHON_KINDS = KINDS[:2]
 
-#: Slots whose frames stand in a shadow root within another: none, until those are watched; then
-#: (*range(0, 20, 3), 21).
-SHADOWED = ()
+#: Slots whose frames stand in a shadow root within another.
+SHADOWED = (*range(0, 20, 3), 21)
 
 #: What may happen to a frame that is there, and how often.
 ACTS = {
