@@ -1,13 +1,18 @@
 """Message ports between frames, windows and workers, for Python in the browser."""
 
+import sys
+from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
-from ._clone import register_converter
-from ._origin import ANY_ORIGIN, OPAQUE_ORIGIN
-from ._version import __version__
-from .channel import MessageChannel
-from .dom import WindowMessages, post_to_window, window_messages
-from .errors import (
+from pyodide_msgchan._codec.registry import register_converter
+from pyodide_msgchan._origins import ANY_ORIGIN, OPAQUE_ORIGIN
+from pyodide_msgchan._port.channel import MessageChannel
+from pyodide_msgchan._port.events import Listener, MessageEvent
+from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.window_messages import WindowMessages, post_to_window, window_messages
+from pyodide_msgchan._version import __version__
+from pyodide_msgchan.errors import (
     DataCloneError,
     HandshakeError,
     HandshakeTimeoutError,
@@ -23,28 +28,28 @@ from .errors import (
     RemoteError,
     VersionMismatchError,
 )
-from .port import Listener, MessageEvent, MessagePort
 
 if TYPE_CHECKING:
-    from ._opening import Connecting, Listening, accept, connect, listen
-    from ._registry import register_type
-    from .connection import Connection, Outstanding, Peer
-    from .frames import open_frame, open_window
-    from .introduction import introduce, introduced
-    from .rpc import (
-        Call,
-        Remote,
-        RemoteIterator,
+    from pyodide_msgchan._codec.exceptions import register_error
+    from pyodide_msgchan._codec.packed.types import register_type
+    from pyodide_msgchan._connection.connection import Connection, Peer
+    from pyodide_msgchan._connection.flow_control import Outstanding
+    from pyodide_msgchan._connection.frames import open_frame, open_window
+    from pyodide_msgchan._connection.introduction import introduce, introduced
+    from pyodide_msgchan._connection.opening import Connecting, Listening, accept, connect, listen
+    from pyodide_msgchan._rpc.api import (
         assign,
         create_endpoint,
         expose,
         new,
         proxy,
-        register_error,
         release,
         transfer,
         wrap,
     )
+    from pyodide_msgchan._rpc.call import Call
+    from pyodide_msgchan._rpc.remote import Remote
+    from pyodide_msgchan._rpc.streams import RemoteIterator
 
 __all__ = [
     "ANY_ORIGIN",
@@ -99,41 +104,57 @@ __all__ = [
     "wrap",
 ]
 
-_LATER: Final = {
-    "_registry": ("register_type",),
-    "_opening": ("Connecting", "Listening", "accept", "connect", "listen"),
-    "connection": ("Connection", "Outstanding", "Peer"),
-    "frames": ("open_frame", "open_window"),
-    "introduction": ("introduce", "introduced"),
-    "rpc": (
-        "Call",
-        "Remote",
-        "RemoteIterator",
+_LAZY: Final = {
+    "_codec.exceptions": ("register_error",),
+    "_codec.packed.types": ("register_type",),
+    "_connection.connection": ("Connection", "Peer"),
+    "_connection.flow_control": ("Outstanding",),
+    "_connection.frames": ("open_frame", "open_window"),
+    "_connection.introduction": ("introduce", "introduced"),
+    "_connection.opening": ("Connecting", "Listening", "accept", "connect", "listen"),
+    "_rpc.api": (
         "assign",
         "create_endpoint",
         "expose",
         "new",
         "proxy",
-        "register_error",
         "release",
         "transfer",
         "wrap",
     ),
+    "_rpc.call": ("Call",),
+    "_rpc.remote": ("Remote",),
+    "_rpc.streams": ("RemoteIterator",),
 }
 """What is loaded when it is first asked for: a page that needs ports alone starts faster."""
 
 
+def _publish() -> None:
+    """Return public names their one address, whichever modules define them."""
+    for module, names in _LAZY.items():
+        loaded = sys.modules.get(f"{__name__}.{module}")
+        for name in names if loaded else ():
+            if hasattr(loaded, name):  # it may be in the middle of its import
+                globals()[name] = getattr(loaded, name)
+    for name in __all__:
+        value = globals().get(name)
+        if isinstance(value, (type, FunctionType)):
+            value.__module__ = __name__
+
+
 def __getattr__(name: str) -> Any:
     """Load what is not loaded yet."""
-    for module, names in _LATER.items():
+    for module, names in _LAZY.items():
         if name in names:
-            from importlib import import_module  # noqa: PLC0415
-
-            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
-            return value
+            import_module(f"{__name__}.{module}")
+            _publish()
+            return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Show what is not loaded yet too."""
     return sorted({*globals(), *__all__})
+
+
+_publish()

@@ -13,26 +13,39 @@ from typing import Any, Final
 
 __all__ = ["error_text", "format_error", "short_repr"]
 
+
 LENGTH: Final = 80
 """Characters, at most, if nothing else is said."""
+
 
 ITEMS: Final = 4
 """Of a container, at most."""
 
+
 LEVELS: Final = 3
 """Of containers within containers, at most."""
+
 
 CHAIN: Final = 100
 """Errors that one error refers to, at most: as causes, contexts and members of groups."""
 
+
 BITS: Final = 256
 """Of an integer that is written in digits, at most."""
 
+
 _SCALARS: Final[tuple[type, ...]] = (type(None), bool, float, complex)
+
+
 _TEXTS: Final = (str, bytes, bytearray)
+
+
 _NAMED: Final = (type, FunctionType, BuiltinFunctionType, ModuleType)
+
+
 _PLAIN_MODULES: Final = frozenset({"datetime", "decimal", "pathlib", "uuid"})
 """Their types hold nothing but numbers and texts."""
+
 
 _BRACKETS: Final[dict[type, str]] = {
     list: "[]",

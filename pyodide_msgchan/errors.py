@@ -5,24 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
-LONG_PATH = 200
-"""Characters: a longer path is shown with both its ends."""
-
-type HandshakeCode = Literal[
-    "timeout",
-    "taken",
-    "name-in-use",
-    "version",
-    "no-owner",
-    "gone",
-    "detached",
-    "blocked",
-    "no-opener",
-    "worker-failed",
-    "refused",
-]
-"""Why no connection came about."""
-
 __all__ = [
     "DataCloneError",
     "HandshakeError",
@@ -39,6 +21,26 @@ __all__ = [
     "RemoteError",
     "VersionMismatchError",
 ]
+
+
+LONG_PATH = 200
+"""Characters: a longer path is shown with both its ends."""
+
+
+type HandshakeCode = Literal[
+    "timeout",
+    "taken",
+    "name-in-use",
+    "version",
+    "no-owner",
+    "gone",
+    "detached",
+    "blocked",
+    "no-opener",
+    "worker-failed",
+    "refused",
+]
+"""Why no connection came about."""
 
 
 class MsgChanError(Exception):

@@ -12,7 +12,7 @@ import { keep, spare } from "./spare.mjs";
 
 const BATCH = 256; // messages handed over in one call, at most
 const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
-const PATIENCE = 20; // ms that arrivals are collected at most: a busy page may never become idle
+const MAX_COALESCE_MS = 20; // ms that arrivals are collected at most: a busy page may never become idle
 const SMALL = 8; // bytes; a number, or the frame of a call, for who counts them
 const SHORT = 256; // characters; strings up to here cross as they are, faster than as a stream
 const DATA = 1,
@@ -29,17 +29,17 @@ const ASK = 9; // in a port's flag: Python has to call, for something may be her
  * a call costs more than a byte.
  */
 export function createBridge(
-  one,
-  deliver,
+  onScalar,
+  onBatch,
   step,
   shared,
   streams,
   limit,
   pyodide,
-  asked,
-  answered,
+  onCall,
+  onResults,
   running,
-  strayed,
+  onStrayMessage,
 ) {
   const { postMessage } = MessagePort.prototype;
   const slots = new Map(),
@@ -48,7 +48,7 @@ export function createBridge(
   const agent = globalThis.navigator?.userAgent ?? "";
   const webkit = agent.includes("AppleWebKit") && !agent.includes("Chrom");
   let lastId = 0,
-    lastHold = 0,
+    lastCoalescing = 0,
     posts = 0,
     flags = 0,
     scan,
@@ -60,21 +60,21 @@ export function createBridge(
     return region.data;
   };
   const free = [];
-  const oneNow = promisingCall(pyodide, one),
-    deliverNow = promisingCall(pyodide, deliver);
-  const hop = new MessageChannel(),
-    hops = [];
-  hop.port1.onmessage = () => hops.shift()();
-  hop.port1.unref?.(); // Node would wait for it
-  const later = (f) => {
-    hops.push(f);
-    hop.port2.postMessage(0);
+  const onScalarNow = promisingCall(pyodide, onScalar),
+    onBatchNow = promisingCall(pyodide, onBatch);
+  const macrotaskChannel = new MessageChannel(),
+    macrotasks = [];
+  macrotaskChannel.port1.onmessage = () => macrotasks.shift()();
+  macrotaskChannel.port1.unref?.(); // Node would wait for it
+  const runInMacrotask = (f) => {
+    macrotasks.push(f);
+    macrotaskChannel.port2.postMessage(0);
   };
-  const { isRunning, whenFree } = createGuard(pyodide, running, later);
+  const { isRunning, whenFree } = createGuard(pyodide, running, runInMacrotask);
   const idle = (f) => {
-    if (!globalThis.scheduler?.postTask) return later(f);
+    if (!globalThis.scheduler?.postTask) return runInMacrotask(f);
     void scheduler.postTask(f, { priority: "background" });
-    setTimeout(f, PATIENCE);
+    setTimeout(f, MAX_COALESCE_MS);
   };
 
   function attach(port, promising, allowed) {
@@ -87,17 +87,17 @@ export function createBridge(
       batch: null,
       mode: 0,
       started: false,
-      held: 0,
+      coalescing: 0,
       size: 0,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
-    Object.assign(slot, { answered: 0, passedOn: false, replies: null, asker: null });
+    Object.assign(slot, { onResults: 0, passedOn: false, replies: null, asker: null });
     Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
     slot.post = slot.native ? postMessage : port.postMessage;
-    Object.assign(slot, { seen: true, large: [], bytes: 0, packed: false });
+    Object.assign(slot, { exposedToPage: true, large: [], bytes: 0, packed: false });
     slot.flag = free.pop() ?? 2 * streams + flags++;
-    note(slot, ASK);
+    setFlag(slot, ASK);
     slot.on = (event) => {
       if (allowed ? allowed(event) : slot.native || calls.concerns(slot, event))
         arrived(slot, event);
@@ -107,10 +107,10 @@ export function createBridge(
     return id;
   }
 
-  function answersOf({ passedOn, answered, replies }) {
+  function answersOf({ passedOn, onResults, replies }) {
     if (passedOn) return -1;
-    for (const reply of replies ?? []) if (reply.sent) answered++;
-    return answered;
+    for (const reply of replies ?? []) if (reply.sent) onResults++;
+    return onResults;
   }
 
   function start(slot) {
@@ -128,12 +128,12 @@ export function createBridge(
     const flag = heap()[slot.flag];
     if (flag === DATA) {
       slot.mode = DATA;
-      forget(slot);
+      releaseBatch(slot);
     }
-    if (slot.mode === 0 || slot.held) {
+    if (slot.mode === 0 || slot.coalescing) {
       slot.queue.push(event);
-      if (slot.held && slot.queue.length >= BATCH && !isRunning()) return flush(slot);
-      return note(slot, ASK);
+      if (slot.coalescing && slot.queue.length >= BATCH && !isRunning()) return flush(slot);
+      return setFlag(slot, ASK);
     }
     // An event that Python made may come while Python runs.
     const free = !webkit && event.isTrusted !== false;
@@ -150,14 +150,14 @@ export function createBridge(
       return flush(slot);
     }
     slot.queue.push(event);
-    note(slot, ASK);
-    hold(slot, busy ? whenFree : slot.streak > STREAK ? idle : later);
+    setFlag(slot, ASK);
+    hold(slot, busy ? whenFree : slot.streak > STREAK ? idle : runInMacrotask);
   }
 
   /** Collect what arrives, and hand it over in the turn that `wait` chooses. */
   function hold(slot, wait) {
-    const number = (slot.held = ++lastHold);
-    wait(() => slot.held === number && flush(slot));
+    const number = (slot.coalescing = ++lastCoalescing);
+    wait(() => slot.coalescing === number && flush(slot));
   }
 
   function scalar(value) {
@@ -165,19 +165,19 @@ export function createBridge(
     return kind === "string" ? value.length <= SHORT : kind === "number" || kind === "boolean";
   }
 
-  function note(slot, flag) {
+  function setFlag(slot, flag) {
     const data = heap();
     if (slot.flag < data.length) data[slot.flag] = flag;
   }
 
   function flush(slot) {
     if (isRunning()) return hold(slot, whenFree);
-    slot.held = 0;
+    slot.coalescing = 0;
     if (slot.mode === 0 || slot.queue.length === 0) return;
     if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
     const answers = slot.calls && calls.takeAnswers(slot, BATCH);
     const result = answers || pack(slot, slot.mode);
-    if (slot.mode === LISTEN && slot.queue.length) later(() => flush(slot)); // before Python may raise
+    if (slot.mode === LISTEN && slot.queue.length) runInMacrotask(() => flush(slot)); // before Python may raise
     if (answers) return calls.settle(slot, ...answers);
     const [size, extra] = typeof result === "number" ? [result] : [0, result];
     handOver(slot, slot.batch, undefined, size, extra);
@@ -200,7 +200,7 @@ export function createBridge(
   }
 
   /** Python has all of a batch, and asked for none of its events. */
-  function forget(slot) {
+  function releaseBatch(slot) {
     slot.batch = null;
     for (const buffer of slot.large.splice(0)) if (!buffer.detached) keep(buffer);
   }
@@ -213,21 +213,21 @@ export function createBridge(
     if (alone) slot.large = [];
     if (!stays) {
       slot.mode = 0;
-      note(slot, slot.queue.length ? ASK : 0);
+      setFlag(slot, slot.queue.length ? ASK : 0);
     }
     const settle = (left) => {
       if (slot.batch !== batch) return;
-      if (left === TAKEN) forget(slot);
-      else if (heap()[slot.flag] === 0) note(slot, ASK); // its next call lets the batch go
+      if (left === TAKEN) releaseBatch(slot);
+      else if (heap()[slot.flag] === 0) setFlag(slot, ASK); // its next call lets the batch go
     };
-    if (slot.promising && oneNow) {
+    if (slot.promising && onScalarNow) {
       const done = alone
-        ? oneNow(slot.id, true, value)
-        : deliverNow(slot.id, true, stays, size, extra);
+        ? onScalarNow(slot.id, true, value)
+        : onBatchNow(slot.id, true, stays, size, extra);
       return done.then(settle, reportError);
     }
     const now = !slot.promising;
-    const left = alone ? one(slot.id, now, value) : deliver(slot.id, now, stays, size, extra);
+    const left = alone ? onScalar(slot.id, now, value) : onBatch(slot.id, now, stays, size, extra);
     if (left !== STEP) return settle(left);
     return step.callPromising(slot.id).then(settle, reportError); // starts in a later microtask
   }
@@ -238,7 +238,7 @@ export function createBridge(
     // Their order ends as Python's buffer ends. Events that are handed over are asked for no more.
     slot.batch = mode !== DATA ? null : slot.batch ? slot.batch.concat(events) : events;
     slot.size = events.length;
-    note(slot, ASK);
+    setFlag(slot, ASK);
     const silent = mode === DATA || slot.calls; // nobody asks for their events
     if (silent && slot.packed && events.length === 1) {
       const size = putAlone(events[0].data, heap().subarray(0, streams), scan);
@@ -246,7 +246,7 @@ export function createBridge(
     }
     const [bytes, side, copied] = encoded(events, slot.packed && scan);
     // Of a port that JavaScript may hold, or with its events, others may see what came.
-    slot.large = slot.seen || mode !== DATA ? [] : copied;
+    slot.large = slot.exposedToPage || mode !== DATA ? [] : copied;
     const data = heap();
     const large = bytes.length > streams ? bytes : undefined;
     if (!large) data.set(bytes);
@@ -261,7 +261,7 @@ export function createBridge(
     const id = detachedIds.get(event.currentTarget);
     const handOver = () => {
       const [bytes, side] = encoded([event]);
-      strayed(id, bytes, side.length ? side : undefined, event);
+      onStrayMessage(id, bytes, side.length ? side : undefined, event);
     };
     if (isRunning()) whenFree(handOver);
     else handOver();
@@ -271,7 +271,7 @@ export function createBridge(
     const slot = slots.get(id);
     slots.delete(id);
     slot.mode = 0;
-    note(slot, ASK);
+    setFlag(slot, ASK);
     free.push(slot.flag);
     slot.flag = NaN; // no byte is its own any more
     slot.queue = [];
@@ -314,7 +314,7 @@ export function createBridge(
     slot.bytes += value?.length ?? SMALL;
   };
 
-  const calls = createCalls({ slots, post, asked, answered, step, pyodide });
+  const calls = createCalls({ slots, post, onCall, onResults, step, pyodide });
 
   const windowOf = (target) =>
     tag(target) === "HTMLIFrameElement" ? target.contentWindow : target;
@@ -325,7 +325,7 @@ export function createBridge(
       const { port1, port2 } = new MessageChannel();
       const first = attach(port1, promising),
         second = attach(port2, promising);
-      slots.get(first).seen = slots.get(second).seen = false;
+      slots.get(first).exposedToPage = slots.get(second).exposedToPage = false;
       return first;
     },
     adopt(port, promising, askerId) {
@@ -366,7 +366,7 @@ export function createBridge(
       // from here on JavaScript may post on it too, which a close has to know
       const slot = slots.get(id),
         post = slot.port.postMessage;
-      slot.seen = slot.passedOn = true; // it may answer what comes here
+      slot.exposedToPage = slot.passedOn = true; // it may answer what comes here
       if (slot.asker) slot.asker.passedOn = true; // it may transfer the port
       slot.large = [];
       if (Object.hasOwn(slot.port, "postMessage")) return;
@@ -419,28 +419,28 @@ export function createBridge(
         return error.message;
       }
     },
-    want(id, mode, held) {
+    pollOrArm(id, mode, unconsumed) {
       // what is queued, or 0 after noting that Python waits; it holds so many that nobody took
       const slot = slots.get(id);
       start(slot);
-      if (held && slot.batch) slot.batch = slot.batch.slice(-held);
-      else forget(slot);
+      if (unconsumed && slot.batch) slot.batch = slot.batch.slice(-unconsumed);
+      else releaseBatch(slot);
       if (slot.queue.length) return pack(slot, mode);
       slot.mode = mode;
-      note(slot, 0);
+      setFlag(slot, 0);
       return 0;
     },
     listen(id) {
       const slot = slots.get(id);
       start(slot);
       slot.mode = LISTEN;
-      if (slot.queue.length) later(() => flush(slot));
+      if (slot.queue.length) runInMacrotask(() => flush(slot));
     },
-    rest(id) {
+    disarm(id) {
       // nobody waits any more
       const slot = slots.get(id);
       slot.mode = 0;
-      note(slot, ASK);
+      setFlag(slot, ASK);
     },
     start(id) {
       start(slots.get(id));

@@ -4,9 +4,9 @@
 import { lone } from "./decode.mjs";
 import { promisingCall, STEP } from "./enter.mjs";
 
-const LONG_ID = 1000; // as in _comlink.py
+const LONG_ID = 1000; // as in _rpc/protocol.py
 const LONG_NAME = 100; // characters; both sides keep some names
-const MAX_SHORT_ARGUMENTS = 100; // as in _calling.py: no engine can spread any number of them
+const MAX_SHORT_ARGUMENTS = 100; // as in _rpc/client.py: no engine can spread any number of them
 const REQUESTS = new Set(["GET", "SET", "APPLY", "CONSTRUCT", "ENDPOINT", "RELEASE", "CANCEL"]);
 
 const plain = (v) => {
@@ -15,10 +15,10 @@ const plain = (v) => {
 };
 const raw = (value) => ({ type: "RAW", value: lone(value) });
 
-/** The part of the bridge that knows calls; `post` is its own, `asked` and `answered` are Python's. */
-export function createCalls({ slots, post, asked, answered, step, pyodide }) {
-  const askedNow = promisingCall(pyodide, asked),
-    answeredNow = promisingCall(pyodide, answered);
+/** The part of the bridge that knows calls; `post` is its own, `onCall` and `onResults` are Python's. */
+export function createCalls({ slots, post, onCall, onResults, step, pyodide }) {
+  const onCallNow = promisingCall(pyodide, onCall),
+    onResultsNow = promisingCall(pyodide, onResults);
 
   const go = (slot, left) => {
     if (left === STEP) step.callPromising(slot.id).catch(reportError);
@@ -26,8 +26,8 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
 
   /** The last act of a handler, as in bridge.mjs: hands over numbers and values in turn; true. */
   function settle(slot, ...answers) {
-    if (slot.promising && answeredNow) answeredNow(slot.id, true, ...answers).catch(reportError);
-    else go(slot, answered(slot.id, !slot.promising, ...answers));
+    if (slot.promising && onResultsNow) onResultsNow(slot.id, true, ...answers).catch(reportError);
+    else go(slot, onResults(slot.id, !slot.promising, ...answers));
     return true;
   }
 
@@ -48,10 +48,10 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
     const answer = (value) => {
       if (value !== undefined && slots.has(slot.id)) post(slot.id, { id, ...raw(value) });
     };
-    if (slot.promising && askedNow)
-      askedNow(slot.id, true, id, name, ...values).then(answer, reportError);
-    else if (slot.promising) go(slot, asked(slot.id, false, id, name, ...values));
-    else answer(asked(slot.id, true, id, name, ...values));
+    if (slot.promising && onCallNow)
+      onCallNow(slot.id, true, id, name, ...values).then(answer, reportError);
+    else if (slot.promising) go(slot, onCall(slot.id, false, id, name, ...values));
+    else answer(onCall(slot.id, true, id, name, ...values));
     return true;
   }
 
@@ -65,7 +65,7 @@ export function createCalls({ slots, post, asked, answered, step, pyodide }) {
     open(id) {
       slots.get(id).calls = true;
     },
-    /** Says whether requests are wanted at an endpoint that others use too. */
+    /** Returns true if requests are wanted at an endpoint that others use too. */
     serve(id, on) {
       const slot = slots.get(id); // none, if it is closed
       if (slot) slot.serving = on;

@@ -5,7 +5,14 @@ import { bytesOf, isEnvelope, partsOf } from "./packed.mjs";
 
 const IN_BAND = 4096; // bytes; larger buffers cross beside the stream, copied once
 const SEGMENT = 1 << 16; // bytes; the same for what Python has packed, which needs no proxy then
-const HOMES = { port_of: "_endpoint", packed_of: "_lane", plain_of: "_lane", refused: "_lane" };
+const HOMES = {
+  port_of: "_port.endpoint",
+  packed_of: "_codec.packed.lane",
+  plain_of: "_codec.packed.lane",
+  refused: "_codec.packed.lane",
+  error_of: "_codec.exceptions",
+  Notice: "_interfaces",
+};
 const FORMATS = Object.fromEntries(Object.entries(ARRAYS).map(([f, n]) => [n + "Array", f]));
 FORMATS.Uint8ClampedArray = FORMATS.DataView = "B";
 // A tag and a prototype can be forged; what a port's own method takes for a port can't. This works
@@ -152,11 +159,11 @@ function word(s) {
 }
 
 function call(name, ...args) {
-  // a function of _clone.py, applied to what the args write
+  // a function of _codec/outgoing.py, applied to what the args write
   const n = words.get(`\0${name}`);
   if (n !== undefined) recall(n);
   else {
-    string(`pyodide_msgchan.${HOMES[name] ?? "_clone"}`);
+    string(`pyodide_msgchan.${HOMES[name] ?? "_codec.incoming"}`);
     string(name);
     code(0x93);
     remember(`\0${name}`, words);
@@ -197,7 +204,7 @@ function large(part) {
   beside(part);
 }
 
-/** What Python has packed, if the scan lets it through: _lane.py makes values of it. */
+/** What Python has packed, if the scan lets it through: _codec/packed/lane.py makes values of it. */
 function packed(data, scan) {
   const { side = [], buffers = [] } = data;
   const segments = partsOf(data).map(bytesOf),

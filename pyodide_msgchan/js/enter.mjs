@@ -5,7 +5,7 @@
 export const STEP = 1; // what Python answers where a task is to be stepped in a call of its own
 
 /**
- * Gives a function that calls `callable` like its callPromising, without the wait; undefined where
+ * Returns a function that calls `callable` like its callPromising, without the wait; undefined where
  * Pyodide's inner parts are not those that are known, or the engine can't suspend.
  */
 export function promisingCall(pyodide, callable) {
@@ -44,7 +44,7 @@ export function promisingCall(pyodide, callable) {
 }
 
 /**
- * Gives the functions by which nothing enters Python while Python is on the stack. Firefox handles
+ * Returns the functions by which nothing enters Python while Python is on the stack. Firefox handles
  * messages while a call from Python is under way in window.open, alert and the like, and synchronous
  * requests: a call into Python that may suspend would overwrite the stack of the Python that waits.
  *

@@ -13,7 +13,7 @@ export const ANY_ORIGIN = Symbol("*");
 export const OPAQUE_ORIGIN = Symbol("null");
 
 const VERSION = "0.1.0"; // the package's
-const PATIENCE = 5000; // ms for a pending caller to confirm while others queue, or for a pong
+const CONFIRM_TIMEOUT_MS = 5000; // ms for a pending caller to confirm while others queue, or for a pong
 const GRACE = 500; // ms, twice: what is missing is waited for as long after the last arrival
 const SETTLING = 1000; // ms in which what was said before a goodbye, or its answer, may still come
 const LINGER = 10_000; // ms that an answer to a goodbye may take
@@ -41,7 +41,7 @@ const isText = (value) => typeof value == "string" && value.length <= 200;
 const isPeer = (data) =>
   [data?.runtime, data?.version, ...[data?.capabilities].flat()].every(isText);
 const isKey = (value) => isText(value) && value;
-const shut = (ports) => ports.forEach((port) => port.close());
+const closeAll = (ports) => ports.forEach((port) => port.close());
 
 const allow = (origin = self.origin) => {
   const allowed = [origin].flat().map((one) => {
@@ -94,7 +94,7 @@ const handshake = (
     const life = new AbortController(); // until the connection, or the try for one, is over
     const on = (who, type, f, { signal } = life) => who.addEventListener(type, f, { signal });
     const heard = new Set();
-    let id, nonce, link, last, connected, timer, patience, facing, held, again, look, dying;
+    let id, nonce, link, last, connected, timer, confirmTimer, facing, held, again, look, dying;
     let queue = []; // rivals of the pending caller: [what it posted, its origin, its ports]
 
     const post = (to, targetOrigin, fields, transfer) =>
@@ -113,12 +113,12 @@ const handshake = (
         announce(undefined, one);
     };
     const rivals = () => {
-      clearTimeout(patience);
-      patience = undefined;
+      clearTimeout(confirmTimer);
+      confirmTimer = undefined;
       return queue.splice(0);
     };
     const leave = () => {
-      for (const [, , ports] of rivals()) shut(ports);
+      for (const [, , ports] of rivals()) closeAll(ports);
       link?.close();
     };
     const stop = () => {
@@ -137,7 +137,7 @@ const handshake = (
       const refusal = reason ? { type: "refusal", reason } : GOODBYE;
       if (ports[1]) ports[1].postMessage(refusal);
       else post(data.id, from, refusal);
-      shut(ports);
+      closeAll(ports);
     };
     const mine = [name, place()];
     const isOneWaiting = () => [...waiting].some((it) => it[0] === name && it[1] === mine[1]);
@@ -182,23 +182,23 @@ const handshake = (
           { type: "offer", loaded: loaded() },
           channels.map((c) => c.port2),
         );
-      hurry();
+      limitConfirmTime();
     };
     const next = () => {
       link = undefined;
       queue = rivals();
       begin(queue.shift());
     };
-    const hurry = () => {
-      if (queue[0]) patience ??= setTimeout(() => (link.close(), next()), PATIENCE);
+    const limitConfirmTime = () => {
+      if (queue[0]) confirmTimer ??= setTimeout(() => (link.close(), next()), CONFIRM_TIMEOUT_MS);
     };
-    const meet = (entry) => {
+    const onPeer = (entry) => {
       if (calling && !connected) link = link?.close(); // its page was replaced
       if (connected || queue[7]) refuse(entry, connected && !isBusy() ? "" : "taken");
       else if (!link) begin(entry);
       else {
         queue.push(entry);
-        hurry();
+        limitConfirmTime();
       }
     };
 
@@ -220,7 +220,7 @@ const handshake = (
       let arrived = 0;
       let misses = 0;
       let expected; // what the other side says to have sent; null: it did not say
-      let agreed, asked, quiet, left, over, why, grace, watch, beat, finish, mark, settled;
+      let agreed, asked, quiet, closedHere, over, why, grace, watch, beat, finish, mark, settled;
       const closed = new Promise((done) => (finish = done));
       const send = (type, fields) => control.postMessage({ type, ...fields });
       const isAll = () => expected !== null && arrived >= expected;
@@ -248,15 +248,15 @@ const handshake = (
         finish({ reason, missing });
       };
       const close = (reason = "close") => {
-        if (left) return;
-        left = true;
+        if (closedHere) return;
+        closedHere = true;
         send("goodbye", { sent, reason });
-        if (expected !== undefined) shut([port, control]);
+        if (expected !== undefined) closeAll([port, control]);
         end("local");
       };
       const drop = () => {
-        left = over = true;
-        shut([port, control]);
+        closedHere = over = true;
+        closeAll([port, control]);
         if (link !== me) return;
         if (calling) link = undefined;
         else next();
@@ -268,7 +268,7 @@ const handshake = (
         end(why, isAll() ? 0 : expected && arrived ? expected - arrived : null);
         if (!isAll()) return; // they may lie in a port that was not started: it stays open
         send("farewell");
-        shut([port, control]);
+        closeAll([port, control]);
       };
       // By timers, so that the listeners of the last message come first; by two, so that a page
       // that was busy for longer than the first gets its messages before the second.
@@ -279,7 +279,7 @@ const handshake = (
           : setTimeout(() => (grace = setTimeout(settle, GRACE)), GRACE);
       };
       const gone = (reason, count = null) => {
-        if (left || (count === null && expected !== undefined)) return;
+        if (closedHere || (count === null && expected !== undefined)) return;
         why = reason;
         expected = count;
         wait();
@@ -293,7 +293,7 @@ const handshake = (
       const arrive = (event) => {
         arrived++;
         misses = quiet = 0;
-        if (left) event.stopImmediatePropagation();
+        if (closedHere) event.stopImmediatePropagation();
         else if (expected !== undefined) wait();
       };
 
@@ -345,7 +345,7 @@ const handshake = (
         const load = () => {
           if (!first) return lost();
           first = false;
-          doubt(PATIENCE);
+          doubt(CONFIRM_TIMEOUT_MS);
         };
         if (framed) on(target, "load", load);
         if (near && isText(lock)) {
@@ -358,9 +358,15 @@ const handshake = (
       };
       const meetOther = (data, ports) => {
         const from = hearsay(data.origin);
-        if (left || !onintroduction || ports.length !== 2 || from === undefined || !isPeer(data)) {
+        if (
+          closedHere ||
+          !onintroduction ||
+          ports.length !== 2 ||
+          from === undefined ||
+          !isPeer(data)
+        ) {
           ports[1]?.postMessage({ type: "goodbye", sent: 0, reason: "close" });
-          return shut(ports);
+          return closeAll(ports);
         }
         const other = join(ports, from, undefined, (met) => onintroduction(met, data.message));
         other.begin(data);
@@ -372,15 +378,15 @@ const handshake = (
         if (type === "ping") {
           if (typeof data.n == "number") send("pong", { n: data.n });
         } else if (type === "farewell") {
-          if (!left) return;
+          if (!closedHere) return;
           parting(SETTLING);
-          shut([port, control]);
+          closeAll([port, control]);
         } else if (type === "goodbye") {
-          if (agreed && !left) {
+          if (agreed && !closedHere) {
             gone(reason === "close" ? "closed" : "lost", sent >= 0 ? sent : null);
           } else {
             // It gave up on us, and won't greet again by itself.
-            const anew = calling && !left && link === me;
+            const anew = calling && !closedHere && link === me;
             send("farewell");
             drop();
             if (anew) start();
@@ -439,8 +445,8 @@ const handshake = (
       const known =
         ((calling || link) && last === data.id) || queue.some(([rival]) => rival.id === data.id);
       if (type === "offer") {
-        if (offering || known || to !== id || ports.length !== 2) shut(ports);
-        else meet([data, origin, ports]);
+        if (offering || known || to !== id || ports.length !== 2) closeAll(ports);
+        else onPeer([data, origin, ports]);
       } else if (type === "refusal") {
         const other = link && last !== data.id;
         if (calling && to === id && data.reason === "taken" && !other) taken();
@@ -448,11 +454,11 @@ const handshake = (
       else if (type === (calling ? "probe" : "hello")) facing = true;
       else if (known || type !== (calling ? "hello" : "probe")) return;
       else if (connected) calling ? link.doubt() : isBusy() && refuse(entry);
-      else if (offering) meet(entry);
+      else if (offering) onPeer(entry);
       else announce(data.id, origin);
     };
 
-    const late = () => {
+    const onTimeout = () => {
       const [ours, theirs] = calling ? ["connect", "accept"] : ["accept", "connect"];
       let text = `no ${theirs}${worker ? "" : ` from ${allowed.join(", ")}`} within ${timeout} s`;
       if (heard.size) {
@@ -479,7 +485,7 @@ const handshake = (
     if (signal?.aborted) return abort();
     if (signal) on(signal, "abort", abort);
     // Longer than that and a timer of the browser rings at once.
-    if (timeout < 2e6) timer = setTimeout(late, timeout * 1000);
+    if (timeout < 2e6) timer = setTimeout(onTimeout, timeout * 1000);
     if (gone())
       return framed
         ? fail("detached", "the frame is in no document")

@@ -30,7 +30,7 @@ export function putAlone(data, memory, scan) {
   return !scan([memory.subarray(0, stream.length)]) && scan.plain ? stream.length : 0;
 }
 
-/** Gives the data of a message, and the buffers that go with it, each written for it alone. */
+/** Returns the data of a message, and the buffers that go with it, each written for it alone. */
 export function seal(segments, side, buffers) {
   if (!side && !buffers && segments.length === 1 && segments[0].length <= CLONED)
     return [{ msgchan: segments[0] }, []];

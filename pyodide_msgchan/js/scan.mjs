@@ -1,8 +1,8 @@
 // The scan of a packed stream, before Python's unpickler sees it. What it promises, and why, stands
-// in _scan.py, which is the same scan in Python; the table of opcodes comes from there. Much of a
+// in _codec/packed/opcodes.py, which is the same scan in Python; the table of opcodes comes from there. Much of a
 // message's way is spent here, so what is on the stack is one number, and so is what is remembered.
 
-// What each opcode does, in the order of _scan.py.
+// What each opcode does, in the order of _codec/packed/opcodes.py.
 const ACTIONS =
   "constant short fixed2 fixed4 fixed8 text1 data1 data4 long4 data8 " +
   "list dict set nothing mark append appends setitem setitems additems " +
@@ -49,7 +49,7 @@ const doubled = (array) => {
 };
 
 /**
- * Gives the scan: a function that says what is wrong with segments; nothing if they may be read. Its
+ * Returns the scan: a function that says what is wrong with segments; nothing if they may be read. Its
  * `plain` tells of the last ones whether they name nothing, so that reading them calls nothing.
  */
 export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
@@ -61,7 +61,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     owners = empty(), // where on the stack it is, while more may come into it; else -1
     known = 0;
   // What `deepenFrom` was told of parts of the memo that reach to its end. They are disjoint, or one
-  // holds the other: a forest, so that all of it takes linear time. See _Depths in _scan.py.
+  // holds the other: a forest, so that all of it takes linear time. See _Depths in _codec/packed/opcodes.py.
   let leaves = empty(); // of each in the memo: the node that holds it, plus 1; 0 if none does
   const parents = [],
     deepest = [],
@@ -328,7 +328,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
    * Takes steps as long as they are what most of a message is. Each does as its own in `steps`, but
    * without a call, and on names that are here: that takes a third of the time.
    */
-  function hurry() {
+  function scanFastPath() {
     if (height && kindIn(stack[height - 1]) === FILL) return; // another step recalls then
     const [here, words, own, kept, owning] = [bytes, stack, places, memo, owners];
     const deepened = parents.length > 0;
@@ -410,7 +410,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     const i = take(2);
     if (bytes[i] !== 0x80 || bytes[i + 1] !== 5) refuse("no stream of this format");
     for (;;) {
-      hurry();
+      scanFastPath();
       const byte = size1(),
         action = table[byte];
       if (action === STOP) break;

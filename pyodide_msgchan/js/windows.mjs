@@ -5,8 +5,8 @@ import { tag } from "./encode.mjs";
 const WIRE = 1; // version of the envelope
 const LONGEST = 200; // characters of a field
 export const HEARD = 8; // wrong origins that are remembered
-const LATE = 300; // ms by which an element's load event comes after the page's own, at the most
-const NEAR = 30; // ms by which clocks and messages may differ in telling when that was
+const LOAD_EVENT_SKEW_MS = 300; // ms by which an element's load event comes after the page's own, at the most
+const CLOCK_SKEW_MS = 30; // ms by which clocks and messages may differ in telling when that was
 const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
 const LINGER = 10_000; // ms that a closed connection keeps its ports open for the other side's farewell
 const FAREWELL_GRACE = 1000; // ms after a farewell in which what was said before it may still come
@@ -105,7 +105,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   /** Attach a port that nobody else has a use for, until JavaScript asks Python for it. */
   function attachOwn(port, promising) {
     const id = attach(port, promising);
-    slots.get(id).seen = false;
+    slots.get(id).exposedToPage = false;
     return id;
   }
 
@@ -181,8 +181,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     const loads = loadsOf(element);
     const { loaded, last, count, seen, at } = loads.page ?? { loaded: -1, count: loads.count };
     let own = loaded < 0; // whether its own load is still to come; perhaps so until `late`
-    let late = own ? 0 : at - loaded + LATE;
-    if (last >= at - loaded - NEAR || loads.count > count) own = late = 0;
+    let late = own ? 0 : at - loaded + LOAD_EVENT_SKEW_MS;
+    if (last >= at - loaded - CLOCK_SKEW_MS || loads.count > count) own = late = 0;
     if (own && seen) [own, late] = [false, Infinity];
     const watcher = () => {
       if (!own) notice(control, performance.now() > late ? "gone" : "doubt");
@@ -439,7 +439,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       made.count();
     },
     // This side is done. Its ports stay open until the other has all that was posted on them.
-    linger(controlId, say) {
+    closeGracefully(controlId, say) {
       const made = links.get(controlId);
       const { data, control, expected, said } = made;
       if (say) goodbye(made, "close");

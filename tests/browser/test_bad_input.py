@@ -267,7 +267,7 @@ async def test_hosts_are_what_the_browser_makes_of_them(selenium):
     from pyodide.code import run_js
 
     from pyodide_msgchan import post_to_window, window_messages
-    from pyodide_msgchan._origin import allowed_origins
+    from pyodide_msgchan._origins import allowed_origins
 
     known = {
         "https://faß.de": "https://xn--fa-hia.de",

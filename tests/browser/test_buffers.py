@@ -55,7 +55,8 @@ async def test_converters(selenium):
 
     import pytest
 
-    from pyodide_msgchan import DataCloneError, MessageChannel, _clone, register_converter
+    from pyodide_msgchan import DataCloneError, MessageChannel, register_converter
+    from pyodide_msgchan._codec import registry
 
     @dataclass
     class Point:
@@ -92,7 +93,7 @@ async def test_converters(selenium):
             assert isinstance(caught.value.__cause__, KeyError)
         finally:
             for kind in kinds:
-                _clone._converters.pop(kind, None)
+                registry.converters.pop(kind, None)
     for wrong in ((int, str), (list, list), ("Point", str), (Point, 5), (object, str)):
         with pytest.raises(TypeError):
             register_converter(*wrong)

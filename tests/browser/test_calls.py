@@ -91,7 +91,7 @@ async def test_many_answers_of_javascript_that_come_together(selenium):
             assert await last == "last"
         answers = await asyncio.gather(*(remote.echo(i) for i in range(1000)))
         assert answers == list(range(1000))
-        assert not remote._hold.link.machine._pending
+        assert not remote._handle.session.protocol._pending
     native.port2.close()
 
 
@@ -177,12 +177,12 @@ async def test_callbacks_leave_nothing_behind(selenium):
     import gc
 
     from pyodide_msgchan import MessageChannel, expose, wrap
-    from pyodide_msgchan._browser import holding, stepping
+    from pyodide_msgchan._bridge.callbacks import pending_steps, waiting_sinks
 
     async def call(callback):
         return await callback(1)
 
-    before = [len(table) for table in (holding, stepping)]
+    before = [len(table) for table in (waiting_sinks, pending_steps)]
     here, there = MessageChannel()
     async with here, there:
         expose(call, there)
@@ -194,9 +194,9 @@ async def test_callbacks_leave_nothing_behind(selenium):
             while any(link._children for link in links):
                 gc.collect()
                 await asyncio.sleep(0)
-        assert not any(link.machine._pending or link.machine.running for link in links)
+        assert not any(link.protocol._pending or link.protocol.running for link in links)
     del links, remote
-    assert [len(table) for table in (holding, stepping)] == before
+    assert [len(table) for table in (waiting_sinks, pending_steps)] == before
 
 
 @run_in_pyodide

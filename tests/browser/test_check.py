@@ -154,11 +154,11 @@ return [...document.querySelectorAll("tbody tr")].filter((row) => row.offsetPare
 
 
 def test_rows_that_fail_are_told_and_shown(driver, tmp_path):
-    for path in (SITE / "py" / "check").iterdir():
+    for path in (SITE / "check" / "py").iterdir():
         if path.name != "creation.py":
             (tmp_path / path.name).symlink_to(path)
     (tmp_path / "creation.py").write_text(ROWS)
-    with serving({"/": SITE, "/py/check/": tmp_path}) as origins:
+    with serving({"/": SITE, "/check/py/": tmp_path}) as origins:
         driver.get(f"{origins.origin}/check.html?group=creation")
         assert wait_state(driver, PATIENCE) == "failed"
         assert driver.title == "✗ 3 failed, 2 of 6 hold, 1 not run: checks"

@@ -59,7 +59,8 @@ async def test_message_that_python_can_not_make_is_told_and_reading_goes_on(
 
     import pytest
 
-    from pyodide_msgchan import MessageChannel, MessageError, _clone
+    from pyodide_msgchan import MessageChannel, MessageError
+    from pyodide_msgchan._codec import incoming
 
     def fail(number):
         raise MemoryError(number)
@@ -74,7 +75,7 @@ async def test_message_that_python_can_not_make_is_told_and_reading_goes_on(
         receiving = asyncio.create_task(two.receive())
         await asyncio.sleep(0)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_clone, "date_of", fail)
+            patch.setattr(incoming, "date_of", fail)
             for port in (one, three):
                 port.post_message(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
             while len(errors) < 2:  # noqa: ASYNC110 - their listener can't end this wait alone
@@ -171,7 +172,10 @@ async def test_messages_that_finalizers_post_mix_with_no_other(selenium):
     import pytest
     from pyodide.code import run_js
 
-    from pyodide_msgchan import MessageChannel, _clone, _endpoint
+    from pyodide_msgchan import MessageChannel
+    from pyodide_msgchan._bridge import ffi
+    from pyodide_msgchan._codec import incoming
+    from pyodide_msgchan._port import endpoint
 
     one, two = MessageChannel()
     three, four = MessageChannel()
@@ -197,8 +201,8 @@ async def test_messages_that_finalizers_post_mix_with_no_other(selenium):
     noon = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
     async with one, two, three, four:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_endpoint, "to_js_list", collecting(_endpoint.to_js_list))
-            patch.setattr(_clone, "date_of", collecting(_clone.date_of))
+            patch.setattr(endpoint, "to_js_list", collecting(ffi.to_js_list))
+            patch.setattr(incoming, "date_of", collecting(incoming.date_of))
             for number in range(3):
                 one.post_message([number, run_js("/x/"), [noon], "text"])  # by a list beside it
                 message = await two.receive()

@@ -46,7 +46,7 @@ async def test_task_that_can_not_be_entered_now_is_woken_by_the_loop(selenium, k
 
     import pytest
 
-    from pyodide_msgchan._waiter import Waiter
+    from pyodide_msgchan._port.waiter import Waiter
 
     loop, handled = asyncio.get_running_loop(), []
     waiter = Waiter(loop)

@@ -114,7 +114,7 @@ async def test_nobody_passes_for_own_origin(selenium, scene, hostile, claim):
     from scene import Scene
 
     from pyodide_msgchan import expose, introduced
-    from pyodide_msgchan._browser import own_origin
+    from pyodide_msgchan._bridge.ffi import own_origin
 
     def fail():
         raise LookupError("what it says")

@@ -161,7 +161,7 @@ async def test_memory_is_reused_unless_javascript_has_the_port(selenium, pair):
     from packed_pair import connected
     from pyodide.code import run_js
 
-    from pyodide_msgchan._browser import bridge
+    from pyodide_msgchan._bridge.bridge import bridge
 
     near, far = await connected()
     first, second = b"1" * 300_000, b"2" * 300_000
@@ -279,8 +279,8 @@ async def test_ten_thousand_mutated_messages(selenium, pair):
     from pyodide.ffi import to_js
 
     from pyodide_msgchan import MessageError
-    from pyodide_msgchan._packed import pack
-    from pyodide_msgchan._scan import TABLE
+    from pyodide_msgchan._codec.packed.codec import pack
+    from pyodide_msgchan._codec.packed.opcodes import TABLE
 
     near, far = await connected()
     rng = random.Random(5)  # noqa: S311 - the same ones each time

@@ -18,12 +18,13 @@ async def test_what_was_answered_arrives_and_the_rest_ends(selenium, pair, kind,
     import pytest
     from packed_pair import connected
 
-    from pyodide_msgchan import MessageChannel, PeerClosedError, port
+    from pyodide_msgchan import MessageChannel, PeerClosedError
+    from pyodide_msgchan._port import port as port_module
 
     near, far = MessageChannel() if kind == "channel" else await connected()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("REPLY_GRACE", "ANSWER_GRACE"):
-            patch.setattr(port, name, 3600)
+            patch.setattr(port_module, name, 3600)
         asked = [asyncio.ensure_future(near.request(number)) for number in range(1000)]
         events = [await far.receive_event() for _ in range(1000)]
         for event in events[:count]:
@@ -59,7 +60,8 @@ async def ask_a_frame(selenium, address, origin, counts):
     import js
     import pytest
 
-    from pyodide_msgchan import PeerClosedError, connect, port, wrap
+    from pyodide_msgchan import PeerClosedError, connect, wrap
+    from pyodide_msgchan._port import port as port_module
 
     frame = js.document.createElement("iframe")
     frame.src = address
@@ -70,7 +72,7 @@ async def ask_a_frame(selenium, address, origin, counts):
     )
     with pytest.MonkeyPatch.context() as patch:
         for name in ("REPLY_GRACE", "ANSWER_GRACE"):
-            patch.setattr(port, name, 3600)
+            patch.setattr(port_module, name, 3600)
         for near, count in zip(connections, counts, strict=True):
             near.post_message(1000)
             asked = [asyncio.ensure_future(near.request(number)) for number in range(1000)]

@@ -122,10 +122,12 @@ async def test_lone_value_keeps_its_event(selenium, stack_switching):
 async def test_more_ports_than_flags(selenium, stack_switching):
     import asyncio
 
-    from pyodide_msgchan import MessageChannel, _browser
+    from pyodide_msgchan import MessageChannel
+    from pyodide_msgchan._bridge import bridge as bridge_module
 
     channels = [
-        MessageChannel(stack_switching=stack_switching) for _ in range(_browser.FLAGS // 2 + 10)
+        MessageChannel(stack_switching=stack_switching)
+        for _ in range(bridge_module.MAX_FLAGS // 2 + 10)
     ]
 
     async def echo(port):
@@ -153,7 +155,7 @@ async def test_memory_of_a_large_message_is_used_again(selenium, stack_switching
     import asyncio
 
     from pyodide_msgchan import MessageChannel
-    from pyodide_msgchan._browser import bridge
+    from pyodide_msgchan._bridge.bridge import bridge
 
     size = 300_000
     one, two = MessageChannel(stack_switching=stack_switching)
@@ -186,7 +188,7 @@ async def test_memory_that_others_see_is_left_alone(selenium, stack_switching, s
     from pyodide.code import run_js
 
     from pyodide_msgchan import MessageChannel, MessagePort
-    from pyodide_msgchan._browser import bridge
+    from pyodide_msgchan._bridge.bridge import bridge
 
     size = 300_000
     while bridge().spare(size) is not None:

@@ -275,13 +275,20 @@ def test_python_that_cannot_be_fetched(driver, tmp_path):
             assert "Python could not be fetched" in wait_for(driver, "[role=alert]:not([hidden])")
 
 
+def link_all(source, folder, missing):
+    """Link everything in a folder of the site into another, except one name."""
+    folder.mkdir(exist_ok=True)
+    for path in source.iterdir():
+        if path.name != missing:
+            (folder / path.name).symlink_to(path)
+
+
 def test_browser_without_webassembly_is_told(driver, tmp_path):
-    for path in SITE.iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "guard.js").unlink()
+    link_all(SITE, tmp_path, "shared")
+    link_all(SITE / "shared", tmp_path / "shared", "guard.js")
     # The first script of every page here: from then on it is a browser that has none.
-    guard = "delete globalThis.WebAssembly;\n" + (SITE / "guard.js").read_text()
-    (tmp_path / "guard.js").write_text(guard)
+    guard = "delete globalThis.WebAssembly;\n" + (SITE / "shared" / "guard.js").read_text()
+    (tmp_path / "shared" / "guard.js").write_text(guard)
     with serving({"/": tmp_path}) as origins:
         assert visit(driver, origins) == "failed"
         assert "no WebAssembly" in driver.find_element(By.ID, "status").text
@@ -303,27 +310,26 @@ def test_package_that_cannot_be_fetched(driver, tmp_path):
 
 
 def test_a_frame_that_fails_is_named(driver, tmp_path):
-    for file in (SITE / "py").iterdir():
+    for file in (SITE / "demo" / "py").iterdir():
         if file.name != "frame.py":
             (tmp_path / file.name).symlink_to(file)
-    with serving({"/": SITE, "/py/": tmp_path}) as origins:
+    with serving({"/": SITE, "/demo/py/": tmp_path}) as origins:
         assert visit(driver, origins) == "failed"
         wait_for(driver, ".node[data-name=sandbox][data-state=failed]")
         assert "Sandbox" in driver.find_element(By.ID, "status").text
         enter(driver, "sandbox")
-        assert "py/frame.py could not be fetched (404)" in wait_for(driver, ".failure")
+        assert "frame.py could not be fetched (404)" in wait_for(driver, ".failure")
 
 
 def test_modules_that_cannot_be_fetched(driver, tmp_path):
-    copy = {path.name: path for path in SITE.iterdir() if path.name != "names.mjs"}
-    for name, path in copy.items():
-        (tmp_path / name).symlink_to(path)
+    link_all(SITE, tmp_path, "shared")
+    link_all(SITE / "shared", tmp_path / "shared", "names.mjs")
     with serving({"/": tmp_path}) as origins:
         assert visit(driver, origins) == "failed"
         assert "host.mjs" in wait_for(driver, "[role=alert]")
 
 
 def test_frame_on_its_own_leads_to_the_demo(driver, pages):
-    driver.get(pages.url("frame-python.html"))
+    driver.get(pages.url("demo/frame-python.html"))
     assert wait_state(driver, 10, ("ready", "failed")) == "failed"
     assert driver.find_element(By.LINK_TEXT, "the demo").get_attribute("href") == pages.url("")

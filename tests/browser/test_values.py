@@ -136,7 +136,7 @@ async def test_what_python_gets_back(selenium):
     from array import array
 
     from pyodide_msgchan import MessageChannel
-    from pyodide_msgchan._round_trips import same
+    from pyodide_msgchan.testing.round_trips import same
 
     one, two = MessageChannel()
     rows = [(text, text) for text in ("", "x" * 70_000, "é" * 70_000)]

@@ -4,30 +4,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyodide_msgchan._comlink import (
+from pyodide_msgchan._codec.wire import raw, thrown
+from pyodide_msgchan._rpc.protocol import (
     Answer,
-    Demand,
+    Cancel,
+    ComlinkProtocol,
     Detach,
     Discard,
-    Machine,
-    Run,
-    Settle,
-    Stop,
-    Supply,
-    raw,
-    thrown,
+    Execute,
+    SettleCall,
+    StreamItem,
+    StreamRequest,
 )
 
 
 @pytest.fixture
 def exposing():
-    machine = Machine("test-")
+    machine = ComlinkProtocol("test-")
     machine.expose()
     return machine
 
 
 def test_request_and_reply():
-    machine = Machine("me-")
+    machine = ComlinkProtocol("me-")
     message = machine.request("APPLY", ("a", "b"), machine.expect("token"), argumentList=[raw(1)])
     assert message == {
         "id": "me-1",
@@ -36,7 +35,7 @@ def test_request_and_reply():
         "argumentList": [{"type": "RAW", "value": 1}],
     }
     reply = {"id": "me-1", "type": "RAW", "value": 2}
-    assert machine.received(reply) == Settle("token", reply)
+    assert machine.received(reply) == SettleCall("token", reply)
     assert machine.received(reply) == Discard([reply])  # it was answered before
     assert machine.request("GET", (), machine.expect("next"))["id"] == "me-2"
 
@@ -55,7 +54,7 @@ NUMBERS = ["", "01", "2", "0", "-1", "+1", "1 ", " 1", "1.0", "1e0", "1_0", "\u0
     ],
 )
 def test_replies_to_calls_never_made_are_let_go(reply):
-    machine = Machine("me-")
+    machine = ComlinkProtocol("me-")
     machine.request("GET", ("x",), machine.expect("token"))
     assert machine.received(reply) == Discard([reply])
 
@@ -63,7 +62,7 @@ def test_replies_to_calls_never_made_are_let_go(reply):
 @pytest.mark.parametrize("kind", ["GET", "APPLY", "CONSTRUCT", "ENDPOINT"])
 def test_requests_run_once_something_is_exposed(exposing, kind):
     wires = [raw(1)]
-    run = Run(7, kind, ("x",), wires, {})
+    run = Execute(7, kind, ("x",), wires, {})
     message = {"id": 7, "type": kind, "path": ["x"], "argumentList": wires}
     assert exposing.received(message) == run
     assert exposing.running == {7}
@@ -72,7 +71,7 @@ def test_requests_run_once_something_is_exposed(exposing, kind):
 
 
 def test_what_comes_before_anything_is_exposed_waits():
-    machine = Machine("me-")
+    machine = ComlinkProtocol("me-")
     for id_ in ("a", "b"):
         assert machine.received({"id": id_, "type": "GET", "path": ["x"]}) is None
     assert machine.received({"id": "a", "type": "CANCEL"}) == Discard([])
@@ -81,7 +80,7 @@ def test_what_comes_before_anything_is_exposed_waits():
 
 
 def test_not_everything_waits_for_ever():
-    machine = Machine("me-")
+    machine = ComlinkProtocol("me-")
     for id_ in range(1, 1001):
         assert machine.received({"id": id_, "type": "GET", "path": ["x"]}) is None
     refusal = machine.received({"id": 1001, "type": "GET", "path": ["x"]})
@@ -91,14 +90,14 @@ def test_not_everything_waits_for_ever():
 
 
 def test_missing_path_and_arguments_are_empty(exposing):
-    assert exposing.received({"id": "a", "type": "APPLY"}) == Run("a", "APPLY", (), [], {})
+    assert exposing.received({"id": "a", "type": "APPLY"}) == Execute("a", "APPLY", (), [], {})
     nulls = {"id": "b", "type": "APPLY", "path": None, "argumentList": None, "keywords": None}
-    assert exposing.received(nulls) == Run("b", "APPLY", (), [], {})
+    assert exposing.received(nulls) == Execute("b", "APPLY", (), [], {})
 
 
 def test_set_brings_its_value(exposing):
     message = {"id": "a", "type": "SET", "path": ["x"], "value": raw(3)}
-    assert exposing.received(message) == Run("a", "SET", ("x",), [raw(3)], {})
+    assert exposing.received(message) == Execute("a", "SET", ("x",), [raw(3)], {})
 
 
 def test_release_detaches(exposing):
@@ -116,7 +115,7 @@ def test_release_detaches(exposing):
 
 def test_cancel(exposing):
     exposing.received({"id": "a", "type": "APPLY", "path": ["x"]})
-    assert exposing.received({"id": "a", "type": "CANCEL"}) == Stop("a")
+    assert exposing.received({"id": "a", "type": "CANCEL"}) == Cancel("a")
     assert exposing.received({"id": "a", "type": "CANCEL"}) is None
     assert exposing.reply("a", raw(1)) is None
     number = exposing.expect("token")
@@ -130,10 +129,10 @@ def test_cancel(exposing):
 
 def test_two_calls_of_one_id_get_one_answer(exposing):
     first = {"id": "same", "type": "APPLY", "path": ["x"], "argumentList": [raw(1)]}
-    assert isinstance(exposing.received(first), Run)
+    assert isinstance(exposing.received(first), Execute)
     assert exposing.received(first) == Discard([raw(1)])
     exposing.reply("same", raw(1))
-    assert isinstance(exposing.received(first), Run)
+    assert isinstance(exposing.received(first), Execute)
 
 
 @pytest.mark.parametrize(
@@ -199,19 +198,19 @@ def test_what_came_with_a_malformed_request_is_let_go(exposing):
 
 
 def test_probe_tells_a_python_end(exposing):
-    for machine in (exposing, Machine("nothing exposed")):
+    for machine in (exposing, ComlinkProtocol("nothing exposed")):
         answer = machine.received({"id": "p", "type": "GET", "path": ["__msgchan__"]})
         assert answer == Answer({"type": "RAW", "value": {"msgchan": 1}, "id": "p"}, [])
 
 
 def test_iteration_passes_through():
-    machine = Machine("me-")
+    machine = ComlinkProtocol("me-")
     for message in ({"type": "ITEM", "item": raw(1)}, {"type": "END"}):
-        assert machine.received(message) == Supply(message)
+        assert machine.received(message) == StreamItem(message)
     failed = {"type": "END", "item": thrown("KeyError", "x")}
-    assert machine.received(failed) == Supply(failed)
+    assert machine.received(failed) == StreamItem(failed)
     for message in ({"type": "PULL", "credit": 3}, {"type": "CLOSE"}):
-        assert machine.received(message) == Demand(message)
+        assert machine.received(message) == StreamRequest(message)
 
 
 def test_end_gives_all_that_waits(exposing):
@@ -239,13 +238,13 @@ VALUES = st.recursive(
 
 @given(st.lists(VALUES, max_size=8))
 def test_no_message_raises(messages):
-    machine = Machine("me-")
+    machine = ComlinkProtocol("me-")
     machine.request("GET", ("x",), machine.expect("token"))
     for i, message in enumerate(messages):
         if i == 2:
             machine.expose()
         action = machine.received(message)
-        if isinstance(action, Run):
+        if isinstance(action, Execute):
             assert machine.reply(action.id, raw(1))["id"] == action.id
         elif isinstance(action, Answer | Discard):
             assert all(type(wire) is dict for wire in action.discard)
@@ -253,7 +252,7 @@ def test_no_message_raises(messages):
 
 @pytest.mark.parametrize("kind", ["GET", "SET", "APPLY", "CONSTRUCT", "ENDPOINT", "RELEASE"])
 def test_where_others_listen_too_nothing_is_answered_for_them(kind):
-    machine = Machine("me-", shared=True)
+    machine = ComlinkProtocol("me-", shared=True)
     request = {"id": 1, "type": kind, "path": ["x"], "argumentList": [raw(1)], "value": raw(1)}
     malformed = {"id": 2, "type": kind, "path": 3}
     probe = {"id": 3, "type": "GET", "path": ["__msgchan__"]}
@@ -268,11 +267,11 @@ def test_where_others_listen_too_nothing_is_answered_for_them(kind):
 
 
 def test_where_others_listen_too_their_replies_are_left_alone():
-    machine = Machine("me-", shared=True)
+    machine = ComlinkProtocol("me-", shared=True)
     number = machine.expect("token")
     for id_ in ("theirs", "me-", "me-x", "me-0", 1, None, "me2-1"):
         for reply in (raw(1), {"type": "HANDLER", "name": "proxy", "value": "port"}):
             assert machine.received({**reply, "id": id_}) is None
     reply = {**raw(1), "id": machine.id_of(number)}
-    assert machine.received(reply) == Settle("token", reply)
+    assert machine.received(reply) == SettleCall("token", reply)
     assert machine.received(reply) == Discard([reply])  # this one is known to be for nobody

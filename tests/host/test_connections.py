@@ -23,11 +23,11 @@ from pyodide_msgchan import (
     expose,
     introduce,
     introduced,
-    rpc,
 )
-from pyodide_msgchan._types import Notice
-from pyodide_msgchan.connection import MOST_INTRODUCTIONS
-from pyodide_msgchan.port import check_transfer
+from pyodide_msgchan._connection.control import MAX_INTRODUCTIONS
+from pyodide_msgchan._interfaces import Notice
+from pyodide_msgchan._port.transfer import check_transfer
+from pyodide_msgchan._rpc import api
 from pyodide_msgchan.testing import CONTRACT, Window
 from pyodide_msgchan.testing import MessageChannel as MemoryChannel
 
@@ -187,7 +187,7 @@ async def test_what_is_remembered_of_ended_connections_is_forgotten(windows, mon
         async with host.connect(app, origin=APP, name=str(number)):
             await accepting
     assert len(host._earlier) == 5
-    monkeypatch.setattr("pyodide_msgchan._attempt.RETRY", 0)  # as if that time had passed
+    monkeypatch.setattr("pyodide_msgchan._connection.driver.RETRY", 0)  # as if that time had passed
     await asyncio.gather(host.connect(app, origin=APP, timeout=0.01), return_exceptions=True)
     assert len(host._earlier) == 1
 
@@ -199,7 +199,7 @@ async def test_what_is_remembered_of_ended_connections_keeps_nothing_alive(windo
     exposed = {"add": lambda a, b: a + b}  # a connection with calls, which know their port
     alive = [weakref.ref(near), weakref.ref(exposed["add"])]
     expose(exposed, near)
-    assert await rpc.wrap(far).add(1, 2) == 3
+    assert await api.wrap(far).add(1, 2) == 3
     (near if closing == "here" else far).close()
     await asyncio.gather(near.wait_closed(), far.wait_closed())
     del near, far, exposed
@@ -216,7 +216,7 @@ async def test_a_script_that_raised_is_dead_only_if_nothing_comes(windows, monke
     async def connecting():
         task = asyncio.ensure_future(host.connect(app, origin=APP, timeout=5))
         await asyncio.sleep(0)
-        [hearing] = host._page.hearings
+        [hearing] = host._environment.hearings
         hearing.heard(raised, "", None, None)
         hearing.heard(raised, "", None, None)
         return task
@@ -225,7 +225,7 @@ async def test_a_script_that_raised_is_dead_only_if_nothing_comes(windows, monke
     accepting = asyncio.create_task(app.accept(origin=HOST))
     (await first).close()
     await accepting
-    monkeypatch.setattr("pyodide_msgchan._attempt.START_GRACE", 0)
+    monkeypatch.setattr("pyodide_msgchan._connection.driver.START_GRACE", 0)
     with pytest.raises(HandshakeError, match=r"on purpose \(worker\.mjs:3\)") as caught:
         await (await connecting())
     assert caught.value.code == "worker-failed"
@@ -359,15 +359,15 @@ async def test_cancelling_leaves_nothing(windows):
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert host._page.hearings == app._page.hearings == []
-    assert host._page.links == app._page.links == set()
+    assert host._environment.hearings == app._environment.hearings == []
+    assert host._environment.links == app._environment.links == set()
     near, far = await joined(host, app)
     near.close()
     far.close()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert host._page.hearings == app._page.hearings == []
-    assert host._page.links == app._page.links == set()
+    assert host._environment.hearings == app._environment.hearings == []
+    assert host._environment.links == app._environment.links == set()
 
 
 async def test_a_dropped_connection_says_goodbye(windows):
@@ -384,7 +384,7 @@ async def test_a_dropped_connection_says_goodbye(windows):
 async def test_heartbeat_sees_silence(windows):
     host, app = windows
     near, far = await joined(host, app, heartbeat=0.02)
-    far._control.link._inbox.stop()  # a page that hangs: it answers nothing any more
+    far._control.channels._sink.stop()  # a page that hangs: it answers nothing any more
     with pytest.raises(PeerLostError):
         await near.receive()
     far.close()
@@ -395,7 +395,7 @@ async def test_a_page_that_was_only_busy_learns_that_it_is_lost(windows):
     accepting = asyncio.create_task(app.accept(origin=HOST))
     near = await host.connect(app, origin=APP, heartbeat=0.02)
     far = await accepting
-    inbox = far._control.link._inbox
+    inbox = far._control.channels._sink
     hear, held = inbox._handle, []
     inbox._handle = lambda *message: held.append(message)
     near.post_message("before")
@@ -557,16 +557,16 @@ async def test_whoever_closes_refuses_introductions_that_were_not_taken():
 async def test_more_introductions_than_anybody_takes_are_refused():
     near, far, met = await introduce_pages("https://a.example", "https://b.example")
     taken = []
-    for number in range(MOST_INTRODUCTIONS + 2):
+    for number in range(MAX_INTRODUCTIONS + 2):
         introduce(*near, number)
-        if number < MOST_INTRODUCTIONS:
+        if number < MAX_INTRODUCTIONS:
             taken.append(await introduced(far[1]))
     refused = [await introduced(far[1]) for _ in range(2)]
     for one in refused:
         with pytest.raises(PeerClosedError):
             await one.receive()
-    taken += [await introduced(far[0]) for _ in range(MOST_INTRODUCTIONS)]
-    assert taken[-1].introduction == MOST_INTRODUCTIONS - 1
+    taken += [await introduced(far[0]) for _ in range(MAX_INTRODUCTIONS)]
+    assert taken[-1].introduction == MAX_INTRODUCTIONS - 1
     close_all(near, far, met, refused, taken)
 
 
@@ -589,9 +589,9 @@ async def test_a_malformed_introduction_is_refused(windows, wrong):
     pairs = [MemoryChannel() for _ in range(wrong.pop("ports", 2))]
     moved = check_transfer([theirs for _, theirs in pairs])
     words = {"type": "introduction", "origin": "https://b.example", **wrong}
-    near._control.link.send(words, moved)
+    near._control.channels.send(words, moved)
     moved.done()
-    near._control.link.send({"type": "ping", "n": 1})
+    near._control.channels.send({"type": "ping", "n": 1})
     near.post_message("and the connection goes on")
     assert await far.receive() == "and the connection goes on"
     if len(pairs) == 2:
@@ -605,13 +605,13 @@ async def test_a_malformed_introduction_is_refused(windows, wrong):
 @pytest.mark.parametrize("claim", [None, HOST, APP, "null"])
 async def test_a_hostile_introducer_can_pass_nobody_for_own_origin(windows, claim, monkeypatch):
     """It claims that the introduced one is a worker, or of the origin of whoever hears it."""
-    monkeypatch.setattr(rpc, "own_origin", lambda: APP)
+    monkeypatch.setattr(api, "own_origin", lambda: APP)
     near, far = await joined(*windows)
     (data, their_data), (control, their_control) = MemoryChannel(), MemoryChannel()
     words = {"type": "introduction", "origin": claim, "lane": "packed", "message": 1}
     words |= {"capabilities": ["clone", "credit", "packs", "packed"], "runtime": "pyodide"}
     moved = check_transfer([their_data, their_control])
-    near._control.link.send(words, moved)
+    near._control.channels.send(words, moved)
     moved.done()
     met = await introduced(far)
     assert (met.lane, met.origin_verified, met.peer.origin) == ("clone", False, claim)

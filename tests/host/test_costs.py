@@ -11,14 +11,17 @@ from collections import Counter
 
 import pytest
 
-from pyodide_msgchan import DataCloneError, _fitness, _stream, register_type, wrap
-from pyodide_msgchan._clone import copy, walk
-from pyodide_msgchan._packed import pack
+from pyodide_msgchan import DataCloneError, register_type, wrap
+from pyodide_msgchan._codec import encoder
+from pyodide_msgchan._codec.exceptions import error_from, wire_of_error
+from pyodide_msgchan._codec.outgoing import walk
+from pyodide_msgchan._codec.packed import validation
+from pyodide_msgchan._codec.packed.codec import pack
+from pyodide_msgchan._codec.packed.opcodes import MAX_KEY_DEPTH, MAX_KEY_WEIGHT
+from pyodide_msgchan._port.waiter import Waiter
 from pyodide_msgchan._printing import error_text, format_error, short_repr
-from pyodide_msgchan._remote_errors import error_from, wire_of_error
-from pyodide_msgchan._scan import KEY_DEPTH, KEY_WEIGHT
-from pyodide_msgchan._waiter import Waiter
 from pyodide_msgchan.testing import MessageChannel
+from pyodide_msgchan.testing.clone import clone
 
 MANY = 2000
 
@@ -62,7 +65,7 @@ async def test_messages_for_many_who_wait_cost_the_same_each(monkeypatch):
         await asyncio.sleep(0)
         monkeypatch.setattr(Waiter, "done", counting)
         for number in range(MANY):
-            wake = far._take([number], None)  # each by itself, as a browser brings them
+            wake = far._store_batch([number], None)  # each by itself, as a browser brings them
             if wake is not None:
                 asyncio.get_running_loop().call_soon(wake)
         assert await asyncio.gather(*tasks) == list(range(MANY))
@@ -163,11 +166,11 @@ def test_keys_whose_parts_are_shared_are_looked_at_once():
 
     walk({ENDLESS_KEY: 1}, leaf)
     assert visits["key"] < 10
-    checker = _fitness._Checker({}, lambda _: "")
+    checker = validation._Validator({}, lambda _: "")
     key = ("a",) * 100
-    for _ in range(KEY_DEPTH - 1):
+    for _ in range(MAX_KEY_DEPTH - 1):
         key = (key,) * 100
-    assert checker.weight(key, 0) > KEY_WEIGHT
+    assert checker.weight(key, 0) > MAX_KEY_WEIGHT
 
 
 def test_what_is_shared_is_expanded_once():
@@ -176,9 +179,9 @@ def test_what_is_shared_is_expanded_once():
         wide = [wide] * 300  # 27 million values, if each were expanded
     tracemalloc.start()
     try:
-        assert _stream._is_plain(wide)
-        assert _fitness.is_fit(wide)
-        assert copy(wide, {})[0] == wide
+        assert encoder._is_plain(wide)
+        assert validation.can_fast_pack(wide)
+        assert clone(wide, {})[0] == wide
         assert pack(wide, {}).segments
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
@@ -197,10 +200,10 @@ def test_keys_of_many_dicts_are_not_put_together(monkeypatch):
             compared += 1
             return int(self) == int(other)
 
-    monkeypatch.setattr(_fitness, "KEYS", {*_fitness.KEYS, Key})
+    monkeypatch.setattr(validation, "KEYS", {*validation.KEYS, Key})
     message = [{Key(i): 0} for i in range(300)]
     compared = 0
-    assert _fitness._have_keys(message, {dict})
+    assert validation._keys_are_simple(message, {dict})
     assert compared == 0
 
 

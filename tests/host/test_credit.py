@@ -15,15 +15,15 @@ from pyodide_msgchan import (
     expose,
     wrap,
 )
-from pyodide_msgchan._credit import (
-    HIGH_BYTES,
-    HIGH_MESSAGES,
-    MOST_MARKS,
-    Credit,
-    Marks,
+from pyodide_msgchan._connection.flow_control import (
+    HIGH_WATER_BYTES,
+    HIGH_WATER_MESSAGES,
+    MAX_ACK_REQUESTS,
+    AckRequests,
     Outstanding,
+    SendWindow,
 )
-from pyodide_msgchan._types import Notice
+from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan.testing import Window
 
 ABSURD = [None, True, -1, 0, 1.0, 2**53, 2**60, -(2**60), 1e300, float("nan"), "1", [1], {}, b"1"]
@@ -55,13 +55,15 @@ def waiting_for(connection):
 
 
 def test_a_mark_is_due_with_every_quarter():
-    credit = Credit()
-    marks = [n for n in range(HIGH_MESSAGES * 2) if credit.mark(Outstanding(n, 0)) is not None]
+    credit = SendWindow()
+    marks = [
+        n for n in range(HIGH_WATER_MESSAGES * 2) if credit.mark(Outstanding(n, 0)) is not None
+    ]
     assert marks == list(range(2500, 20000, 2500))
-    credit = Credit()
+    credit = SendWindow()
     sizes = [n for n in range(40) if credit.mark(Outstanding(n, n * 2**20)) is not None]
     assert sizes == list(range(4, 40, 4))
-    assert HIGH_BYTES == 16 * 2**20
+    assert HIGH_WATER_BYTES == 16 * 2**20
 
 
 @given(
@@ -69,7 +71,7 @@ def test_a_mark_is_due_with_every_quarter():
     steps=st.lists(st.tuples(st.integers(0, 70), st.integers(0, 200), st.integers(0, 70))),
 )
 def test_who_waits_goes_on_once_all_is_taken(high, steps):
-    credit, marks = Credit(), Marks()
+    credit, marks = SendWindow(), AckRequests()
     credit.high = Outstanding(*high)
     sent, taken, told = Outstanding(0, 0), 0, 0
     answers = []
@@ -90,41 +92,41 @@ def test_who_waits_goes_on_once_all_is_taken(high, steps):
         tell()
         while answers:
             told = answers.pop(0)
-            assert credit.taken(told)
+            assert credit.on_consumed(told)
             assert told <= taken
             look()
-        assert len(credit._marks) <= MOST_MARKS
+        assert len(credit._requests) <= MAX_ACK_REQUESTS
         assert credit.outstanding(sent).messages == sent.messages - told >= 0
     taken = sent.messages
     tell()
     for _ in range(3):
         if answers:
-            assert credit.taken(answers.pop())
+            assert credit.on_consumed(answers.pop())
         look()
     assert not credit.is_used_up(sent)
 
 
 @pytest.mark.parametrize("number", ABSURD, ids=repr)
 def test_absurd_numbers_count_for_nothing(number):
-    marks = Marks()
+    marks = AckRequests()
     marks.set(number)
     assert marks.next is None
-    credit = Credit()
+    credit = SendWindow()
     assert credit.mark(Outstanding(5000, 0)) == 5000
-    assert not credit.taken(number)
+    assert not credit.on_consumed(number)
     assert credit.outstanding(Outstanding(5000, 0)) == (5000, 0)
-    assert credit.taken(5000)
-    assert not credit.taken(5000)
+    assert credit.on_consumed(5000)
+    assert not credit.on_consumed(5000)
 
 
 def test_a_flood_of_marks_is_not_kept():
-    marks = Marks()
+    marks = AckRequests()
     for n in itertools.chain(range(1, 100_000), [5] * 100_000):
         marks.set(n)
-    assert len(marks._open) == MOST_MARKS
+    assert len(marks._pending) == MAX_ACK_REQUESTS
     assert marks.reached(10) == 10
     assert marks.next == 11
-    assert marks.reached(100_000) == MOST_MARKS
+    assert marks.reached(100_000) == MAX_ACK_REQUESTS
     assert marks.next is None
 
 
@@ -211,9 +213,9 @@ async def test_whoever_takes_lets_the_sender_go_on(ends, way, high):
 async def test_calls_that_come_apart_from_messages_count_too(ends):
     _, far = ends
     far._control.heard({"type": "mark", "n": 1})
-    assert far._control._marks.next == 1
-    far._count_taken()  # as for the calls that js/calls.mjs hands over
-    assert far._control._marks.next is None
+    assert far._control._ack_requests.next == 1
+    far._count_received()  # as for the calls that js/calls.mjs hands over
+    assert far._control._ack_requests.next is None
 
 
 async def test_one_burst_and_then_drain(ends):
@@ -239,11 +241,11 @@ async def test_a_cancelled_drain_leaves_nothing(ends):
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert len(near._drains) == len(near._closers) == 1
+    assert len(near._drain_waiters) == len(near._close_waiters) == 1
     assert await far.receive() == 1
     await second
-    assert not near._drains
-    assert not near._closers
+    assert not near._drain_waiters
+    assert not near._close_waiters
     await near.drain()
 
 
@@ -334,13 +336,13 @@ async def test_high_water_is_a_whole_number(ends, bad):
     for name in ("messages", "bytes"):
         with pytest.raises(ValueError, match="whole number"):
             ends[0].set_high_water(**{name: bad})
-    assert ends[0]._control.credit.high == (HIGH_MESSAGES, HIGH_BYTES)
+    assert ends[0]._control.send_window.high == (HIGH_WATER_MESSAGES, HIGH_WATER_BYTES)
 
 
 async def test_a_hostile_peer_can_only_keep_itself_waiting(ends):
     near, far = ends
     near.set_high_water(messages=2)
-    send = far._control.link.send
+    send = far._control.channels.send
     for n in [*ABSURD[:6], *range(1, 3000), *ABSURD[6:]]:
         for kind in ("mark", "taken"):
             send({"type": kind, "n": n})
@@ -353,7 +355,7 @@ async def test_a_hostile_peer_can_only_keep_itself_waiting(ends):
     send({"type": "taken", "n": 1})
     await turns()
     assert not waiting.done()
-    assert len(near._control._marks._open) == MOST_MARKS
+    assert len(near._control._ack_requests._pending) == MAX_ACK_REQUESTS
     far.post_message("hello")
     assert await near.receive() == "hello"
     assert [await far.receive() for _ in range(2)] == [1, 2]

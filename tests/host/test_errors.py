@@ -23,7 +23,7 @@ from pyodide_msgchan import (
     RemoteError,
     VersionMismatchError,
 )
-from pyodide_msgchan._clone import error_of
+from pyodide_msgchan._codec.exceptions import error_of
 
 
 @pytest.mark.parametrize(

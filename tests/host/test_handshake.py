@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyodide_msgchan import _handshake
-from pyodide_msgchan._handshake import Caller, Listener
-from pyodide_msgchan._side import GOODBYE, TAKEN, WRONG_NONCE, fresh_id
-from pyodide_msgchan._wire import (
+from pyodide_msgchan._connection.handshake import initiator, responder
+from pyodide_msgchan._connection.handshake.base import GOODBYE, TAKEN, WRONG_NONCE, fresh_id
+from pyodide_msgchan._connection.handshake.initiator import Initiator
+from pyodide_msgchan._connection.handshake.responder import Responder
+from pyodide_msgchan._connection.wire import (
     Adopt,
     Close,
     Connected,
@@ -43,11 +44,11 @@ def ids(prefix):
 
 
 def caller(*, allowed=(APP,), opaque=False, **rest):
-    return Caller("n", opaque=opaque, allowed=allowed, make_id=ids("c"), **rest)
+    return Initiator("n", opaque=opaque, allowed=allowed, make_id=ids("c"), **rest)
 
 
 def listener(*, allowed=(HOST,), opaque=False, many=False, **rest):
-    return Listener("n", opaque=opaque, allowed=allowed, many=many, make_id=ids("l"), **rest)
+    return Responder("n", opaque=opaque, allowed=allowed, many=many, make_id=ids("l"), **rest)
 
 
 def envelope(kind, sender="x0", **fields):
@@ -236,7 +237,7 @@ def leaver(*, ending=True):
 
 def test_who_was_there_just_now_probes_again_when_its_goodbye_must_have_come():
     machine = leaver()
-    assert same(machine.heard(REFUSAL, APP, WINDOW), SetTimer(_handshake.RETRY))
+    assert same(machine.heard(REFUSAL, APP, WINDOW), SetTimer(initiator.RETRY))
     assert machine.heard(REFUSAL, APP, WINDOW) == []
     assert "over there is taken" in str(machine.timeout(1))
     assert same(machine.expired(), PROBE)
@@ -254,7 +255,7 @@ def test_the_next_hello_is_taken_in_the_meantime():
     assert type(offer) is Offer
     assert machine.expired() == []
     assert machine.heard(REFUSAL, APP, WINDOW) == []  # another one's
-    assert same(machine.control(1, TAKEN), Close(1), SetTimer(_handshake.RETRY))
+    assert same(machine.control(1, TAKEN), Close(1), SetTimer(initiator.RETRY))
     assert same(machine.cancel(), StopTimer())
 
 
@@ -262,7 +263,7 @@ def test_an_offer_that_is_refused_with_its_probe_is_given_up_once():
     machine = leaver()
     machine.heard(envelope("hello", "l0"), APP, WINDOW)
     assert machine.heard(REFUSAL, APP, WINDOW) == []
-    assert same(machine.control(1, TAKEN), Close(1), SetTimer(_handshake.RETRY))
+    assert same(machine.control(1, TAKEN), Close(1), SetTimer(initiator.RETRY))
     assert type(machine.heard(envelope("hello", "l0"), APP, WINDOW)[1]) is Offer
 
 
@@ -557,7 +558,7 @@ def test_patience_ends_only_for_a_rival():
 
 def test_a_listen_takes_all_and_drops_its_oldest_pending_one():
     machine = listener(many=True)
-    for number in range(_handshake.MOST_PENDING):
+    for number in range(responder.MAX_PENDING):
         assert type(offer_to(machine, f"c{number}")[0]) is Adopt
     machine.control(1, {"type": "confirm"})
     assert type(offer_to(machine, "d0")[0]) is Adopt
@@ -773,4 +774,4 @@ def test_a_flood_of_offers_to_a_listen_leaves_no_more_than_its_limit():
             offer_to(machine, f"x{number}", number)
 
     assert grown(flood) < 20_000
-    assert len(machine.cancel()) == 2 * _handshake.MOST_PENDING
+    assert len(machine.cancel()) == 2 * responder.MAX_PENDING

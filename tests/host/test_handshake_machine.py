@@ -21,8 +21,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pyodide_msgchan._handshake import Caller, Listener
-from pyodide_msgchan._wire import Envelope
+from pyodide_msgchan._connection.handshake.initiator import Initiator
+from pyodide_msgchan._connection.handshake.responder import Responder
+from pyodide_msgchan._connection.wire import Envelope
 
 A, B, EVIL, OPAQUE, ANY = (
     "https://a.example",
@@ -312,7 +313,7 @@ class World(RuleBasedStateMachine):
         page = self.place(route[0])
         allowed = self.origins_of(route[1:], choice)
         opaque = page.origin == OPAQUE
-        machine = Caller(name, opaque=opaque, allowed=allowed, make_id=self.make_id)
+        machine = Initiator(name, opaque=opaque, allowed=allowed, make_id=self.make_id)
         side = Side(page, machine, [route[1]], name=name, allowed=allowed, calls=True)
         machine.may_be_ending = lambda: self.may_be_ending(side)
         self.add(side)
@@ -326,7 +327,7 @@ class World(RuleBasedStateMachine):
         page = self.place(window)
         windows = [one for one in WINDOWS if one != window and only in (None, one)]
         given = {"name": name, "allowed": self.origins_of(windows, choice), "many": many}
-        machine = Listener(opaque=page.origin == OPAQUE, make_id=self.make_id, **given)
+        machine = Responder(opaque=page.origin == OPAQUE, make_id=self.make_id, **given)
         self.add(Side(page, machine, windows, calls=False, **given))
 
     @rule(route=ROUTE, name=NAME, choice=CHOICE)

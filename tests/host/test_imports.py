@@ -1,4 +1,4 @@
-"""Imports go one way: each module uses only what stands before it."""
+"""Imports go one way: the order of packages is one list, and all else follows from the folders."""
 
 import ast
 import subprocess
@@ -11,51 +11,60 @@ import pyodide_msgchan
 
 PACKAGE = Path(__file__).parents[2] / "pyodide_msgchan"
 
+# Each imports only from those before it, and from itself.
 ORDER = [
-    {"errors", "_version", "_printing"},
-    {"_wire", "_comlink", "_credit"},
-    {"_types", "_side", "_penpal"},
-    {"_handshake"},
-    {"_browser"},
-    {"_origin", "_waiter", "_clone", "_event", "_registry", "_scan", "_unread"},
-    {"_inbox", "_stream", "_remote_errors", "_public"},
-    {"_sealed"},
-    {"_reducers"},
-    {"_fitness"},
-    {"_packed"},
-    {"_lane"},
-    {"_endpoint", "_receiver"},
-    {"port", "_windows"},
-    {"channel", "connection", "_memory", "_round_trips", "_checking"}
-    | {"_reach", "_call", "_iteration"},
-    {"_attempt", "_contract", "_remote", "_parcel"},
-    {"_opening", "_values"},
-    {"_exposing", "_feed", "_calling"},
-    {"_link"},
-    {"dom", "frames", "introduction", "testing", "rpc", "penpal"},
-    {"__init__"},
+    "_version",
+    "errors",
+    "_printing",
+    "_interfaces",
+    "_bridge",
+    "_origins",
+    "_codec",
+    "_port",
+    "_connection",
+    "_rpc",
+    "penpal",
+    "testing",
+    "typing",
+    "__init__",
 ]
-LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 ONLY_IN_BROWSER = {"js", "pyodide", "pyodide_js", "_pyodide", "pyodide_msgchan_bridge"}
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imported(path):
-    """Give every module that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+def part_of(path, root=PACKAGE):
+    """The package or module at the top to which a file belongs."""
+    return path.relative_to(root).with_suffix("").parts[0]
+
+
+def imports(tree):
+    """Every module and name that a file imports, wherever in it."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name.split(".")[0], False) for alias in node.names)
+            yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            yield from ((name.split(".")[0], bool(node.level)) for name in names)
+            assert node.level == 0, "imports are absolute"
+            yield from ((node.module, alias.name) for alias in node.names)
 
 
-def violations(path):
-    name = path.stem
-    for module, ours in imported(path):
-        if ours and LEVEL[module] >= LEVEL[name]:
-            yield f"{name} imports {module}, which does not stand before it"
-        if not ours and module in ONLY_IN_BROWSER and name != "_browser":
-            yield f"{name} imports {module}; only _browser may"
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__")
+
+
+def violations(path, root=PACKAGE):
+    tree = ast.parse(path.read_text("utf-8"))
+    part = part_of(path, root)
+    for module, name in imports(tree):
+        first, *rest = module.split(".")
+        if first in ONLY_IN_BROWSER and part != "_bridge":
+            yield f"imports {module}; only _bridge may"
+        if first != "pyodide_msgchan":
+            continue
+        other = rest[0] if rest else name
+        if other != part and ORDER.index(other) >= ORDER.index(part):
+            yield f"imports {other}, which does not stand before {part}"
+        if other != part and len(rest) > 0 and name and is_private(name):
+            yield f"imports the private name {module}.{name}"
 
 
 def test_ports_alone_load_no_connections():
@@ -63,21 +72,40 @@ def test_ports_alone_load_no_connections():
     loaded = subprocess.run(  # noqa: S603 - this Python and this package
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert "pyodide_msgchan.port" in loaded
-    assert not {"pyodide_msgchan._wire", "pyodide_msgchan._opening", "dataclasses"} & {*loaded}
+    assert "pyodide_msgchan._port.port" in loaded
+    late = {"pyodide_msgchan._connection", "pyodide_msgchan._rpc", "dataclasses"}
+    assert not late & {*loaded}
     assert all(hasattr(pyodide_msgchan, name) for name in pyodide_msgchan.__all__)
 
 
-def test_every_module_has_its_place():
-    assert {path.stem for path in PACKAGE.glob("*.py")} == set(LEVEL)
+def test_public_names_have_one_address():
+    for name in pyodide_msgchan.__all__:
+        value = getattr(pyodide_msgchan, name)
+        if isinstance(value, type) or callable(value):
+            assert value.__module__ == "pyodide_msgchan", name
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_the_order_names_every_folder():
+    assert {part_of(path) for path in MODULES} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_one_way(path):
     assert list(violations(path)) == []
 
 
-def test_a_violation_is_seen(tmp_path):
-    path = tmp_path / "errors.py"
-    path.write_text("import js\nfrom .port import MessagePort\n")
-    assert len(list(violations(path))) == 2
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import js",
+        "def f():\n    import pyodide.ffi",
+        "from pyodide_msgchan._rpc.api import wrap",
+        "from pyodide_msgchan import testing",
+        "from pyodide_msgchan._bridge.bridge import _load",
+    ],
+)
+def test_a_violation_is_seen(tmp_path, text):
+    path = tmp_path / "_port" / "port.py"
+    path.parent.mkdir()
+    path.write_text(text + "\n")
+    assert len(list(violations(path, tmp_path))) == 1

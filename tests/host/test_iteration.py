@@ -15,7 +15,7 @@ from pyodide_msgchan import (
     proxy,
     wrap,
 )
-from pyodide_msgchan._iteration import MAX_CREDIT
+from pyodide_msgchan._rpc.streams import MAX_CREDIT
 from pyodide_msgchan.testing import MessageChannel
 
 PREFETCH = 4
@@ -306,7 +306,7 @@ async def test_an_object_with_next_as_javascript_has_it(ends):
 
 
 async def test_as_javascript_asks_for_items(remote, api):
-    link = remote._hold.link
+    link = remote._handle.session
     request = link.request
     seen = []
 
@@ -331,7 +331,7 @@ def wrap_again(iterator):
     """Give the Remote that a Comlink peer has in the place of an iterator."""
     from pyodide_msgchan import Remote
 
-    return Remote(iterator._hold)
+    return Remote(iterator._handle)
 
 
 @pytest.mark.parametrize("credit", [None, "many", -1, 0, True, 1.5, [3], 10**400])
@@ -451,7 +451,7 @@ async def test_whoever_waits_is_kept_though_nobody_refers_to_the_task(remote, ap
         await asyncio.sleep(0)
         gc.collect()
     assert (api.closed.is_set(), got, complaints) == (True, [1], [])
-    remote._hold.link.port.close()
+    remote._handle.session.port.close()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert complaints == ["Task exception was never retrieved"]  # and so it was told

@@ -9,7 +9,7 @@ from tools.common import NODE_MODULES, PACKAGE, ROOT
 from tools.provision import npm_modules
 
 import pyodide_msgchan
-from pyodide_msgchan import _browser
+from pyodide_msgchan._bridge import bridge
 
 MODULE = PACKAGE / "js" / "msgchan.mjs"
 LIMIT = 5000
@@ -54,7 +54,7 @@ def test_types(node):
 def test_parts_of_the_bridge_make_one_script():
     result = subprocess.run(
         ["node", "--check", "-"],  # noqa: S607 - the one on PATH
-        input=_browser._joined(),
+        input=bridge.joined_script(),
         capture_output=True,
         text=True,
         check=False,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyodide_msgchan import ANY_ORIGIN, OPAQUE_ORIGIN
-from pyodide_msgchan._origin import allowed_origins, parse, target_origin
+from pyodide_msgchan._origins import allowed_origins, parse, target_origin
 
 
 @pytest.mark.parametrize(

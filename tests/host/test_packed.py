@@ -22,8 +22,7 @@ from pyodide_msgchan import (
     OPAQUE_ORIGIN,
     DataCloneError,
     RemoteError,
-    _clone,
-    _registry,
+    _interfaces,
     expose,
     introduce,
     introduced,
@@ -32,27 +31,29 @@ from pyodide_msgchan import (
     register_type,
     wrap,
 )
-from pyodide_msgchan._memory import _copy_to, _opened, _packed
-from pyodide_msgchan._packed import _Segments
-from pyodide_msgchan._round_trips import PACKED_TRIPS, same
+from pyodide_msgchan._codec import registry as registry_module
+from pyodide_msgchan._codec.packed import types
+from pyodide_msgchan._codec.packed.codec import _Segments
 from pyodide_msgchan.testing import Window
+from pyodide_msgchan.testing.endpoint import copy_segment, decode_packed, encode_packed
+from pyodide_msgchan.testing.round_trips import PACKED_TRIPS, same
 
 HOST, APP = "https://host.example", "https://app.example"
 
 
 def sent(value):
-    packet, _ = _packed(value, {})
-    result = _opened(packet)
-    if isinstance(result, _clone.Notice):
+    packet, _ = encode_packed(value, {})
+    result = decode_packed(packet)
+    if isinstance(result, _interfaces.Notice):
         raise result.error
     return result
 
 
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
-    for module, table in ((_registry, "_by_name"), (_registry, "_by_type")):
+    for module, table in ((types, "_by_name"), (types, "_by_type")):
         monkeypatch.setattr(module, table, {})
-    monkeypatch.setattr(_clone, "_converters", {})
+    monkeypatch.setattr(registry_module, "converters", {})
 
 
 @dataclasses.dataclass
@@ -311,9 +312,9 @@ def test_a_container_of_a_subclass_that_holds_itself_is_named():
 
 def test_what_is_not_registered_there():
     register_type(Point)
-    packet, _ = _packed([Point(1)], {})
-    _registry._by_name.clear()
-    notice = _opened(packet)
+    packet, _ = encode_packed([Point(1)], {})
+    types._by_name.clear()
+    notice = decode_packed(packet)
     assert notice.kind == "messageerror"
     assert "Point is not registered here" in str(notice.error)
 
@@ -480,7 +481,7 @@ def test_payloads_are_read_whole_or_in_parts():
     payload = bytes(range(256)) * 4096
     for sizes in ([1 << 20], [1 << 19, 1 << 18, 1 << 18]):
         for first in ("read", "readinto"):
-            segments = _Segments([b"before", payload, b"after"], _copy_to)
+            segments = _Segments([b"before", payload, b"after"], copy_segment)
             assert segments.read(1) == b"before"
             got = bytearray()
             for size in sizes:

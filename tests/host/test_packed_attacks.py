@@ -20,14 +20,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyodide_msgchan import MessageError, _registry, _sealed, register_type
-from pyodide_msgchan._browser import MAX_DEPTH
-from pyodide_msgchan._packed import Packet, _Segments, _Unpickler, pack, unpack
-from pyodide_msgchan._scan import HASHABLE, KEY_DEPTH, KEY_WEIGHT, NAMES, TABLE, scan
-from pyodide_msgchan._sealed import Making, Sealed
+from pyodide_msgchan import MessageError, register_type
+from pyodide_msgchan._bridge.bridge import MAX_DEPTH
+from pyodide_msgchan._codec.packed import types
+from pyodide_msgchan._codec.packed import values as values_module
+from pyodide_msgchan._codec.packed.codec import Packet, _Segments, _Unpickler, pack, unpack
+from pyodide_msgchan._codec.packed.opcodes import (
+    HASHABLE,
+    MAX_KEY_DEPTH,
+    MAX_KEY_WEIGHT,
+    NAMES,
+    TABLE,
+    scan,
+)
+from pyodide_msgchan._codec.packed.values import RestrictedCallable, ValueFactory
 from pyodide_msgchan.testing import Window
 
-PACKAGE = Path(_sealed.__file__).parent
+PACKAGE = Path(values_module.__file__).parents[2]
 HEAD, STOP = b"\x80\x05", b"."
 MARK, LIST, DICT, SET = b"(", b"]", b"}", b"\x8f"
 MEMOIZE, REDUCE, POP = b"\x94", b"R", b"0"
@@ -63,13 +72,13 @@ def copy_to(segment, target):
 
 
 def making(side=(), buffers=()):
-    return Making(side, buffers, lambda value: value, bytearray)
+    return ValueFactory(side, buffers, lambda value: value, bytearray)
 
 
 def unscanned(stream, **beside):
     """Decode what the scan would not let through."""
     unpickler = _Unpickler(_Segments([stream], copy_to))
-    unpickler.making = making(**beside)
+    unpickler.factory = making(**beside)
     return unpickler.load()
 
 
@@ -113,14 +122,14 @@ class Custom:
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
     for table in ("_by_name", "_by_type"):
-        monkeypatch.setattr(_registry, table, {})
+        monkeypatch.setattr(types, table, {})
     register_type(Guarded, name="guarded")
     register_type(Colour, name="colour")
     register_type(Custom, lambda value: value.state, Custom, name="custom")
 
 
-GUARDED = made(_sealed.NEW, text(b"guarded")) + MEMOIZE  # in the memo at 3
-SIDE = made(_sealed.SIDE, number(0))
+GUARDED = made(values_module.NEW, text(b"guarded")) + MEMOIZE  # in the memo at 3
+SIDE = made(values_module.SIDE, number(0))
 
 
 @pytest.mark.parametrize("code", [code for code in range(256) if not TABLE[code]])
@@ -233,7 +242,7 @@ def test_nothing_lies_across_segments():
 
 
 def test_nothing_is_done_to_what_is_sealed():
-    sealed = Sealed(touch)
+    sealed = RestrictedCallable(touch)
     for method in ("append", "extend", "add", "update", "__setstate__"):
         with pytest.raises(TypeError, match="only be called"):
             getattr(sealed, method)({})
@@ -265,11 +274,11 @@ def test_nothing_is_done_to_what_is_sealed():
     text(NAMES[0]) + text(b"make.__globals__") + b"\x93",
 ])  # fmt: skip
 def test_the_table_holds_without_the_scan(body):
-    before = {key: id(value) for key, value in vars(_sealed).items()}
+    before = {key: id(value) for key, value in vars(values_module).items()}
     with pytest.raises(Exception) as caught:  # noqa: PT011 - of whatever kind
         unscanned(HEAD + body + STOP)
     assert isinstance(caught.value, (ValueError, TypeError, pickle.UnpicklingError))
-    assert {key: id(value) for key, value in vars(_sealed).items()} == before
+    assert {key: id(value) for key, value in vars(values_module).items()} == before
 
 
 REAL = b"G" + struct.pack(">d", 1.5)
@@ -283,38 +292,38 @@ def told(kind, arguments, notes):
 
 
 HONEST = {
-    _sealed.PLAIN: [number(1)],
-    _sealed.COMPLEX: [REAL, REAL],
-    _sealed.DAY: [text(b"2026-11-26")],
-    _sealed.TIME: [text(b"12:00"), number(0)],
-    _sealed.DATETIME: [text(b"2026-11-26T12:00"), number(1)],
-    _sealed.DURATION: [number(1), number(2), number(3)],
-    _sealed.ENUM: [text(b"colour"), text(b"RED") + b"\x85"],
-    _sealed.PATH: [number(2), text(b"/x")],
-    _sealed.DECIMAL: [text(b"1.5")],
-    _sealed.UUID: [number(5)],
-    _sealed.SIDE: [number(0)],
-    _sealed.NEW: [text(b"guarded")],
-    _sealed.CUSTOM: [text(b"custom"), number(1)],
-    _sealed.ERROR: [
+    values_module.PLAIN: [number(1)],
+    values_module.COMPLEX: [REAL, REAL],
+    values_module.DAY: [text(b"2026-11-26")],
+    values_module.TIME: [text(b"12:00"), number(0)],
+    values_module.DATETIME: [text(b"2026-11-26T12:00"), number(1)],
+    values_module.DURATION: [number(1), number(2), number(3)],
+    values_module.ENUM: [text(b"colour"), text(b"RED") + b"\x85"],
+    values_module.PATH: [number(2), text(b"/x")],
+    values_module.DECIMAL: [text(b"1.5")],
+    values_module.UUID: [number(5)],
+    values_module.SIDE: [number(0)],
+    values_module.NEW: [text(b"guarded")],
+    values_module.CUSTOM: [text(b"custom"), number(1)],
+    values_module.ERROR: [
         text(b"ValueError"), text(b"text"), text(b"stack"),
         told(text(b"builtins:ValueError"), LISTED, LIST + text(b"note") + b"a"),
     ],
-    _sealed.VIEW: [EIGHT, text(b"b"), number(8) + b"\x85"],
-    _sealed.ARRAY: [text(b"b"), EIGHT],
-    _sealed.NUMPY: [text(b"<i8"), number(1) + b"\x85", text(b"C"), EIGHT],
+    values_module.VIEW: [EIGHT, text(b"b"), number(8) + b"\x85"],
+    values_module.ARRAY: [text(b"b"), EIGHT],
+    values_module.NUMPY: [text(b"<i8"), number(1) + b"\x85", text(b"C"), EIGHT],
 }  # fmt: skip
 WITHIN = [  # the same with an object of the user's at each place inside
-    (_sealed.ENUM, 1, get(3) + b"\x85"),
-    (_sealed.VIEW, 2, get(3) + b"\x85"),
-    (_sealed.NUMPY, 0, LIST + get(3) + b"a"),
-    (_sealed.NUMPY, 0, LIST + text(b"a") + get(3) + b"\x86" + b"a"),
-    (_sealed.NUMPY, 1, get(3) + b"\x85"),
-    (_sealed.ERROR, 3, told(get(3), LISTED, LIST)),
-    (_sealed.ERROR, 3, told(text(b"builtins:OSError"), LIST + get(3) + b"a", LIST)),
-    (_sealed.ERROR, 3, told(text(b"builtins:SyntaxError"), LISTED + get(3) + b"a", LIST)),
-    (_sealed.ERROR, 3, told(text(b"builtins:ExceptionGroup"), LISTED + get(3) + b"a", LIST)),
-    (_sealed.ERROR, 3, told(text(b"builtins:ValueError"), LISTED, LIST + get(3) + b"a")),
+    (values_module.ENUM, 1, get(3) + b"\x85"),
+    (values_module.VIEW, 2, get(3) + b"\x85"),
+    (values_module.NUMPY, 0, LIST + get(3) + b"a"),
+    (values_module.NUMPY, 0, LIST + text(b"a") + get(3) + b"\x86" + b"a"),
+    (values_module.NUMPY, 1, get(3) + b"\x85"),
+    (values_module.ERROR, 3, told(get(3), LISTED, LIST)),
+    (values_module.ERROR, 3, told(text(b"builtins:OSError"), LIST + get(3) + b"a", LIST)),
+    (values_module.ERROR, 3, told(text(b"builtins:SyntaxError"), LISTED + get(3) + b"a", LIST)),
+    (values_module.ERROR, 3, told(text(b"builtins:ExceptionGroup"), LISTED + get(3) + b"a", LIST)),
+    (values_module.ERROR, 3, told(text(b"builtins:ValueError"), LISTED, LIST + get(3) + b"a")),
 ]  # fmt: skip
 
 
@@ -347,7 +356,7 @@ def test_no_call_reaches_what_is_the_users():
             seen["read"] += 1
         except Exception:  # noqa: BLE001 - of whatever kind, but no Touched
             seen["failed"] += 1
-    assert made_by == set(HONEST) - {_sealed.NEW}  # which comes without its fields here
+    assert made_by == set(HONEST) - {values_module.NEW}  # which comes without its fields here
     assert seen["failed"] > 500
     for tag in (True, b"N", get(3), text(b"x")):
         arguments = MARK + (b"\x88" if tag is True else tag) + b"t"
@@ -371,7 +380,10 @@ def test_keys_that_cost_more_than_they_weigh():
             for level in range(levels):
                 body += MARK + get(level) * width + b"t" + MEMOIZE + b"a"
             body += DICT + get(levels) + number(1) + b"s" + b"a"
-            fits = levels <= KEY_DEPTH and sum(width**n for n in range(levels + 1)) <= KEY_WEIGHT
+            fits = (
+                levels <= MAX_KEY_DEPTH
+                and sum(width**n for n in range(levels + 1)) <= MAX_KEY_WEIGHT
+            )
             assert bool(scan([HEAD + body + STOP])) is not fits, (width, levels)
 
 
@@ -492,8 +504,8 @@ def test_no_short_message_takes_much_memory():
         HEAD + b"B" + struct.pack("<I", 2**31 - 1) + STOP,
         HEAD + b"\x96" + struct.pack("<Q", 2**40) + STOP,
         HEAD + b"r" + struct.pack("<I", 2**26) + STOP,
-        HEAD + LIST + MARK + made(_sealed.NEW, text(b"guarded")) + b"e" + STOP,
-        HEAD + LIST + MARK + made(_sealed.DECIMAL, text(b"1e999999999")) + b"e" + STOP,
+        HEAD + LIST + MARK + made(values_module.NEW, text(b"guarded")) + b"e" + STOP,
+        HEAD + LIST + MARK + made(values_module.DECIMAL, text(b"1e999999999")) + b"e" + STOP,
     ]
     read_all = [*seeds, *bombs, *(mutated(rng, seeds) for _ in range(5_000))]
     for stream in seeds:
@@ -539,7 +551,7 @@ def test_javascript_scans_alike():
         cut = rng.randrange(len(stream)) if stream and rng.random() < 0.1 else 0
         segments = [stream[:cut], stream[cut:]] if cut else [stream]
         cases.append([[list(segment) for segment in segments], scan(segments)])
-    limits = [MAX_DEPTH, HASHABLE, KEY_DEPTH, KEY_WEIGHT]
+    limits = [MAX_DEPTH, HASHABLE, MAX_KEY_DEPTH, MAX_KEY_WEIGHT]
     known = [list(TABLE), [part.decode() for part in NAMES], *limits]
     script = f"""
         import {{ createScan }} from {json.dumps((PACKAGE / "js/scan.mjs").as_uri())};
@@ -611,7 +623,7 @@ def test_lists_that_are_all_open_are_scanned_in_linear_time():
 
 
 def test_javascript_scans_lists_that_are_all_open_in_linear_time():
-    limits = [MAX_DEPTH, HASHABLE, KEY_DEPTH, KEY_WEIGHT]
+    limits = [MAX_DEPTH, HASHABLE, MAX_KEY_DEPTH, MAX_KEY_WEIGHT]
     known = [list(TABLE), [part.decode() for part in NAMES], *limits]
     script = f"""
         import {{ createScan }} from {json.dumps((PACKAGE / "js/scan.mjs").as_uri())};
@@ -631,7 +643,7 @@ def test_javascript_scans_lists_that_are_all_open_in_linear_time():
 def test_text_in_a_list_that_holds_itself_is_still_a_key():
     inner = []
     cyclic = [inner, "key"]
-    for _ in range(KEY_DEPTH + 2):
+    for _ in range(MAX_KEY_DEPTH + 2):
         inner.append(inner := [cyclic])
     stream = unframed(pack([[cyclic], {cyclic[1]: 2}], {}))
     assert scan([stream]) == ""
@@ -656,7 +668,7 @@ def test_a_dtype_that_is_long_is_not_parsed(descr, monkeypatch):
     np = pytest.importorskip("numpy")
     monkeypatch.setattr(np.lib.format, "descr_to_dtype", None)
     maker = making()
-    maker.make(_sealed.NUMPY, descr, (0,), "C", bytearray())
+    maker.make(values_module.NUMPY, descr, (0,), "C", bytearray())
     with pytest.raises(TypeError, match=r"no dtype|is due|too many dimensions"):
         maker.done(None)
 

@@ -4,8 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyodide_msgchan._comlink import Answer, Run, Settle
-from pyodide_msgchan._penpal import Calls, Destroyed, Handshake, Lost, Offer, Post, Take
+from pyodide_msgchan._rpc.protocol import Answer, Execute, SettleCall
+from pyodide_msgchan.penpal.protocol import (
+    Destroyed,
+    Lost,
+    Offer,
+    PenpalHandshake,
+    PenpalProtocol,
+    Post,
+    Take,
+)
 
 HERE, THERE = "https://here.example", "https://there.example"
 SYN = {"namespace": "penpal", "channel": None, "type": "SYN"}
@@ -15,7 +23,7 @@ class Page:
     """A side at work, with what is on its way to it."""
 
     def __init__(self, origin, id_, other_origins, channel=None):
-        self.origin, self.machine = origin, Handshake(channel, other_origins, id_)
+        self.origin, self.machine = origin, PenpalHandshake(channel, other_origins, id_)
         self.coming, self.lines = [], []
         self.running = False
 
@@ -87,7 +95,7 @@ def test_a_page_that_was_replaced_is_connected_anew(ids):
 
 
 def test_words_that_mean_nothing_here():
-    machine = Handshake(None, {THERE}, "b")
+    machine = PenpalHandshake(None, {THERE}, "b")
     for message in (
         None,
         "SYN",
@@ -105,7 +113,7 @@ def test_words_that_mean_nothing_here():
 
 
 def test_each_word_counts_once_and_from_who_said_syn():
-    leader, other = Handshake(None, {"*"}, "b"), Handshake(None, {"*"}, "b")
+    leader, other = PenpalHandshake(None, {"*"}, "b"), PenpalHandshake(None, {"*"}, "b")
     assert [step.message["type"] for step in leader.heard({**SYN, "participantId": "a"}, HERE, 0)]
     assert leader.heard({**SYN, "participantId": "a"}, HERE, 0) == []
     ack = {**SYN, "type": "ACK2"}
@@ -122,13 +130,13 @@ def test_each_word_counts_once_and_from_who_said_syn():
 
 
 def test_nothing_is_posted_to_an_origin_that_is_not_allowed():
-    machine = Handshake("side", {HERE, THERE}, "b")
+    machine = PenpalHandshake("side", {HERE, THERE}, "b")
     steps = machine.start() + machine.heard(
         {**SYN, "channel": "side", "participantId": "a"}, THERE, 0
     )
     assert [step.origin for step in steps] == [HERE, THERE, THERE, THERE]
     assert {step.message["channel"] for step in steps} == {"side"}
-    assert [step.origin for step in Handshake(None, {"null", HERE}, "b").start()] == ["*"]
+    assert [step.origin for step in PenpalHandshake(None, {"null", HERE}, "b").start()] == ["*"]
 
 
 def call(**more):
@@ -136,14 +144,14 @@ def call(**more):
 
 
 def test_a_call_and_its_answers():
-    calls, peer = Calls("x", None), Calls("y", None)
+    calls, peer = PenpalProtocol("x", None), PenpalProtocol("y", None)
     message = calls.request("APPLY", ("a", "b"), calls.expect("token"), argumentList=[{"value": 1}])
     asked = peer.received(message)
-    assert asked == Run(message["id"], "APPLY", ("a", "b"), [{"type": "RAW", "value": 1}], {})
+    assert asked == Execute(message["id"], "APPLY", ("a", "b"), [{"type": "RAW", "value": 1}], {})
     assert peer.received(message) is None  # two calls can't have one answer
     reply = peer.reply(asked.id, {"type": "RAW", "value": 3})
     assert peer.reply(asked.id, {"type": "RAW", "value": 3}) is None
-    assert calls.received(reply) == Settle("token", {"type": "RAW", "value": 3})
+    assert calls.received(reply) == SettleCall("token", {"type": "RAW", "value": 3})
     assert calls.received(reply) is None
 
     message = calls.request("APPLY", ("a",), calls.expect("again"), argumentList=[])
@@ -158,7 +166,7 @@ def test_a_call_and_its_answers():
 
 
 def test_what_was_thrown_and_is_no_error():
-    calls = Calls("x", None)
+    calls = PenpalProtocol("x", None)
     id_ = calls.request("APPLY", ("a",), calls.expect("token"), argumentList=[])["id"]
     reply = {**SYN, "type": "REPLY", "callId": id_, "isError": True, "value": "text"}
     assert calls.received(reply).wire["value"] == {"isError": False, "value": "text"}
@@ -176,7 +184,7 @@ def test_what_was_thrown_and_is_no_error():
     ],
 )
 def test_malformed_calls_are_answered_by_an_error(more):
-    answer = Calls("x", None).received(call(**more))
+    answer = PenpalProtocol("x", None).received(call(**more))
     assert isinstance(answer, Answer)
     assert answer.message["value"]["name"] == "TypeError"
 
@@ -199,7 +207,7 @@ def test_malformed_calls_are_answered_by_an_error(more):
     ],
 )
 def test_what_nobody_can_answer_is_dropped(message):
-    calls = Calls("x", None)
+    calls = PenpalProtocol("x", None)
     calls.request("APPLY", ("a",), calls.expect("token"), argumentList=[])
     assert calls.received(message) is None
     assert calls.received({**SYN, "type": "DESTROY"}) == Destroyed()

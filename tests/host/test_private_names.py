@@ -11,14 +11,14 @@ import pytest
 from pyodide_msgchan import (
     DataCloneError,
     RemoteError,
-    _clone,
-    _registry,
     expose,
     proxy,
     register_converter,
     register_type,
     wrap,
 )
+from pyodide_msgchan._codec import registry as registry_module
+from pyodide_msgchan._codec.packed import types
 from pyodide_msgchan.testing import MessageChannel
 
 SECRET = "the secret"  # noqa: S105 - that of this test
@@ -26,9 +26,9 @@ SECRET = "the secret"  # noqa: S105 - that of this test
 
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
-    for module, table in ((_registry, "_by_name"), (_registry, "_by_type")):
+    for module, table in ((types, "_by_name"), (types, "_by_type")):
         monkeypatch.setattr(module, table, {})
-    monkeypatch.setattr(_clone, "_converters", {})
+    monkeypatch.setattr(registry_module, "converters", {})
 
 
 @dataclass

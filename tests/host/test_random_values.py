@@ -7,16 +7,16 @@ from pages.recipes import build, refusal
 from tools.recipes import recipes
 
 from pyodide_msgchan import DataCloneError
-from pyodide_msgchan._clone import copy
-from pyodide_msgchan._memory import _opened, _packed
+from pyodide_msgchan.testing.clone import clone
+from pyodide_msgchan.testing.endpoint import decode_packed, encode_packed
 
 
 def cloned(value):
-    return copy(value, {})[0]
+    return clone(value, {})[0]
 
 
 def packed(value):
-    return _opened(_packed(value, {})[0])
+    return decode_packed(encode_packed(value, {})[0])
 
 
 @pytest.mark.parametrize("lane,send", [("memory", cloned), ("packed", packed)])

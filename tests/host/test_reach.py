@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from pyodide_msgchan._reach import Reach
+from pyodide_msgchan._rpc.access import AccessPolicy
 
 
 class Lens:
@@ -94,7 +94,7 @@ def path(text):
     ],
 )
 def test_fields_are_read(name, value):
-    assert Reach(Camera()).get(path(name)) == value
+    assert AccessPolicy(Camera()).get(path(name)) == value
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_fields_are_read(name, value):
     ],
 )
 def test_functions_are_called(name, value):
-    assert Reach(Camera()).function(path(name))() == value
+    assert AccessPolicy(Camera()).function(path(name))() == value
 
 
 UNREACHABLE = [
@@ -154,12 +154,12 @@ UNREACHABLE = [
 def test_nothing_else_is_reachable(how, name):
     expected = AttributeError if name != "json" or how == "get" else (AttributeError, TypeError)
     with pytest.raises(expected) as refusal:
-        getattr(Reach(Camera()), how)(path(name))
+        getattr(AccessPolicy(Camera()), how)(path(name))
     assert name.split(".")[0] in str(refusal.value)
 
 
 def test_nested_names_are_declared():
-    reach = Reach(Camera(), nested=["lens", "model", "theme"])
+    reach = AccessPolicy(Camera(), nested=["lens", "model", "theme"])
     assert reach.get(("lens", "zoom")) == 2
     assert reach.function(("lens", "focus"))() == "sharp"
     assert reach.function(("model",))() == "model"
@@ -168,7 +168,7 @@ def test_nested_names_are_declared():
         with pytest.raises(AttributeError):
             reach.function(path(name))
     for name in ("json", "parser", "Nested"):
-        declared = Reach(Camera(), nested=[name])
+        declared = AccessPolicy(Camera(), nested=[name])
         for inner in ("loads", "decode", "focus"):
             with pytest.raises(AttributeError):
                 declared.function((name, inner))
@@ -177,29 +177,29 @@ def test_nested_names_are_declared():
 def test_what_is_no_function_is_not_called():
     for name in ("limit", "theme", "items"):
         with pytest.raises(TypeError, match=f"'{name}' is no function"):
-            Reach(Camera()).function((name,))
+            AccessPolicy(Camera()).function((name,))
     with pytest.raises(TypeError, match="with new"):
-        Reach(Camera()).function(("parser",))
+        AccessPolicy(Camera()).function(("parser",))
     with pytest.raises(TypeError, match="with new"):
-        Reach(Lens).function(())
+        AccessPolicy(Lens).function(())
 
 
 def test_classes_are_constructed_where_they_are_declared():
-    assert Reach(Lens).constructor(()) is Lens
-    assert Reach({"Lens": Lens}).constructor(("Lens",)) is Lens
-    assert Reach(Camera()).constructor(("table", "cls")) is Lens
+    assert AccessPolicy(Lens).constructor(()) is Lens
+    assert AccessPolicy({"Lens": Lens}).constructor(("Lens",)) is Lens
+    assert AccessPolicy(Camera()).constructor(("table", "cls")) is Lens
     for name in ("Nested", "parser", "shoot", "limit"):
         with pytest.raises(TypeError):
-            Reach(Camera()).constructor((name,))
+            AccessPolicy(Camera()).constructor((name,))
     with pytest.raises(AttributeError):
-        Reach(Lens).function(("focus",))
+        AccessPolicy(Lens).function(("focus",))
     with pytest.raises(AttributeError):
-        Reach(Lens).get(("zoom",))
+        AccessPolicy(Lens).get(("zoom",))
 
 
 def test_only_what_is_writable_is_written():
     camera = Camera()
-    reach = Reach(
+    reach = AccessPolicy(
         camera, writable=["limit", "battery", "theme.name", "table.on", "shoot", "hook", "make"]
     )
     reach.set(("limit",), 11)
@@ -220,13 +220,13 @@ def test_only_what_is_writable_is_written():
 def test_declarations_are_checked():
     for bad in ("_x", "a._b", "", "a..b", "__class__"):
         with pytest.raises(ValueError, match="private or empty"):
-            Reach({}, nested=[bad])
+            AccessPolicy({}, nested=[bad])
         with pytest.raises(ValueError, match="private or empty"):
-            Reach({}, writable=[bad])
+            AccessPolicy({}, writable=[bad])
     with pytest.raises(TypeError):
-        Reach({}, nested="lens")
+        AccessPolicy({}, nested="lens")
     with pytest.raises(TypeError):
-        Reach({}, writable=[3])
+        AccessPolicy({}, writable=[3])
 
 
 def test_functions_offer_nothing_but_the_call():
@@ -235,7 +235,7 @@ def test_functions_offer_nothing_but_the_call():
 
     function.helper = lambda: "never"
     for root in (function, partial(function), Camera().shoot, math.sqrt):
-        reach = Reach(root)
+        reach = AccessPolicy(root)
         assert callable(reach.function(()))
         for name in ("helper", "func", "args", "call", "apply", ""):
             with pytest.raises(AttributeError):
@@ -252,13 +252,13 @@ def test_builtin_classes_lend_nothing():
             return self[0]
 
     with pytest.raises(AttributeError):
-        Reach(Store(a=1)).function(("total",))  # a dict offers its items
-    assert Reach(Store(a=1)).get(("a",)) == 1
-    names = Reach(Names(["x"]))
+        AccessPolicy(Store(a=1)).function(("total",))  # a dict offers its items
+    assert AccessPolicy(Store(a=1)).get(("a",)) == 1
+    names = AccessPolicy(Names(["x"]))
     assert names.function(("first",))() == "x"
     for root, name in ((Names(), "clear"), (OrderedDict(), "popitem"), ("text", "upper")):
         with pytest.raises(AttributeError):
-            Reach(root).function((name,))
+            AccessPolicy(root).function((name,))
 
 
 def make_module(source, **extra):
@@ -281,7 +281,7 @@ class Own:
 def add(a, b): return a + b
 def _hidden(): pass
 """
-    reach = Reach(make_module(source))
+    reach = AccessPolicy(make_module(source))
     assert reach.function(("add",))(1, 2) == 3
     assert reach.constructor(("Own",)).__name__ == "Own"
     imported = (
@@ -299,7 +299,7 @@ def _hidden(): pass
         for how in (reach.function, reach.get):
             with pytest.raises(AttributeError):
                 how(path(name))
-    listed = Reach(make_module(source + "\n__all__ = ['limit', 'sqrt', 'json', '_hidden']"))
+    listed = AccessPolicy(make_module(source + "\n__all__ = ['limit', 'sqrt', 'json', '_hidden']"))
     assert listed.get(("limit",)) == 3
     for name in ("add", "sqrt", "json", "_hidden"):
         with pytest.raises(AttributeError):
@@ -310,9 +310,9 @@ def test_no_module_by_another_way():
     for root in ({"sys": sys}, Camera()):
         name = "sys" if isinstance(root, dict) else "json"
         with pytest.raises(AttributeError):
-            Reach(root, nested=[name]).get((name, "path" if name == "sys" else "loads"))
+            AccessPolicy(root, nested=[name]).get((name, "path" if name == "sys" else "loads"))
         with pytest.raises(AttributeError):
-            Reach(root).get((name,))
+            AccessPolicy(root).get((name,))
 
 
 def test_slots_and_dynamic_names():
@@ -325,8 +325,8 @@ def test_slots_and_dynamic_names():
 
     slotted = Slotted()
     slotted.value, slotted.model = 3, Model()
-    assert Reach(slotted).get(("value",)) == 3
+    assert AccessPolicy(slotted).get(("value",)) == 3
     with pytest.raises(AttributeError):
-        Reach(slotted).function(("model",))
+        AccessPolicy(slotted).function(("model",))
     with pytest.raises(AttributeError):
-        Reach(Dynamic()).function(("anything",))
+        AccessPolicy(Dynamic()).function(("anything",))

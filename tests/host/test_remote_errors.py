@@ -8,8 +8,8 @@ import traceback
 import pytest
 
 from pyodide_msgchan import RemoteError, expose, register_error, wrap
-from pyodide_msgchan._comlink import thrown
-from pyodide_msgchan._remote_errors import error_from, wire_of_error
+from pyodide_msgchan._codec.exceptions import error_from, wire_of_error
+from pyodide_msgchan._codec.wire import thrown
 from pyodide_msgchan.testing import MessageChannel
 
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from pyodide_msgchan import PeerClosedError, PeerLostError, expose, port, wrap
+from pyodide_msgchan import PeerClosedError, PeerLostError, expose, wrap
+from pyodide_msgchan._port import port as port_module
 from pyodide_msgchan.testing import MessageChannel, Window
 
 HOST, APP = "https://host.example", "https://app.example"
@@ -14,7 +15,7 @@ HOST, APP = "https://host.example", "https://app.example"
 def no_grace(monkeypatch):
     """Let the graces take for ever: what ends, ends since it is known that nothing comes."""
     for name in ("REPLY_GRACE", "ANSWER_GRACE"):
-        monkeypatch.setattr(port, name, 3600)
+        monkeypatch.setattr(port_module, name, 3600)
 
 
 async def connected():
@@ -134,7 +135,9 @@ async def test_calls_end_with_the_connection():
 async def test_a_count_that_makes_no_sense_is_none(answers):
     near, far, _ = await connected()
     asked, _events = await ask(near, far, 2)
-    far._control.link.send({"type": "goodbye", "sent": 0, "answers": answers, "reason": "close"})
+    far._control.channels.send(
+        {"type": "goodbye", "sent": 0, "answers": answers, "reason": "close"}
+    )
     ends = await ends_of(asked)
     assert [type(end) for end in ends] == [PeerClosedError] * 2
     far.close()

@@ -27,8 +27,8 @@ from pyodide_msgchan import (
     transfer,
     wrap,
 )
-from pyodide_msgchan._types import Notice
-from pyodide_msgchan._unread import Unread
+from pyodide_msgchan._interfaces import Notice
+from pyodide_msgchan._port.unreadable import Unread
 from pyodide_msgchan.testing import MessageChannel
 
 
@@ -581,7 +581,7 @@ async def test_proxies_are_let_go_when_nobody_refers_to_them(api, ends):
     remote = wrap(ends[0])
     link = ends[1]._reader
     counter = await remote.counter(1)
-    alive = weakref.ref(next(iter(link._children)).exposer.reach.root)
+    alive = weakref.ref(next(iter(link._children)).server.policy.root)
     add, counter = counter.add, None
     gc.collect()
     assert await add() == 2
@@ -594,8 +594,8 @@ async def test_proxies_are_let_go_when_nobody_refers_to_them(api, ends):
         await remote.each([1], lambda x: x)
     while ends[0]._reader._children or link._children:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
-    assert not link.exposer._tasks
-    assert not ends[0]._reader.machine._pending
+    assert not link.server._tasks
+    assert not ends[0]._reader.protocol._pending
 
 
 async def test_what_came_by_a_proxy_outlives_it(remote, ends):
@@ -681,7 +681,7 @@ async def test_a_hostile_peer_gets_errors_or_nothing(ends, api, reported):
     assert hostile.buffered == 0
     link = ends[1]._reader
     assert not link._children
-    assert not link.machine.running
+    assert not link.protocol.running
     assert [type(context["exception"]) for context in reported] == [DataCloneError]
 
 
@@ -746,7 +746,7 @@ async def test_an_endpoint_that_others_use_too(ends):
     theirs.post_message({"id": request["id"], "type": "RAW", "value": 3})
     assert await call == 3
     assert theirs.buffered == far.buffered == 0
-    assert ours._reader.machine.expose() == []
+    assert ours._reader.protocol.expose() == []
     far.close()
 
 

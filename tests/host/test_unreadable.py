@@ -10,7 +10,6 @@ import pytest
 from pyodide_msgchan import (
     MessageError,
     RemoteError,
-    _registry,
     assign,
     expose,
     new,
@@ -18,10 +17,11 @@ from pyodide_msgchan import (
     register_type,
     wrap,
 )
-from pyodide_msgchan._memory import MemoryEndpoint
+from pyodide_msgchan._codec.packed import types
+from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._printing import short_repr
-from pyodide_msgchan._types import Notice
 from pyodide_msgchan.testing import MessageChannel, Window
+from pyodide_msgchan.testing.endpoint import MemoryEndpoint
 
 HOST = "https://host.example"
 
@@ -52,7 +52,7 @@ def bad(request, monkeypatch):
     """A value that the receiver can't read, and what it says of that."""
     if request.param == "unpack raises":
         return Sealed(), "unpack says no"
-    monkeypatch.delitem(_registry._by_name, "point of the test")
+    monkeypatch.delitem(types._by_name, "point of the test")
     return Point(), "point of the test"
 
 
@@ -240,12 +240,12 @@ async def test_what_no_wire_is_known_for_is_refused_alike(pair):
         answer = remote.add(1, 2)
         assert await answer == 3
         bad = {"type": "HANDLER", "name": "unheard of", "value": 1}
-        link = remote._hold.link
+        link = remote._handle.session
         call = remote.add(1, 2)
         near.post_message({"type": "APPLY", "id": "x", "path": ["take"], "argumentList": [bad]})
         assert await call == 3
-        link.machine._pending[77] = call = type(call)(None, lambda _: None)
-        request = link.machine.request("APPLY", ("take",), 77, argumentList=[bad])
+        link.protocol._pending[77] = call = type(call)(None, lambda _: None)
+        request = link.protocol.request("APPLY", ("take",), 77, argumentList=[bad])
         near.post_message(request)
         with pytest.raises(MessageError, match="unheard of"):
             await call
@@ -301,7 +301,7 @@ async def test_nothing_is_left_open_by_what_can_not_be_read(pair, bad):
                 await call
         gc.collect()
     assert [str(one.message) for one in caught if one.category is ResourceWarning] == []
-    assert len(remote._hold.link._children) == 0
+    assert len(remote._handle.session._children) == 0
 
 
 # A JavaScript object that another agent cluster refuses, as the browser sends and receives it.

@@ -11,18 +11,20 @@ import typing
 import numpy as np
 import pytest
 
-from pyodide_msgchan import DataCloneError, _clone, register_converter
-from pyodide_msgchan._clone import copy, typed_view, walk
-from pyodide_msgchan._stream import _is_plain
+from pyodide_msgchan import DataCloneError, register_converter
+from pyodide_msgchan._codec import registry
+from pyodide_msgchan._codec.encoder import _is_plain
+from pyodide_msgchan._codec.outgoing import typed_view, walk
+from pyodide_msgchan.testing.clone import clone
 
 
 def sent(value):
-    return copy(value, {})[0]
+    return clone(value, {})[0]
 
 
 @pytest.fixture
 def converters(monkeypatch):
-    monkeypatch.setattr(_clone, "_converters", {})
+    monkeypatch.setattr(registry, "converters", {})
 
 
 class Point(typing.NamedTuple):

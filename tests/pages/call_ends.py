@@ -9,7 +9,7 @@ import js
 from pyodide.ffi import to_js
 
 from pyodide_msgchan import OPAQUE_ORIGIN, RemoteError, connect, expose, wrap
-from pyodide_msgchan._browser import holding
+from pyodide_msgchan._bridge.callbacks import waiting_sinks
 
 running = []
 now = SimpleNamespace()
@@ -150,7 +150,7 @@ async def told():
 
 async def end(peer, way):
     """Bring calls to each step, let the peer or its connections end, and give what came of it."""
-    before = len(holding)
+    before = len(waiting_sinks)
     connections = await asyncio.gather(
         *(
             connect(peer.target, name=f"{name} {peer.round}", timeout=200, **peer.options)
@@ -199,7 +199,7 @@ async def end(peer, way):
             await asyncio.sleep(0)
     for connection in connections:
         connection.close()
-    outcomes["more"] = len(holding) - before
+    outcomes["more"] = len(waiting_sinks) - before
     return outcomes
 
 

@@ -33,7 +33,7 @@ from pyodide_msgchan import (
     release,
     wrap,
 )
-from pyodide_msgchan._browser import holding
+from pyodide_msgchan._bridge.callbacks import waiting_sinks
 
 Path("chaos_plan.py").write_text(await (await pyfetch("chaos_plan.py")).string())
 sys.path.append(".")
@@ -353,7 +353,7 @@ async def held():
     return {
         "proxies": module.pyproxy_alloc_map.size,
         "references": module.hiwire.num_keys(),
-        "holding": len(holding),
+        "holding": len(waiting_sinks),
         "tasks": len(asyncio.all_tasks()),
         "locks": await counts.locks(),
     }

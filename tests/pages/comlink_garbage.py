@@ -6,7 +6,7 @@ from js import Comlink
 from pyodide.code import run_js
 
 from pyodide_msgchan import MessageChannel, wrap
-from pyodide_msgchan._browser import holding
+from pyodide_msgchan._bridge.callbacks import waiting_sinks
 
 here, there = MessageChannel()
 Comlink.expose(run_js("callback => callback(1)"), there.js)
@@ -20,7 +20,7 @@ async def use(count):
 
 def left():
     link = here._reader
-    return json.dumps([len(link._children), len(link.machine._pending), len(holding)])
+    return json.dumps([len(link._children), len(link.protocol._pending), len(waiting_sinks)])
 
 
 use, left

@@ -23,7 +23,7 @@ from pyodide_msgchan import (
     release,
     window_messages,
 )
-from pyodide_msgchan._browser import holding
+from pyodide_msgchan._bridge.callbacks import waiting_sinks
 
 Path("penpal_peer.py").write_text(await (await pyfetch("penpal_peer.py")).string())
 sys.path.append(".")
@@ -258,7 +258,7 @@ async def test_what_penpal_has_not():
 
 
 cases = json.loads(await (await pyfetch("penpal-cases.json")).string())
-before = len(holding)
+before = len(waiting_sinks)
 results = {"tables": await tables()}
 for name, test in list(globals().items()):
     if name.startswith("test_"):
@@ -268,5 +268,5 @@ for name, test in list(globals().items()):
             results[name] = "fine"
         except Exception as error:
             results[name] = "".join(format_exception(error))
-results["more"] = len(holding) - before
+results["more"] = len(waiting_sinks) - before
 js.window.results = json.dumps(results)

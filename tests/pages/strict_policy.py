@@ -17,8 +17,8 @@ from pyodide_msgchan import (
     window_messages,
     wrap,
 )
-from pyodide_msgchan._round_trips import ROUND_TRIPS, same
 from pyodide_msgchan.testing import CONTRACT, LINKED
+from pyodide_msgchan.testing.round_trips import ROUND_TRIPS, same
 
 
 async def values():

@@ -82,11 +82,11 @@ def read() -> dict[str, Report]:
 
 def titles() -> dict[str, str]:
     """Titles of the groups by name, in the order of the page."""
-    modules = (ROOT / "web" / "check-modules.mjs").read_text()
+    modules = (ROOT / "web" / "check" / "modules.mjs").read_text()
     names = modules.partition("const GROUPS = [")[2].partition("]")[0]
     found: dict[str, str] = {}
     for module in re.findall(r'"(\w+)"', names):
-        source = (ROOT / "web" / "py" / "check" / f"{module}.py").read_text()
+        source = (ROOT / "web" / "check" / "py" / f"{module}.py").read_text()
         # Several files may make one group.
         found.update(re.findall(r'group\("(\w+)", "([^"]+)"\)', source))
     return found

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class WheelHook(BuildHookInterface[Any]):
         for path in package.rglob("*"):
             name = path.relative_to(self.root).as_posix()
             if path.suffix == ".py":
-                text = without_reading_matter(path.read_text("utf-8"), path.stem, shown)
+                module = ".".join(path.relative_to(package).with_suffix("").parts)
+                text = without_reading_matter(path.read_text("utf-8"), module, shown)
             elif path.suffix == ".mjs":
                 text = rjsmin.jsmin(path.read_text("utf-8")) + "\n"
             else:
@@ -68,6 +70,7 @@ class ReadmeHook(MetadataHookInterface):
         metadata["readme"] = {"content-type": "text/markdown", "text": text}
 
 
+@cache
 def _shown_classes(root: str) -> set[tuple[str, str]]:
     """Module and name of what users see though a private module defines it."""
     sys.path.insert(0, root)
@@ -76,14 +79,21 @@ def _shown_classes(root: str) -> set[tuple[str, str]]:
         objects = [getattr(package, name) for name in package.__all__]
     finally:
         sys.path.remove(root)
-    found = set()
+    found: set[tuple[str, str]] = set()
     for one in objects:
         made_of = one if hasattr(one, "__qualname__") else type(one)
         for shown in getattr(made_of, "__mro__", [made_of]):
-            module = shown.__module__ or ""
-            if module.startswith(_PACKAGE):
-                found.add((module.rpartition(".")[2], shown.__qualname__.partition(".")[0]))
+            name = shown.__qualname__.partition(".")[0]
+            found.update((module, name) for module in _homes(shown))
     return found
+
+
+def _homes(shown: Any) -> Iterator[str]:
+    """Modules in which a class or function can be had: the package gives it another address."""
+    name = shown.__qualname__.partition(".")[0]
+    for module, content in tuple(sys.modules.items()):
+        if module.startswith(f"{_PACKAGE}.") and getattr(content, name, None) is shown:
+            yield module.removeprefix(f"{_PACKAGE}.")
 
 
 def without_reading_matter(text: str, module: str, shown: set[tuple[str, str]]) -> str:
@@ -91,7 +101,7 @@ def without_reading_matter(text: str, module: str, shown: set[tuple[str, str]]) 
 
     Args:
         text: of the module.
-        module: its name; one that is private hides its docstrings.
+        module: its name in the package; one with a private part hides its docstrings.
         shown: module and name of classes and functions that are shown nevertheless.
     """
     lines = text.splitlines(keepends=True)
@@ -129,7 +139,7 @@ def _hidden_strings(
             else:
                 yield from visit(child, hidden=hidden or private)
 
-    return visit(tree, hidden=_is_private(module))
+    return visit(tree, hidden=any(map(_is_private, module.split("."))))
 
 
 def _is_private(name: str) -> bool:

@@ -1,0 +1,158 @@
+"""The JavaScript half: loaded once, its functions bound, and the memory that both halves share."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from pyodide_msgchan.errors import NotInBrowserError
+
+__all__ = ["MAX_DEPTH", "SHARED_BYTES", "SPARE_THRESHOLD", "Bridge", "bridge", "in_browser"]
+
+
+MAX_DEPTH: Final = 500
+"""Containers within containers, at most: the least that structured clone takes in any browser."""
+
+
+SHARED_BYTES: Final = 1 << 16
+"""Size of the memory through which streams cross, in each direction; larger ones are copied in a
+call of their own. Two halves, since a finalizer may post at any point of reading a stream."""
+
+
+SPARE_THRESHOLD: Final = 1 << 18
+"""Bytes; for larger buffers js/spare.mjs may have memory that was used before."""
+
+
+MAX_FLAGS: Final = 4096
+"""Ports that have a flag behind that memory; more of them say by a call that they wait."""
+
+
+_SCRIPTS: Final = (
+    "decode", "scan", "packed", "encode", "dispatch", "enter", "spare", "windows", "calls",
+    "bridge",
+)  # fmt: skip
+"""The JavaScript half, each part after those that it imports."""
+
+
+def in_browser() -> bool:
+    """Return True if this Python runs on JavaScript at all."""
+    return sys.platform == "emscripten" and "pyodide_js" in sys.modules
+
+
+class Bridge:
+    """The functions of js/bridge.mjs, bound once, and the memory that both sides see."""
+
+    def __init__(self) -> None:
+        import pyodide_js
+        from pyodide.ffi import create_proxy
+
+        from pyodide_msgchan._bridge.callbacks import (
+            _is_running,
+            _on_batch,
+            _on_call,
+            _on_results,
+            _on_scalar,
+            _on_step,
+            _on_stray,
+        )
+
+        self.memory = bytearray(2 * SHARED_BYTES + MAX_FLAGS)
+        self.outgoing = memoryview(self.memory)[SHARED_BYTES : 2 * SHARED_BYTES]
+        native = _load()(
+            create_proxy(_on_scalar),
+            create_proxy(_on_batch),
+            create_proxy(_on_step),
+            create_proxy(self.memory),
+            SHARED_BYTES,
+            MAX_DEPTH,
+            getattr(pyodide_js, "_module", None),
+            create_proxy(_on_call),
+            create_proxy(_on_results),
+            create_proxy(_is_running),
+            create_proxy(_on_stray),
+        )
+        self.channel: Callable[[bool], int] = native.channel
+        self.adopt: Callable[[Any, bool, int], int] = native.adopt
+        self.endpoint: Callable[[Any, bool], int] = native.endpoint
+        self.listen_window: Callable[..., int] = native.window
+        self.native: Callable[[int], Any] = native.native
+        self.flag: Callable[[int], int] = native.flag
+        self.tag: Callable[[Any], str] = native.tag
+        self.count: Callable[[int], None] = native.count
+        self.sent: Callable[[int], int] = native.sent
+        self.sent_bytes: Callable[[int], int] = native.sentBytes
+        self.answers: Callable[[int], int] = native.answers
+        self.pass_on: Callable[[int], None] = native.passOn
+        self.received: Callable[[int], int] = native.received
+        self.post: Callable[[int, Any], None] = native.post
+        self.send: Callable[..., str | None] = native.send
+        self.pack: Callable[..., None] = native.pack
+        self.is_packed: Callable[[Any], bool] = native.isPacked
+        self.send_packed: Callable[..., str | None] = native.sendPacked
+        self.send_to: Callable[..., str | None] = native.sendTo
+        self.clonable: Callable[[Any], str] = native.clonable
+        self.poll_or_arm: Callable[[int, int, int], Any] = native.pollOrArm
+        self.listen: Callable[[int], None] = native.listen
+        self.disarm: Callable[[int], None] = native.disarm
+        self.start: Callable[[int], None] = native.start
+        self.queued: Callable[[int], int] = native.queued
+        self.size: Callable[[int], int] = native.size
+        self.event: Callable[[int, int], Any] = native.event
+        self.spare: Callable[[int], Any] = native.spare
+        self.drop: Callable[[int, bool, bool], None] = native.drop
+        self.windows: Any = native.windows
+        self.begin_calls: Callable[[int, str], None] = native.calls.begin
+        self.know_name: Callable[[str, int], None] = native.calls.know
+        self.open_calls: Callable[[int], None] = native.calls.open
+        self.serve_calls: Callable[[int, bool], None] = native.calls.serve
+        self.call: Callable[..., None] = native.calls.call
+        self.answer: Callable[[int, str, Any], None] = native.calls.answer
+
+
+@cache
+def bridge() -> Bridge:
+    """Load the JavaScript half, once.
+
+    Raises:
+        NotInBrowserError: there is no JavaScript here.
+        RuntimeError: the page's Content-Security-Policy forbids evaluating it, and the page has
+            not registered it; the text says which line does.
+    """
+    if not in_browser():
+        raise NotInBrowserError
+    return Bridge()
+
+
+def _load() -> Any:
+    from pyodide.code import run_js
+    from pyodide.ffi import JsException
+
+    try:
+        from pyodide_msgchan_bridge import createBridge  # type: ignore[import-not-found]
+    except ImportError:
+        pass
+    else:
+        return createBridge
+    try:
+        return run_js(joined_script())
+    except JsException as error:
+        if error.name != "EvalError":
+            raise
+        raise RuntimeError(
+            "this page's Content-Security-Policy forbids 'unsafe-eval'; "
+            "before the import add to the page: "
+            'pyodide.registerJsModule("pyodide_msgchan_bridge", await import("./bridge.mjs")) '
+            "(the package's folder js holds it)"
+        ) from None
+
+
+def joined_script() -> str:
+    """Return all parts as one expression, in which no two may use a name for different things."""
+    loader: Any = globals()["__loader__"]  # which finds it in a folder as in an archive
+    folder = __file__.rsplit("/", 2)[0]
+    text = "\n".join(loader.get_data(f"{folder}/js/{name}.mjs").decode() for name in _SCRIPTS)
+    text = re.sub(r'\bimport ?{[^}]*} ?from ?"[^"]*";|\bexport (?=const|function)', "", text)
+    return f"(() => {{{text}\nreturn createBridge; }})()"

@@ -1,0 +1,212 @@
+"""What JavaScript calls: messages and remote calls that arrive, handed to their sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from _pickle import loads  # pickle's C half: the module itself takes long to load
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from pyodide_msgchan._bridge.bridge import bridge
+from pyodide_msgchan._bridge.event_loop import forward_exit
+from pyodide_msgchan._interfaces import MessageSink, Notice
+
+__all__ = [
+    "_is_running",
+    "_on_batch",
+    "_on_call",
+    "_on_results",
+    "_on_scalar",
+    "_on_step",
+    "_on_stray",
+    "pending_steps",
+    "report",
+    "set_stray_sink",
+    "unpack",
+    "unreadable",
+    "waiting_sinks",
+]
+
+
+MAX_CALL_NAMES: Final = 256
+"""Names of calls that cross as numbers."""
+
+
+waiting_sinks: Final[dict[int, MessageSink]] = {}
+"""Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
+
+
+pending_steps: Final[dict[int, tuple[MessageSink, Callable[[], None]]]] = {}
+"""Who goes on for an id, in a call of its own, once what arrived is stored."""
+
+
+def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
+    """Return the messages of a batch, and their native events where those were asked for.
+
+    Should one of them be more than Python can make, then all are told of as unreadable: whoever
+    reads the port goes on.
+    """
+    try:
+        return _unpack(packed)
+    except BaseException as error:  # noqa: BLE001 - handed on with the notices
+        return [unreadable(error) for _ in range(bridge().size(port))], None
+
+
+def _unpack(packed: Any) -> tuple[list[Any], Any]:
+    if type(packed) is int:
+        if packed < 0:  # one message, as Python has packed it; it was scanned there
+            return [loads(bridge().memory[:-packed])], None
+        return loads(bridge().memory[:packed]), None
+    side, events, large, size = packed
+    data = bridge().memory[:size] if large is None else large.to_bytes()
+    return loads(data, buffers=() if side is None else tuple(side)), events
+
+
+def _on_scalar(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - JavaScript has no keywords
+    """Store a message that is a string, number or bool; else as `_on_batch`."""
+    sink = waiting_sinks.pop(port)
+    try:
+        run = sink._store_message(message)
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _resume(port, sink, run, now=now)
+
+
+def _on_batch(port: int, now: bool, stays: bool, size: int, extra: Any = None) -> int:  # noqa: FBT001
+    """Store what arrived; called by JavaScript, at the top of the browser's loop.
+
+    Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
+    """
+    sink = waiting_sinks[port] if stays else waiting_sinks.pop(port)
+    try:
+        messages, events = unpack(port, size if extra is None else extra)
+        if events is None and len(messages) == 1 and type(messages[0]) is not Notice:
+            run = sink._store_message(messages.pop())
+        else:
+            run = sink._store_batch(messages, events)
+        del messages, events  # whoever takes one may drop it long before this call ends
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _resume(port, sink, run, now=now)
+
+
+_call_paths: Final[list[tuple[str, ...]]] = []
+"""Of names that calls had; JavaScript says their number the next time."""
+
+
+def _on_call(port: int, now: bool, call: str, name: str | int | None, *values: Any) -> Any:  # noqa: FBT001 - as above
+    """Take a call of plain values.
+
+    Returns its result if that is plain and there already, which JavaScript sends as the answer: one
+    way across the border less. Else None; or, unless `now`, 1 if `_step` is to follow.
+    """
+    path: tuple[str, ...] = ()
+    if type(name) is int:
+        path = _call_paths[name]
+    elif type(name) is str:
+        path = (name,)
+        if len(_call_paths) < MAX_CALL_NAMES:
+            _call_paths.append(path)
+            bridge().know_name(name, len(_call_paths) - 1)
+    feed: Any = waiting_sinks[port]  # which stays: only who reads for good is asked
+    try:
+        if now:
+            result = feed.reader.asked(call, path, values)
+            if result is not NotImplemented:
+                return result
+        run = feed.store_call(call, path, values)
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
+        _report(error)
+        return None
+    step = _resume(port, feed, run, now=now)
+    return None if now else step
+
+
+def _on_results(port: int, now: bool, *answers: Any) -> int:  # noqa: FBT001 - as above
+    """Store answers that are plain values: numbers and values in turn; answers as `_on_batch`."""
+    feed: Any = waiting_sinks[port]
+    try:
+        run = feed.reader.answered(*answers)
+        if now and run is not None:  # inlined from `_resume`: saves a call
+            run()
+            return 0
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return _resume(port, feed, run, now=now)
+
+
+def _resume(port: int, sink: MessageSink, run: Callable[[], None] | None, *, now: bool) -> int:
+    if run is None:
+        return 0
+    if not now:
+        pending_steps[port] = sink, run
+        return 1
+    try:
+        run()
+    except BaseException as error:  # noqa: BLE001 - no exception stops the next message
+        return _report(error)
+    return 0 if sink._has_buffered() else 2
+
+
+def _on_step(port: int) -> int:
+    """Wake who waits for what was stored, as the last act of this call; answers as `_on_batch`."""
+    if port not in pending_steps:  # closed meanwhile
+        return 0
+    return _resume(port, *pending_steps.pop(port), now=True)
+
+
+_stray_sink: Callable[[int, Any, Any], None]
+
+
+def set_stray_sink(take: Callable[[int, Any, Any], None]) -> None:
+    """Set who takes messages that come to transferred ports; the module of endpoints does, once."""
+    global _stray_sink  # noqa: PLW0603 - set once, from above
+    _stray_sink = take
+
+
+def _on_stray(port: int, stream: Any, side: Any, event: Any) -> None:
+    """Pass on a message that the browser dispatched at a port which had been transferred."""
+    try:
+        [message] = loads(stream.to_bytes(), buffers=() if side is None else tuple(side))
+    except BaseException as error:  # noqa: BLE001 - handed on with the notice
+        message = unreadable(error)
+    asyncio.get_event_loop().call_soon(_stray_sink, port, message, event)
+
+
+def _is_running() -> bool:
+    """Return True if JavaScript was called from Python; asked where it can't tell by itself."""
+    return sys._getframe().f_back is not None
+
+
+def _report(error: BaseException) -> int:
+    report("a message could not be handed over", error)
+    return 0
+
+
+def report(message: str, error: BaseException) -> None:
+    """Send an exception that nobody can catch to the loop's exception handler; never raises.
+
+    An exit goes where the loop sends exits.
+    """
+    loop = asyncio.get_event_loop()
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        forward_exit(loop, error)
+        return
+    try:
+        loop.call_exception_handler({"message": message, "exception": error})
+    except (SystemExit, KeyboardInterrupt) as wish:  # the handler is the user's
+        forward_exit(loop, wish)
+
+
+def unreadable(error: BaseException, partial: Any = None, beside: Sequence[Any] = ()) -> Notice:
+    """Return the notice of a message that can't be read; an exit goes where exits go as well.
+
+    Args:
+        error: the reason.
+        partial: what could be read of it.
+        beside: ports and JavaScript objects that came with it.
+    """
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        forward_exit(asyncio.get_event_loop(), error)
+    return Notice("messageerror", error=error, partial=partial, beside=beside)

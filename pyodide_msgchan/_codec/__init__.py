@@ -1,0 +1,1 @@
+"""Values: how they become messages, and messages values."""

@@ -1,0 +1,1 @@
+"""The packed lane: values that keep their Python types, as a checked pickle stream."""

@@ -1,0 +1,388 @@
+"""What a packed stream may hold: the table of opcodes, and the scan that comes before any decoding.
+
+A packed stream is a pickle of protocol 5, and a pickle is a program. This one is read once, from
+front to back, before Python's unpickler sees it; what `_codec.packed.codec` does not write is
+refused. The scan follows the stack by kind, so that:
+
+- the only names are ``make`` and ``fill`` of `_codec.packed.values`, and only these two are ever
+  called;
+- only lists, dicts and sets that the stream itself opened, and has not put anywhere yet, get items;
+  so nothing is called on what `make` gave, no attribute is set, and depth can be told in one pass;
+- every length is within what is there, and within one segment: the unpickler reads segments;
+- the memo grows by one at a time, and nothing nests deeper than `MAX_DEPTH`;
+- keys and members are scalars, or tuples that nest `MAX_KEY_DEPTH` deep and hold `MAX_KEY_WEIGHT`
+  values at most, however often these are shared: hashing them costs what the stream has paid for.
+
+js/scan.mjs is the same scan, on the same table, for what the browser brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pyodide_msgchan._bridge.bridge import MAX_DEPTH
+
+__all__ = ["HASHABLE", "MAX_KEY_BITS", "MAX_KEY_DEPTH", "MAX_KEY_WEIGHT", "NAMES", "TABLE", "scan"]
+
+
+MAX_KEY_DEPTH: Final = 8
+"""Tuples within tuples of a key, at most."""
+
+
+MAX_KEY_WEIGHT: Final = 256
+"""Values and tuples of a key, at most, each counted as often as it stands in there."""
+
+
+MAX_KEY_BITS: Final = 2039
+"""Bits of an integer that can be a key: hashing a longer one takes long, and is not remembered."""
+
+
+NAMES: Final = (b"pyodide_msgchan._codec.packed.values", b"make", b"fill")
+"""The module and the two functions that a stream may name."""
+
+
+HASHABLE: Final = 10
+"""Tags of `_codec.packed.values.make` below this give values that can be keys."""
+
+
+(
+    _CONSTANT, _SHORT, _FIXED2, _FIXED4, _FIXED8, _TEXT1, _DATA1, _DATA4, _LONG4, _DATA8,
+    _LIST, _DICT, _SET, _NOTHING, _MARK, _APPEND, _APPENDS, _SETITEM, _SETITEMS, _ADDITEMS,
+    _FROZENSET, _TUPLE, _TUPLE1, _TUPLE2, _TUPLE3, _MEMOIZE, _GET1, _GET4, _POP, _POP_MARK,
+    _GLOBAL, _REDUCE, _FRAME, _STOP,
+) = range(1, 35)  # fmt: skip
+
+
+_OPCODES: Final = {
+    0x4E: _CONSTANT, 0x88: _CONSTANT, 0x89: _CONSTANT,  # NONE, NEWTRUE, NEWFALSE
+    0x4B: _SHORT, 0x4D: _FIXED2, 0x4A: _FIXED4, 0x47: _FIXED8,  # BININT1, 2, BININT, BINFLOAT
+    0x8C: _TEXT1, 0x43: _DATA1, 0x8A: _DATA1,  # SHORT_BINUNICODE, SHORT_BINBYTES, LONG1
+    0x58: _DATA4, 0x42: _DATA4, 0x8B: _LONG4,  # BINUNICODE, BINBYTES, LONG4
+    0x96: _DATA8,  # BYTEARRAY8
+    0x5D: _LIST, 0x7D: _DICT, 0x8F: _SET, 0x29: _NOTHING,  # EMPTY_*
+    0x28: _MARK, 0x61: _APPEND, 0x65: _APPENDS, 0x73: _SETITEM, 0x75: _SETITEMS,
+    0x90: _ADDITEMS, 0x91: _FROZENSET,
+    0x74: _TUPLE, 0x85: _TUPLE1, 0x86: _TUPLE2, 0x87: _TUPLE3,
+    0x94: _MEMOIZE, 0x68: _GET1, 0x6A: _GET4, 0x30: _POP, 0x31: _POP_MARK,
+    0x93: _GLOBAL, 0x52: _REDUCE, 0x95: _FRAME, 0x2E: _STOP,
+}  # fmt: skip
+
+
+TABLE: Final = bytes(_OPCODES.get(code, 0) for code in range(256))
+"""What each byte means where an opcode is due: one of the numbers above; 0 for all the others."""
+
+
+# Kinds of what is on the stack: those with a use of their own, then what can't be put anywhere.
+(
+    _VALUE, _IN_LIST, _IN_DICT, _IN_SET, _MADE, _ARGS, _TAG, _MODULE, _MAKER, _FILLER,
+    _MAKE, _FILL, _TARGET, _FILLING, _FILLED,
+) = range(15)  # fmt: skip
+
+
+_KIND_OF_NAME: Final = dict(zip(NAMES, (_MODULE, _MAKER, _FILLER), strict=True))
+
+
+_OPENED: Final = {_LIST: _IN_LIST, _DICT: _IN_DICT, _SET: _IN_SET}
+
+
+_TUPLE_SIZES: Final = {_TUPLE1: 1, _TUPLE2: 2, _TUPLE3: 3}
+
+
+_WIDTH: Final = {
+    _FIXED2: 2, _FIXED4: 4, _FIXED8: 8, _TEXT1: 1, _DATA1: 1, _DATA4: 4, _LONG4: 4, _DATA8: 8,
+    _GET1: 1, _GET4: 4, _FRAME: 8, _SHORT: 1,
+}  # fmt: skip
+
+
+def scan(segments: Sequence[Any]) -> str:
+    """Return what is wrong with a stream; nothing if it may be decoded."""
+    try:
+        _Scan(segments).run()
+    except _RefusedError as error:
+        return str(error)
+    return ""
+
+
+class _RefusedError(Exception):
+    """The stream is not one of ours."""
+
+
+class _Slot:
+    """What is on the stack, or in the memo.
+
+    Attributes:
+        kind: one of the above.
+        depth: of containers in it, itself counted.
+        weight: what hashing it costs; 0 if it can't be hashed.
+        tag: the first number of a tuple, by which `make` knows what to do; or -1.
+        index: in the memo, or -1.
+        owner: of what is in the memo: the slot on the stack, while more may come into that.
+        looped: whether something above it on the stack refers to it.
+    """
+
+    __slots__ = ("depth", "index", "kind", "looped", "owner", "tag", "weight")
+
+    def __init__(self, kind: int, depth: int, weight: int, tag: int = -1) -> None:
+        self.kind, self.depth, self.weight, self.tag = kind, depth, weight, tag
+        self.index, self.looped = -1, False
+        self.owner: _Slot | None = None
+
+
+class _Depths:
+    """What `deepen` was told of parts of the memo that reach to its end; all of it in linear time.
+
+    What was closed later was opened earlier, or closed before the other was opened. So parts are
+    disjoint, or one holds the other: a forest, which `at` flattens as it goes.
+    """
+
+    def __init__(self) -> None:
+        self.parents: list[int] = []
+        self.deepest: list[int] = []
+        self.roots: list[tuple[int, int, int]] = []
+        self.leaves: dict[int, int] = {}
+
+    def deepen(self, start: int, end: int, depth: int) -> None:
+        """Let everything that is in the memo from there on, up to its end, be so deep at least."""
+        node, before = len(self.parents), end
+        self.parents.append(-1)
+        self.deepest.append(depth)
+        while self.roots and self.roots[-1][0] >= start:
+            first, last, root = self.roots.pop()
+            self.parents[root] = node
+            self.leaves.update(dict.fromkeys(range(last, before), node))
+            before = first
+        self.leaves.update(dict.fromkeys(range(start, before), node))
+        self.roots.append((start, end, node))
+
+    def at(self, index: int, depth: int) -> int:
+        """Return how deep something in the memo is that was so deep when it came there."""
+        node = self.leaves.get(index, -1)
+        if node < 0:
+            return depth
+        way = []
+        while self.parents[node] >= 0:
+            way.append(node)
+            node = self.parents[node]
+        below = self.deepest[node]
+        for passed in reversed(way):
+            self.deepest[passed] = below = max(below, self.deepest[passed])
+            self.parents[passed] = node
+        return max(depth, below)
+
+
+class _Scan:
+    def __init__(self, segments: Sequence[Any]) -> None:
+        self.segments = [memoryview(segment).cast("B") for segment in segments]
+        self.number = 0
+        self.here = self.segments[0] if segments else memoryview(b"")
+        self.at = 0
+        self.stack: list[_Slot] = []
+        self.marks: list[int] = []
+        self.memo: list[_Slot] = []
+        self.depths = _Depths()
+
+    def run(self) -> None:
+        if bytes(self.take(2)) != b"\x80\x05":
+            raise _RefusedError("no stream of this format")
+        while True:
+            code = self.take(1)[0]
+            action = TABLE[code]
+            if action == _STOP:
+                break
+            if not action:
+                raise _RefusedError(f"the opcode {code:#04x} is not allowed")
+            self.step(action)
+        if len(self.stack) != 1 or self.marks or self.stack[0].kind >= _MAKE:
+            raise _RefusedError("not one value")
+        if self.at != len(self.here) or self.number != len(self.segments) - 1:
+            raise _RefusedError("more than one value")
+
+    def take(self, count: int) -> memoryview:
+        """Return the next bytes; they stand in one segment."""
+        if self.at == len(self.here) and self.number + 1 < len(self.segments):
+            self.number += 1
+            self.here, self.at = self.segments[self.number], 0
+        start = self.at
+        self.at = end = start + count
+        if end > len(self.here):
+            raise _RefusedError("cut off")
+        return self.here[start:end]
+
+    def number_of(self, action: int) -> int:
+        return int.from_bytes(self.take(_WIDTH[action]), "little")
+
+    def push(self, slot: _Slot) -> None:
+        if slot.depth > MAX_DEPTH:
+            raise _RefusedError(f"nested deeper than {MAX_DEPTH} levels")
+        self.stack.append(slot)
+
+    def step(self, action: int) -> None:
+        if action <= _DATA8:
+            self.scalar(action)
+        elif action in _OPENED:
+            self.push(_Slot(_OPENED[action], 1, 0))
+        elif action == _NOTHING:
+            self.push(_Slot(_ARGS, 1, 1))
+        elif action == _MARK:
+            self.marks.append(len(self.stack))
+        elif action <= _ADDITEMS:
+            self.fill(action)
+        elif action <= _TUPLE3:
+            self.gather(action)
+        elif action == _MEMOIZE:
+            self.remember()
+        elif action <= _GET4:
+            self.recall(action)
+        elif action <= _POP_MARK:
+            self.drop(action)
+        elif action == _FRAME:
+            if self.number_of(action) > len(self.here) - self.at:
+                raise _RefusedError("cut off")
+        else:
+            self.call(action)
+
+    def scalar(self, action: int) -> None:
+        if action == _SHORT:
+            self.push(_Slot(_TAG, 0, 1, self.take(1)[0]))
+        elif action <= _FIXED8:
+            if action != _CONSTANT:
+                self.take(_WIDTH[action])
+            self.push(_Slot(_VALUE, 0, 1))
+        else:
+            data = self.take(self.number_of(action))
+            kind = _KIND_OF_NAME.get(bytes(data), _VALUE) if action == _TEXT1 else _VALUE
+            self.push(_Slot(kind, 0, 0 if action in (_LONG4, _DATA8) else 1))
+
+    def check_floor(self, count: int) -> None:
+        """See that so many are on the stack above the last mark."""
+        if len(self.stack) - count < (self.marks[-1] if self.marks else 0):
+            raise _RefusedError("nothing to take")
+
+    def few(self, count: int) -> list[_Slot]:
+        self.check_floor(count)
+        return self.taken(len(self.stack) - count)
+
+    def marked(self) -> list[_Slot]:
+        if not self.marks:
+            raise _RefusedError("no mark")
+        return self.taken(self.marks.pop())
+
+    def taken(self, start: int) -> list[_Slot]:
+        """Take what stands from there on; nothing more comes into it.
+
+        What was written while it was open, and refers to it, is as deep as it became.
+        """
+        taken = self.stack[start:]
+        del self.stack[start:]
+        for slot in reversed(taken):
+            if slot.index >= 0 and self.memo[slot.index].owner is slot:
+                self.memo[slot.index].owner = None
+                if slot.looped:
+                    self.depths.deepen(slot.index, len(self.memo), slot.depth)
+        return taken
+
+    def fill(self, action: int) -> None:
+        """Put items into the container below them."""
+        alone = {_APPEND: 1, _SETITEM: 2}.get(action)
+        items = self.few(alone) if alone else self.marked()
+        self.check_floor(1)
+        owner = self.stack[-1]
+        keys: list[_Slot] = []
+        if action in (_APPEND, _APPENDS):
+            kind = _IN_LIST
+        elif action == _ADDITEMS:
+            kind, keys = _IN_SET, items
+        else:
+            kind, keys = _IN_DICT, items[::2]
+            if len(items) % 2:
+                raise _RefusedError("a key without a value")
+        if owner.kind != kind:
+            raise _RefusedError("items for what holds none")
+        self.check_keys(keys)
+        self.deepen(owner, 1 + self.deepest(items))
+
+    def deepest(self, items: list[_Slot]) -> int:
+        depth = 0
+        for item in items:
+            if item.kind >= _MAKE:
+                raise _RefusedError("a function among values")
+            depth = max(depth, item.depth)
+        return depth
+
+    def deepen(self, slot: _Slot, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise _RefusedError(f"nested deeper than {MAX_DEPTH} levels")
+        slot.depth = max(slot.depth, depth)
+        if slot.index >= 0:
+            known = self.memo[slot.index]
+            known.depth = max(known.depth, depth)
+
+    def check_keys(self, keys: list[_Slot]) -> None:
+        for key in keys:
+            if not 0 < key.weight <= MAX_KEY_WEIGHT or key.depth > MAX_KEY_DEPTH:
+                raise _RefusedError("a key that can't be one")
+
+    def gather(self, action: int) -> None:
+        items = self.few(_TUPLE_SIZES[action]) if action in _TUPLE_SIZES else self.marked()
+        if action == _TUPLE2 and items[0].kind == _TARGET:
+            return self.push(_Slot(_FILLING, self.deepest(items[1:]), 0))
+        if action == _FROZENSET:
+            self.check_keys(items)
+            return self.push(_Slot(_VALUE, 1 + self.deepest(items), 0))
+        depth = 1 + self.deepest(items)
+        weight = 1 + sum(item.weight for item in items) if all(i.weight for i in items) else 0
+        tag = items[0].tag if items and items[0].kind == _TAG else -1
+        return self.push(_Slot(_ARGS, depth, min(weight, MAX_KEY_WEIGHT + 1), tag))
+
+    def drop(self, action: int) -> None:
+        """Let items go; since the memo may have them, count them as held by what is below."""
+        items = self.few(1) if action == _POP else self.marked()
+        if len(items) == 1 and items[0].kind == _FILLED:
+            depth = items[0].depth
+        else:
+            depth = 1 + self.deepest(items)
+        if self.stack:
+            self.deepen(self.stack[-1], depth)
+
+    def remember(self) -> None:
+        self.check_floor(1)
+        slot = self.stack[-1]
+        if slot.index >= 0 or slot.kind > _FILL:
+            raise _RefusedError("nothing to remember")
+        slot.index = len(self.memo)
+        known = _Slot(slot.kind if slot.kind >= _MODULE else _VALUE, slot.depth, slot.weight)
+        known.owner = slot if _VALUE < slot.kind <= _MADE else None
+        self.memo.append(known)
+
+    def recall(self, action: int) -> None:
+        index = self.number_of(action)
+        if index >= len(self.memo):
+            raise _RefusedError("a reference to nothing")
+        known = self.memo[index]
+        # A scalar refers to nothing, and is as deep as it was.
+        depth = known.depth and self.depths.at(index, known.depth)
+        slot = _Slot(known.kind, depth, known.weight)
+        slot.index = index
+        if self.stack and self.stack[-1].kind == _FILL:
+            self.check_floor(2)
+            if known.owner is not self.stack[-2] or self.stack[-2].kind != _MADE:
+                raise _RefusedError("not what is to be filled")
+            slot.kind = _TARGET
+        elif known.owner is not None:
+            known.owner.looped = True
+        self.push(slot)
+
+    def call(self, action: int) -> None:
+        first, second = self.few(2)
+        if action == _GLOBAL:
+            if first.kind != _MODULE or second.kind not in (_MAKER, _FILLER):
+                raise _RefusedError("a name that is not allowed")
+            self.push(_Slot(_MAKE if second.kind == _MAKER else _FILL, 0, 0))
+        elif first.kind == _MAKE and second.kind == _ARGS:
+            weight = second.weight if 0 <= second.tag < HASHABLE else 0
+            self.push(_Slot(_MADE, second.depth - 1, weight))
+        elif first.kind == _FILL and second.kind == _FILLING:
+            self.push(_Slot(_FILLED, second.depth, 0))
+        else:
+            raise _RefusedError("a call that is not allowed")

@@ -1,0 +1,1 @@
+"""Connections: a checked handshake between windows, frames and workers, and what follows it."""

@@ -1,0 +1,224 @@
+"""The side that connects: a state machine, an event in, actions out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, final
+
+from pyodide_msgchan._connection.handshake.base import (
+    GOODBYE,
+    WRONG_NONCE,
+    HandshakeBase,
+    HandshakePeer,
+    str_field,
+    target_for,
+)
+from pyodide_msgchan._connection.wire import (
+    VERSION,
+    Action,
+    Close,
+    Envelope,
+    Fail,
+    PeerReplaced,
+    Post,
+    Send,
+    SetTimer,
+    StopTimer,
+)
+from pyodide_msgchan.errors import HandshakeError, VersionMismatchError
+
+__all__ = ["RETRY", "Initiator"]
+
+
+RETRY: Final = 1.0
+"""Seconds after which a caller probes again that was refused while a goodbye was on its way."""
+
+
+MAX_SUPERSEDED: Final = 8
+"""Listeners that a caller remembers to have left."""
+
+
+def _never() -> bool:
+    return False
+
+
+@final
+class Initiator(HandshakeBase):
+    """The side that calls, `connect`: it is connected once, or fails."""
+
+    again = False  # whether to wait while somebody else is served, since it was connected before
+    may_be_ending: Callable[[], bool] = staticmethod(_never)
+    """Ask whether an earlier connection of this page may be what the other side is taken by."""
+
+    _greeting = "probe"
+    _counterpart = "accept"
+    _worker_words = "the worker"
+    _same_role_hint = "both sides called connect: one of them must accept or listen"
+
+    _attempt = 0
+    _peer: HandshakePeer | None = None
+    _connected = False
+    _successor = ""
+    _superseded_ids: tuple[
+        str, ...
+    ] = ()  # listeners that were left for a newer one of the same window
+    _retries = False  # whether the timer runs that ends in another probe
+
+    def expired(self) -> list[Action]:
+        """Probe again: a refusal may have been about a connection that has ended since."""
+        if not self._retries:
+            return []  # the timer was stopped as it rang
+        self._retries = False
+        return self.start()
+
+    def restored(self) -> list[Action]:
+        """Start again in a page that came out of the back/forward cache; a connection ends."""
+        actions = self._abandon()
+        if self._connected:
+            actions.append(Close(self._attempt))
+            self._finished = True
+        if self._finished:
+            return actions
+        self._superseded_ids = ()
+        return [*actions, *self._start_anew()]
+
+    def cancel(self) -> list[Action]:
+        """Return up, unless it is connected already."""
+        self._finished = self._finished or not self._connected
+        return self._abandon()
+
+    def release(self, attempt: int) -> list[Action]:
+        """Note that the connection has ended."""
+        if self._connected and attempt == self._attempt:
+            self._finished, self._connected, self._peer = True, False, None
+        return []
+
+    def heard(self, envelope: Envelope, origin: str, sender: Any) -> list[Action]:
+        """Take a window message from the window that is called."""
+        if self._is_for_us(envelope, origin):
+            match envelope.type:
+                case "hello":
+                    return self._on_hello(envelope, origin, sender)
+                case "offer":
+                    return self._on_offer(envelope, origin)
+                case "refusal" if envelope.to and not self._connected:
+                    return self._on_refusal(envelope)
+                case "probe":
+                    self._same_role_heard = True
+        return self._discard(envelope)
+
+    def _on_hello(self, envelope: Envelope, origin: str, sender: Any) -> list[Action]:
+        known = self._peer is not None and envelope.id == self._peer.id
+        if self._connected:
+            if known or envelope.id == self._successor:
+                return []
+            self._successor = envelope.id
+            return [PeerReplaced(self._attempt)]
+        if envelope.version != VERSION:
+            return self._fail(VersionMismatchError(VERSION, envelope.version))
+        if known or envelope.id in self._superseded_ids or not envelope.nonce:
+            return []
+        if self._peer is not None:
+            # Two listeners of one page might otherwise call it to and fro.
+            self._superseded_ids = (*self._superseded_ids, self._peer.id)[-MAX_SUPERSEDED:]
+        actions = self._abandon()
+        if self._roles_reversed(origin):
+            probe = self._envelope("probe", to=envelope.id)
+            return [*actions, Post(probe, target_for(origin), sender)]
+        self._peer = HandshakePeer(envelope.id, origin, envelope.nonce, sender)
+        self._attempt += 1
+        return [*actions, self._offer(self._attempt, self._peer)]
+
+    def _on_offer(self, envelope: Envelope, origin: str) -> list[Action]:
+        if (
+            self._connected
+            or envelope.version != VERSION
+            or not envelope.to
+            or not self._roles_reversed(origin)
+            or envelope.ports is None
+            or (self._peer is not None and envelope.id == self._peer.id)
+        ):
+            return self._discard(envelope)
+        actions = self._abandon()
+        self._peer = HandshakePeer(envelope.id, origin, "")
+        self._attempt += 1
+        offer = self._peer._replace(ports=envelope.ports)
+        return [*actions, *self._accept(self._attempt, offer)]
+
+    def _on_refusal(self, envelope: Envelope) -> list[Action]:
+        if envelope.version != VERSION:
+            return self._fail(VersionMismatchError(VERSION, envelope.version))
+        if envelope.reason != "taken":
+            return []
+        if self._peer is not None:
+            # The offer is refused too, if it is the same listener.
+            other = envelope.id != self._peer.id
+            return [] if other or self._may_wait() else self._fail(self._already_taken_error())
+        return self._was_taken()
+
+    def _may_wait(self) -> bool:
+        return self.again or self.may_be_ending()
+
+    def _was_taken(self) -> list[Action]:
+        """Fail, unless what the other side is taken by may be over already."""
+        if not self._may_wait():
+            return self._fail(self._already_taken_error())
+        actions = self._drop_offer()
+        if not self.again and not self._retries:
+            self._retries = True
+            actions.append(SetTimer(RETRY))
+        return actions
+
+    def control(self, attempt: int, message: dict[str, Any]) -> list[Action]:
+        """Take a control message of an attempt; whatever makes no sense is dropped."""
+        peer = self._peer
+        if peer is None or self._connected or attempt != self._attempt:
+            return []
+        match str_field(message, "type"):
+            case "acceptance" if peer.nonce and str_field(message, "nonce") != peer.nonce:
+                return [Send(attempt, WRONG_NONCE), *self._drop_offer()]
+            case "acceptance" | "confirm" as kind if (kind == "acceptance") == bool(peer.nonce):
+                self._connected = True
+                return self._agree(attempt, peer, message)
+            case "refusal":
+                return (
+                    self._was_taken()
+                    if str_field(message, "reason") == "taken"
+                    else self._drop_offer()
+                )
+            case "goodbye":
+                # It gave up on us, and won't greet again by itself. Under a new id, since others
+                # may still hold what was begun under the old one.
+                return [*self._drop_offer(), *self._start_anew()]
+        return []
+
+    def _drop_offer(self) -> list[Action]:
+        """Be without an offer again; whoever says hello next gets one, even the same."""
+        had_offer, self._peer, self._superseded_ids = self._peer is not None, None, ()
+        return [Close(self._attempt)] if had_offer else []
+
+    def _roles_reversed(self, origin: str) -> bool:
+        return not self._worker and not self._opaque and origin == "null"
+
+    def _abandon(self) -> list[Action]:
+        actions: list[Action] = [StopTimer()] if self._retries else []
+        self._retries = False
+        if self._peer is not None and not self._connected:
+            self._peer = None
+            actions += [Send(self._attempt, GOODBYE), Close(self._attempt)]
+        return actions
+
+    def _fail(self, error: HandshakeError) -> list[Action]:
+        self._finished = True
+        return [*self._abandon(), Fail(error)]
+
+    def _already_taken_error(self) -> HandshakeError:
+        called = f" called {self._name!r}" if self._name else ""
+        return HandshakeError(
+            f"already taken: the accept{called} over there has its caller", "taken"
+        )
+
+    def _pending_hint(self) -> str:
+        if self._retries:
+            return "the accept over there is taken"
+        return f"{self._named(self._peer)} answered and then fell silent" if self._peer else ""

@@ -1,0 +1,1 @@
+"""Ports and channels: what is sent and received, and by whom."""

@@ -1,0 +1,112 @@
+"""One reader that gets all messages of a port, past tasks and listeners."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+from pyodide_msgchan._codec.wire import raw
+from pyodide_msgchan._interfaces import CallSink, Notice, PlainCalls
+from pyodide_msgchan._port.events import call_listeners
+from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.unreadable import Unread
+from pyodide_msgchan.errors import PortStateError
+
+__all__ = ["attach_reader"]
+
+
+def attach_reader(port: MessagePort, reader: CallSink, prefix: str) -> PlainCalls | None:
+    """Hand every message to a reader from now on; return the short way for calls, if there is one.
+
+    Args:
+        port: nobody else reads it.
+        reader: of all that comes.
+        prefix: of the ids of its requests.
+
+    Raises:
+        PortStateError: the port ended, or somebody reads it already.
+    """
+    if port._end_error is not None and not port._buffer:
+        raise port._end_error()
+    if port._waiters or port._served or port._listeners or port._reader is not None:
+        raise PortStateError("this port is read already, by a task, a listener or remote calls")
+    port._reader, port._events = reader, None
+    calls = None if port._end_error is not None else port._endpoint.calls(prefix)
+    one = _ReaderSink(port, reader, calls)
+    if port._buffer:
+        asyncio.get_event_loop().call_soon(one.hand_over_buffered)
+    elif calls is not None:
+        calls.open()
+    if port._end_error is None:
+        port._endpoint.listen(one)
+    return calls
+
+
+@final
+class _ReaderSink:
+    """Takes what a port gets."""
+
+    def __init__(self, port: MessagePort, reader: CallSink, calls: PlainCalls | None) -> None:
+        self.reader = reader
+        self._port = port
+        self._calls = calls
+
+    def _store_batch(
+        self, messages: list[Any], events: Sequence[Any] | None
+    ) -> Callable[[], None] | None:
+        if Notice in map(type, messages):
+            messages = self._keep_places(messages)
+        self._port._store(messages, events)
+        return self._hand_over()
+
+    def _keep_places(self, messages: list[Any]) -> list[Any]:
+        """Put something readable where a message can't be read, which is not to be passed over."""
+        kept: list[Any] = []
+        for message in messages:
+            if type(message) is not Notice or message.kind != "messageerror":
+                kept.append(message)
+                continue
+            unread = Unread(message)
+            if self._port._error_listeners:
+                call_listeners(self._port._error_listeners, unread.error)
+            kept.append(unread)
+        return kept
+
+    def _store_message(self, message: Any) -> Callable[[], None] | None:
+        return self._store_batch([message], None)
+
+    def _has_buffered(self) -> bool:
+        return False
+
+    def store_call(
+        self, call: str, path: tuple[str, ...], values: tuple[Any, ...]
+    ) -> Callable[[], None] | None:
+        """Take a call of plain values like other messages."""
+        wires = [raw(value) for value in values]
+        return self._store_message(
+            {"id": call, "type": "APPLY", "path": list(path), "argumentList": wires}
+        )
+
+    def hand_over_buffered(self) -> None:
+        """Hand over what came before there was a reader."""
+        run = self._hand_over()
+        if run is not None:
+            run()
+        if self._calls is not None and self._port._end_error is None:
+            self._calls.open()  # not before: calls would come past what is buffered
+
+    def _hand_over(self) -> Callable[[], None] | None:
+        port = self._port
+        if port._reader is None:
+            return None
+        messages = list(port._buffer)
+        port._buffer.clear()
+        port._events = None
+        if port._on_consumed is not None:
+            port._on_consumed()
+        run = self.reader.take(messages)
+        if port._end_error is not None:
+            port._reader = None
+            self.reader.ended(port._end_error)
+        return run

@@ -1,0 +1,57 @@
+"""Messages that can't be read: their error, and what stands for one among others."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from pyodide_msgchan._codec.wire import Wire
+from pyodide_msgchan._interfaces import Notice
+from pyodide_msgchan._printing import error_text
+from pyodide_msgchan.errors import MessageError
+
+__all__ = ["MAX_REASON_LENGTH", "UNREADABLE", "Unread", "message_error"]
+
+
+UNREADABLE: Final = object()
+"""Name of the Wire that stands for what can't be read; its value is the error to raise."""
+
+
+MAX_REASON_LENGTH: Final = 500
+"""Characters of a reason, at most."""
+
+
+def message_error(notice: Notice) -> MessageError:
+    """Return the error of a message that can't be read."""
+    if notice.error is None:
+        return MessageError("the browser could not read a message (messageerror)")
+    error = MessageError(f"a message could not be read: {_reason_of(notice.error)}")
+    error.__cause__ = notice.error
+    return error
+
+
+def _reason_of(error: BaseException) -> str:
+    text = error_text(error)
+    return text[:MAX_REASON_LENGTH] or type(error).__name__
+
+
+@final
+class Unread:
+    """Stands among the messages of a port where one can't be read.
+
+    Attributes:
+        error: the reason.
+        partial: what could be read of it; None if nothing could.
+        beside: what came with it, ports above all.
+    """
+
+    __slots__ = ("beside", "error", "partial")
+
+    def __init__(self, notice: Notice) -> None:
+        self.error = message_error(notice)
+        self.partial = notice.partial if type(notice.partial) is dict else None
+        self.beside = notice.beside
+
+    @property
+    def wire(self) -> Wire:
+        """The Wire that raises the reason."""
+        return {"type": "HANDLER", "name": UNREADABLE, "value": self.error}

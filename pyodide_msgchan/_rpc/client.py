@@ -1,0 +1,221 @@
+"""Calls on their way out: requests sent, kept back, cancelled, and objects released."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from functools import cache
+from itertools import count
+from typing import Any, Final, Self
+
+from pyodide_msgchan._codec.wire import Wire
+from pyodide_msgchan._interfaces import PlainCalls
+from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.waiter import Waiter
+from pyodide_msgchan._rpc.call import Call
+from pyodide_msgchan._rpc.marshalling import (
+    PLAIN,
+    Attachments,
+    Marshaller,
+    cross_unchanged,
+    keywords_error,
+    with_caller_path,
+)
+from pyodide_msgchan._rpc.protocol import ComlinkProtocol
+from pyodide_msgchan._rpc.remote import RemoteHandle
+from pyodide_msgchan.errors import DataCloneError, PortStateError
+
+__all__ = ["CallClient", "ignore_answer"]
+
+
+MAX_SHORT_ARGUMENTS: Final = 100
+"""More arguments go the general way: JavaScript can't spread any number of them."""
+
+
+_session_numbers = count()
+
+
+class CallClient(Marshaller):
+    """The half of a `RpcSession` that makes calls.
+
+    Attributes:
+        protocol: what is said and heard on the port.
+        calls: the short way for calls of plain values, if there is one.
+    """
+
+    def __init__(self, port: MessagePort, parent: Self | None) -> None:
+        super().__init__(port, parent)
+        self.protocol = ComlinkProtocol(
+            f"{_id_prefix()}-{next(_session_numbers):x}-", shared=port._endpoint.shared
+        )
+        self.calls: PlainCalls | None = None
+        self._end: Callable[[], Exception] | None = None
+        self._deferred: list[tuple[Call, Wire, Attachments, bool]] | None = None
+
+    def request(
+        self,
+        kind: str,
+        handle: RemoteHandle,
+        path: tuple[str, ...],
+        arguments: tuple[Any, ...] = (),
+        keywords: dict[str, Any] | None = None,
+    ) -> Call:
+        """Send a request.
+
+        Raises:
+            DataCloneError: an argument can't be sent.
+            TypeError: keyword arguments for a JavaScript end.
+            PortStateError: the port ended, or the object was released.
+        """
+        port, calls = self.port, self.calls
+        if handle.released or port.closed:
+            raise self._unusable(handle)
+        if (  # the short way, which takes most calls
+            calls is not None
+            and kind == "APPLY"
+            and len(path) <= 1
+            and not keywords
+            and self._deferred is None
+            and len(arguments) <= MAX_SHORT_ARGUMENTS
+            and cross_unchanged(port, arguments)
+        ):
+            call = Call(handle, self.cancel_call)
+            call._id = self.protocol.expect(call)
+            calls.call(call._id, path, arguments)
+            return call
+        if keywords and self.python is not True and handle.options.keywords_as_object:
+            arguments, keywords = (*arguments, keywords), None
+        if keywords and self.python is False:
+            raise keywords_error(keywords)
+        call, attachments = Call(handle, self.cancel_call), Attachments.NONE
+        more: dict[str, Any] = {}
+        if not keywords and PLAIN.issuperset(map(type, arguments)):
+            wires: list[Wire] = [{"type": "RAW", "value": value} for value in arguments]
+        else:
+            attachments = Attachments()
+            try:
+                wires = [self.wire(value, attachments) for value in arguments]
+                if keywords:
+                    more["keywords"] = {
+                        name: self.wire(value, attachments) for name, value in keywords.items()
+                    }
+            except BaseException:
+                attachments.undo()
+                raise
+        if kind == "SET":
+            more["value"] = wires[0]
+        elif kind in ("APPLY", "CONSTRUCT"):
+            more["argumentList"] = wires
+        call._id = self.protocol.expect(call)
+        message = self.protocol.request(kind, path, call._id, **more)
+        if self._deferred is not None or (keywords and self.python is None):
+            self._defer(call, message, attachments, asks=bool(keywords))
+        else:
+            self._send(call, message, attachments)
+        return call
+
+    def _unusable(self, handle: RemoteHandle) -> Exception:
+        if handle.released:
+            return PortStateError("this remote object was released")
+        return self.port._closed_error() if self._end is None else self._end()
+
+    def _send(self, call: Call, message: Wire, attachments: Attachments) -> None:
+        try:
+            self.port.post_message(message, transfer=attachments.transfer)
+        except BaseException as error:
+            self.protocol.forget(call._id)
+            attachments.undo()
+            if isinstance(error, DataCloneError):
+                raise with_caller_path(error) from None
+            raise
+
+    def _defer(self, call: Call, message: Wire, attachments: Attachments, *, asks: bool) -> None:
+        """Keep a request, and those after it, until it is known who is on the other side."""
+        if self._deferred is None:
+            number = self.protocol.expect(self._on_probe_answer)
+            try:
+                self.port.post_message(self.protocol.request("GET", ("__msgchan__",), number))
+            except BaseException:
+                self.protocol.forget(number)
+                self.protocol.forget(call._id)
+                attachments.undo()
+                raise
+            self._deferred = []
+        self._deferred.append((call, message, attachments, asks))
+
+    def _on_probe_answer(self, wire: Wire) -> list[Waiter]:
+        """Note whether the other end is this package, and send what was kept."""
+        value = wire.get("value") if wire["type"] == "RAW" else None
+        self.python = type(value) is dict and "msgchan" in value
+        held, self._deferred = self._deferred or [], None
+        woken: list[Waiter] = []
+        for call, message, attachments, asks in held:
+            if call.done():  # it was cancelled
+                attachments.undo()
+                continue
+            try:
+                if not asks or self.python:
+                    self._send(call, message, attachments)
+                    continue
+            except BaseException as error:  # noqa: BLE001 - whoever awaits it gets it
+                woken += call._fail(error)
+            else:
+                self.protocol.forget(call._id)
+                attachments.undo()
+                woken += call._fail(keywords_error(message["keywords"]))
+        return woken
+
+    def cancel_call(self, call: Call) -> None:
+        message = self.protocol.cancel(call._id)
+        if message is None:
+            return
+        call._settle(None)
+        if self._deferred is None and not self.port.closed:
+            self.port.post_message(message)
+
+    def release(self, handle: RemoteHandle) -> Call:
+        """Release the object on the other side."""
+        if handle.released or self.port.closed:
+            raise self._unusable(handle)
+
+        def cancelled(call: Call) -> None:
+            # The other side was told; its answer would be for nobody.
+            call._settle(None)
+            if handle.owned:
+                self.finish()
+
+        def answered(_wire: Wire) -> list[Waiter]:
+            if handle.owned:
+                self.finish()
+            return call._settle(None)
+
+        call = Call(handle, cancelled)
+
+        call._id = self.protocol.expect(answered)
+        self.port.post_message(self.protocol.request("RELEASE", (), call._id))
+        handle.released = True
+        return call
+
+    def release_soon(self) -> None:
+        """Release what is on the other side in a later turn, and close the port."""
+        if not self.port.closed:
+            asyncio.get_event_loop().call_soon(self._release_and_finish)
+
+    def _release_and_finish(self) -> None:
+        if not self.port.closed:
+            self.port.post_message(
+                self.protocol.request("RELEASE", (), self.protocol.expect(ignore_answer))
+            )
+        self.finish()
+
+
+@cache
+def _id_prefix() -> str:
+    """Return what the ids of this interpreter begin with."""
+    return os.urandom(8).hex()
+
+
+def ignore_answer(_wire: Wire) -> list[Waiter]:
+    """Take an answer that nobody waits for."""
+    return []

@@ -1,0 +1,250 @@
+"""The end of a channel in memory, below a port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyodide_msgchan._bridge.callbacks import unreadable
+from pyodide_msgchan._codec.packed.codec import Packet, is_scalar, pack, unpack
+from pyodide_msgchan._codec.packed.opcodes import scan
+from pyodide_msgchan._codec.packed.values import ValueFactory
+from pyodide_msgchan._interfaces import Batch, MessageSink, TransferList
+from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan.errors import DataCloneError
+from pyodide_msgchan.testing.clone import clone
+
+__all__ = ["MemoryEndpoint", "memory_pair"]
+
+
+LISTEN = 3
+
+
+def memory_pair() -> tuple[MemoryEndpoint, MemoryEndpoint]:
+    first, second = MemoryEndpoint(), MemoryEndpoint()
+    first.peer, second.peer = second, first
+    return first, second
+
+
+class _MemoryEvent:
+    """The event of a message that came through memory."""
+
+    origin = ""
+    source = None
+    last_event_id = ""
+    js = None
+
+    def __init__(self, ports: tuple[MessagePort, ...], *, packed: bool) -> None:
+        self._ports = ports
+        self.packed = packed
+        self.endpoint: MemoryEndpoint | None = None
+
+    @property
+    def ports(self) -> tuple[MessagePort, ...]:
+        if self._ports and self.endpoint is not None:
+            reply: Any = self._ports[-1]._endpoint
+            if not reply.sent():
+                reply.asker = self.endpoint
+        return self._ports
+
+
+class MemoryEndpoint:
+    """What a native port is in a browser: a queue that starts when asked, and a peer."""
+
+    js = None
+    private = True
+    announce: Callable[[Any], None] | None = None
+    shared = False
+
+    def __init__(self) -> None:
+        self.owner: Any = None
+        self.peer: MemoryEndpoint | None = None
+        self._transit: deque[tuple[Any, _MemoryEvent]] = deque()
+        self._queue: deque[tuple[Any, _MemoryEvent]] = deque()
+        self._batch: list[_MemoryEvent] = []
+        self._started = False
+        self._scheduled = False
+        self._mode = 0
+        self._sent = self._received = self._sent_bytes = 0
+        self._sink: MessageSink | None = None
+        self.packed = False
+        self.asker: MemoryEndpoint | None = None
+        self._answers: int | None = 0
+
+    def pack(self) -> None:
+        self.packed = True
+
+    def post(self, message: Any, moved: TransferList | None) -> None:
+        packs = self.packed and not (moved is None and is_scalar(message))
+        wrappers = moved.wrappers if moved else {}
+        arriving = {key: MemoryEndpoint() for key in wrappers}
+        ports = {key: MessagePort._from_endpoint(endpoint) for key, endpoint in arriving.items()}
+        try:
+            data, size = encode_packed(message, ports) if packs else clone(message, ports)
+        except BaseException:
+            for port in ports.values():
+                port.close()
+            raise
+        for key, wrapper in wrappers.items():
+            wrapper._endpoint._move_to(arriving[key])
+        self._sent += 1
+        if self.asker is not None:
+            self.asker.answer_sent()
+            self.asker = None
+        self._sent_bytes += size
+        if self.peer is None:
+            for port in ports.values():
+                port.close()
+            return
+        event = _MemoryEvent(tuple(ports.values()), packed=packs)
+        self.peer._transit.append((data, event))
+        self.peer._schedule()
+
+    def _move_to(self, new: MemoryEndpoint) -> None:
+        if self.asker is not None:
+            self.asker._answers = None  # it may be answered elsewhere
+        new.peer, self.peer = self.peer, None
+        new._transit, self._transit = self._transit, deque()
+        if new.peer is not None:
+            new.peer.peer = new
+
+    def _schedule(self) -> None:
+        """Let what is on its way arrive in a later turn, as a browser does."""
+        if (
+            not self._started
+            or self._scheduled
+            or not (self._transit or (self._mode and self._queue))
+        ):
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # posted outside of any loop: the first who asks schedules it
+        self._scheduled = True
+        loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        self._received += len(self._transit)
+        self._queue.extend(self._transit)
+        self._transit.clear()
+        sink = self._sink
+        if not self._mode or not self._queue or sink is None:
+            return
+        if self._mode != LISTEN:
+            self._mode = 0
+            self._sink = None
+        else:
+            self._batch = []
+        run = sink._store_batch(*self._take_queued())
+        if run is not None:
+            run()
+
+    def _take_queued(self) -> Batch:
+        taken = list(self._queue)
+        self._queue.clear()
+        events = [event for _, event in taken]
+        for event in events:
+            event.endpoint = self
+        self._batch += events
+        return [decode_packed(data) if self.packed else data for data, _ in taken], events
+
+    def poll_or_arm(self, mode: int, held: int, sink: MessageSink) -> Batch | None:
+        self._started = True
+        self._batch = self._batch[-held:] if held else []
+        if self._queue:
+            return self._take_queued()
+        self._mode = mode
+        self._sink = sink
+        self._schedule()
+        return None
+
+    def listen(self, sink: MessageSink) -> None:
+        self._started = True
+        self._mode = LISTEN
+        self._sink = sink
+        self._schedule()
+
+    def disarm(self) -> None:
+        self._mode = 0
+        self._sink = None
+
+    def start(self) -> None:
+        self._started = True
+        self._schedule()
+
+    def queued(self) -> int:
+        return len(self._queue)
+
+    def event(self, native: Any, index: int) -> _MemoryEvent:
+        return self._batch[index] if native is None else native
+
+    def sent(self) -> int:
+        return self._sent
+
+    def sent_bytes(self) -> int:
+        return self._sent_bytes
+
+    def answers(self) -> int | None:
+        return self._answers
+
+    def answer_sent(self) -> None:
+        """Count one reply port that was posted on."""
+        if self._answers is not None:
+            self._answers += 1
+
+    def received(self) -> int:
+        return self._received
+
+    def pair(self) -> tuple[MemoryEndpoint, MemoryEndpoint]:
+        return memory_pair()
+
+    def calls(self, prefix: str) -> None:
+        """Return nothing: no JavaScript would save anything here."""
+
+    def close(self) -> None:
+        if self.peer is not None:
+            self.peer.peer = None
+        self.release()
+
+    def detach(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        self.peer = None
+        self._transit.clear()
+        self._queue.clear()
+        self.disarm()
+
+
+def encode_packed(message: Any, ports: Mapping[int, Any]) -> tuple[Packet, int]:
+    packet = pack(message, ports)
+    packet.segments = list(map(bytes, packet.segments))
+    packet.buffers = list(map(bytes, packet.buffers))
+    if packet.exotic and (complaint := scan(packet.segments)):
+        raise DataCloneError(complaint)
+    return packet, sum(map(len, packet.segments + packet.buffers))
+
+
+def decode_packed(data: Any) -> Any:
+    """Return the message that was packed; a notice if it can't be read."""
+    if type(data) is not Packet:
+        return data
+    factory = ValueFactory(data.side, data.buffers, _unchanged, bytearray)
+    try:
+        complaint = scan(data.segments)
+        if complaint:
+            return unreadable(ValueError(complaint))
+        return unpack(data.segments, factory, copy_segment)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the next message comes
+        return unreadable(factory.error or error, factory.partial, factory.adopted)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def copy_segment(segment: Any, target: memoryview) -> None:
+    target[:] = segment
