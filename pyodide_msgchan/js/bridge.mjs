@@ -91,7 +91,7 @@ export function createBridge(
       size: 0,
     };
     Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
-    Object.assign(slot, { onResults: 0, passedOn: false, replies: null, asker: null });
+    Object.assign(slot, { answered: 0, passedOn: false, replies: null, asker: null });
     Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
     slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
     slot.post = slot.native ? postMessage : port.postMessage;
@@ -107,10 +107,10 @@ export function createBridge(
     return id;
   }
 
-  function answersOf({ passedOn, onResults, replies }) {
+  function answersOf({ passedOn, answered, replies }) {
     if (passedOn) return -1;
-    for (const reply of replies ?? []) if (reply.sent) onResults++;
-    return onResults;
+    for (const reply of replies ?? []) if (reply.sent) answered++;
+    return answered;
   }
 
   function start(slot) {
