@@ -1,4 +1,4 @@
-"""Remote calls over a port, as Comlink 4.4.2 speaks them: expose here, wrap there."""
+"""Expose objects on a port and call remote ones, on the wire as Comlink 4.4.2 does."""
 
 from __future__ import annotations
 
@@ -28,43 +28,44 @@ def expose(
     writable: Iterable[str] = (),
     tracebacks: bool | None = None,
 ) -> None:
-    """Offer an object on a port, to Python's `wrap` and to Comlink's.
+    """Expose an object on a port, for `wrap` or Comlink's `wrap` at the other end.
 
-    Reachable are the object's own public methods and fields, or the items of a dict, or what a
-    module defines (lists in ``__all__``); further names only through dicts, fields of dataclasses,
-    and what `nested` declares. Never a name with a leading underscore, an attribute of a class or
-    function, an imported module, or anything of JavaScript's. A caller learns of a refusal by an
-    error that names the path.
+    A caller reaches the object's own public methods and fields, the items of a dict, or what a
+    module defines (its ``__all__`` if it has one). Longer paths lead only through dicts, fields of
+    dataclasses, and the objects named in `nested`. Names with a leading underscore, attributes of
+    classes and functions, imported modules and JavaScript objects are never reachable. A refused
+    request raises an error at the caller that names the path.
 
-    A value that is read leaves without its private names, at any depth of dicts, lists, tuples and
-    dataclasses: without the keys of dicts that begin with an underscore, and with None in such
-    fields of dataclasses. What a converter makes of an object is treated the same. What a method
-    returns is its own choice and goes whole, as does what a registered `pack` gives.
+    Values that a caller reads lose their private names, at any depth of dicts, lists, tuples and
+    dataclasses: dict keys with a leading underscore are left out, and such fields of dataclasses
+    are None. The same holds for what a converter makes of an object. The result of a method is
+    sent as it is, and so is what a registered `pack` returns.
 
-    Coroutine functions run as tasks, which end when their caller cancels or goes away. Whatever
-    ends a call or a generator ends its caller: CancelledError and exits are answered as errors too,
-    and an exit then goes where the loop sends exits. From here on the port's messages belong to the
-    calls; `wrap` may use the same port.
+    A coroutine function runs as a task, which is cancelled when its caller cancels the call or
+    goes away. Every exception ends the call at the caller too, CancelledError, SystemExit and
+    KeyboardInterrupt included; an exit is then also reported to the event loop.
 
-    Others may use a worker, ``js.self`` or a BroadcastChannel too, Comlink among them: answers to
-    their requests are left alone. Requests are answered by all who expose something there, since
-    Comlink's messages don't say for whom they are; so let one side expose one object.
+    Remote calls read all messages of the port from now on. `wrap` can use the same port.
+
+    A worker, ``js.self`` and a BroadcastChannel can have other readers, for example Comlink:
+    replies to their requests are ignored. Every object that is exposed there answers every request,
+    because Comlink's messages don't name a receiver, so expose one object on one side only.
 
     Args:
         obj: an object, a module, a dict of functions, a function, or a class to construct.
-        port: an open port or a connection; or a JavaScript object that has messages: a port, a
-            worker or, inside of one, ``js.self``. No window: those have `connect` and `accept`.
+        port: an open port, a connection, or a JavaScript object that sends and receives messages:
+            a MessagePort, a Worker or, inside a worker, ``js.self``. For a window, use `connect`
+            and `accept`.
         nested: dotted paths (``"camera"``, ``"camera.lens"``) of objects whose own public methods
             and fields are reachable too.
-        writable: dotted paths that may be assigned to.
-        tracebacks: whether callers may see where an error was raised; None for those alone who
-            come, on a connection, from this page's own origin: as the browser says, not as who
-            introduced them does.
+        writable: dotted paths that callers may assign to.
+        tracebacks: whether callers see the traceback of an error. None allows it on a connection
+            whose peer is a worker or, as confirmed by the browser, has this page's own origin.
 
     Raises:
-        TypeError: `obj` lives in JavaScript, or `port` has no messages.
-        ValueError: something is exposed there already; or a private name is declared.
-        PortStateError: the port ended, or somebody else reads it.
+        TypeError: `obj` is a JavaScript object, or `port` can't send messages.
+        ValueError: an object is exposed there already, or a declared path has a private name.
+        PortStateError: the port is closed or detached, or it is read by a task or a listener.
     """
     policy = AccessPolicy(obj, nested, writable)
     session = _link_of(port)
@@ -80,34 +81,37 @@ def expose(
 def wrap(
     port: Any, *, kwargs: Literal["python", "object"] = "python", prefetch: int = 16
 ) -> Remote:
-    """Return what stands for the object that is exposed at a port's other end.
+    """Return a `Remote` for the object that is exposed at the other end of a port.
 
-    Calls are sent when they are made. On a port they may be sent before the other side exposes
-    anything: they wait there. What is sent to a worker before its script listens is lost, as it is
-    with Comlink, and so is what is sent before something is exposed there: Python in a worker
-    takes seconds to start, so use ``wrap(await connect(worker))``, which waits for it.
+    A call is sent when it is made. On a port, calls may be sent before the other side exposes an
+    object: they are kept until it does. On a worker, messages are lost until its script listens and
+    exposes an object, as with Comlink. Python in a worker takes seconds to start, so use
+    ``wrap(await connect(worker))``, which waits until it is ready.
 
-    Every call, iteration and proxy on the port ends with it, and raises its end. Where nobody can
-    see that end (a bare port whose other end left this page, a worker) put `asyncio.timeout` around
-    what you await. The options belong to what this call returns, and to all that comes by it:
-    wrapping the port again changes none of them.
+    When the port ends, every pending call, iteration and proxy on it raises the error of that end.
+    Where this side can't detect the end (a bare port whose other end left this page, a worker),
+    use `asyncio.timeout` around what you await.
 
-    What one end can't read is a `MessageError` at whoever waits for it: a type that is registered
-    on the other side alone, an `unpack` that raises, a JavaScript object that another agent cluster
-    refuses (a WebAssembly.Module). With JavaScript at the other end less is known. A call whose
-    answer can't be read here ends once it is clear whose it was: when no other call waits, if
-    nothing is exposed on this port. What can't be read over there is never answered.
+    A message that one end can't decode raises `MessageError` at its caller: a type that only the
+    other side registered, an `unpack` that raises, or a JavaScript object that another agent
+    cluster refuses (a WebAssembly.Module). With JavaScript at the other end, a reply that can't be
+    decoded here ends its call once no other call is pending, if nothing is exposed on this port;
+    a request that JavaScript can't decode is never answered.
 
     Args:
-        port: as for `expose`, which may use the same one.
-        kwargs: what becomes of keyword arguments where JavaScript is at the other end: "python"
-            refuses them (TypeError), "object" sends them as one last object.
-        prefetch: items that an asynchronous generator over there may send ahead, from 1 to 256.
+        port: as for `expose`, which can use the same port.
+        kwargs: how keyword arguments are sent to a JavaScript end: "python" raises TypeError,
+            "object" sends them as one last object.
+        prefetch: items, from 1 to 256, that a remote asynchronous generator may send before they
+            are consumed here.
+
+    `kwargs` and `prefetch` apply to the returned `Remote` and to everything received through it,
+    not to the port.
 
     Raises:
-        TypeError: `port` has no messages, or is a window.
-        ValueError: `prefetch` is no whole number in that range.
-        PortStateError: the port ended, or somebody else reads it.
+        TypeError: `port` can't send messages, or is a window.
+        ValueError: `prefetch` is not an int from 1 to 256, or `kwargs` is not one of the two.
+        PortStateError: the port is closed or detached, or it is read by a task or a listener.
     """
     if type(prefetch) is not int or not 1 <= prefetch <= MAX_CREDIT:
         shown = short_repr(prefetch, 60)
@@ -119,35 +123,56 @@ def wrap(
 
 
 def proxy(obj: object, *, nested: Iterable[str] = (), writable: Iterable[str] = ()) -> Any:
-    """Mark an object to travel by reference, as an argument or a result, not inside of either.
+    """Mark an object to be sent by reference, as an argument or as a result of a remote call.
 
-    Functions and asynchronous generators do so by themselves. The other side gets a `Remote` (or
-    Comlink's proxy); the object is let go when nobody refers to that any more, or on `release`.
+    The mark counts only for the argument or result itself, not for values inside of it. Functions
+    and asynchronous generators are sent by reference without it. The other side gets a `Remote`
+    (or Comlink's proxy). The object is released when no reference to that is left, or by `release`.
 
     Args:
-        obj: what to travel.
+        obj: the object to send.
         nested: as for `expose`.
         writable: as for `expose`.
+
+    Raises:
+        TypeError: `obj` is a JavaScript object.
+        ValueError: a declared path has a private or an empty name.
     """
     return Proxied(AccessPolicy(obj, nested, writable))
 
 
 def transfer(value: Any, items: Sequence[Any]) -> Any:
-    """Mark an argument or a result, in which ports or JavaScript's objects are to be moved.
+    """Mark an argument or a result of a remote call, of which items are transferred, not copied.
 
-    A port that is itself the argument or result needs no mark, nor do Python's buffers.
+    A port that is itself the argument or the result needs no mark, and neither do Python buffers.
+
+    Args:
+        value: the argument or the result.
+        items: ports and transferable JavaScript objects in `value`. They can't be used here
+            afterwards (HTML standard, 2.7.2 Transferable objects).
     """
     return Transferred(value, tuple(items))
 
 
 def assign(remote: Remote, value: Any) -> Call:
-    """Write a value over there; sent at once, like a call.
+    """Assign a value to a remote name.
 
-    ``await assign(remote.settings.theme, "dark")``
+        await assign(remote.settings.theme, "dark")
+
+    The request is sent at once, like a call. The other side must have declared the name as
+    `writable`.
+
+    Args:
+        remote: the name to assign to.
+        value: the new value.
+
+    Returns:
+        A call; awaiting it waits until the value is assigned, and raises if that failed.
 
     Raises:
-        TypeError: it is the remote object itself.
+        TypeError: `remote` is the remote object itself, not a name in it.
         DataCloneError: the value can't be sent.
+        PortStateError: the port ended, or the remote object was released.
     """
     if not remote._path:
         raise TypeError("a remote object itself can't be assigned to, only a name in it")
@@ -155,22 +180,43 @@ def assign(remote: Remote, value: Any) -> Call:
 
 
 def new(remote: Remote, *arguments: Any, **keywords: Any) -> Call:
-    """Construct a class over there; awaiting gives the `Remote` of the instance. Sent at once."""
+    """Construct a remote class, and return a call whose result is a `Remote` of the instance.
+
+    The request is sent at once. Arguments are sent as in a call of a `Remote`.
+
+    Raises:
+        DataCloneError: an argument can't be sent.
+        TypeError: there are keyword arguments, and the other end is JavaScript.
+        PortStateError: the port ended, or the remote object was released.
+    """
     return remote._handle.session.request(
         "CONSTRUCT", remote._handle, remote._path, arguments, keywords
     )
 
 
 def create_endpoint(remote: Remote) -> Call:
-    """Ask for one more port to the same remote object; awaiting gives the port, to pass on."""
+    """Ask for another port to the same remote object, to pass it on, for example to a worker.
+
+    The request is sent at once, as by Comlink's `createEndpoint`.
+
+    Returns:
+        A call whose result is the port.
+
+    Raises:
+        PortStateError: the port ended, or the remote object was released.
+    """
     return remote._handle.session.request("ENDPOINT", remote._handle, ())
 
 
 def release(remote: Remote) -> Call:
-    """Release a remote object: it can't be used any more, and the other side lets it go.
+    """Release a remote object: it can't be used any more, and the other side drops its reference.
 
-    A port that was made for it is closed once that is confirmed; the port given to `wrap` stays
-    open (Comlink's `expose` closes its own end of it). Sent at once; awaiting waits for the answer.
+    The request is sent at once; awaiting the returned call waits for the confirmation. A port that
+    was made for the object is then closed. The port that was given to `wrap` stays open at this end
+    (Comlink's `expose` closes its own end). Cancelling the wait does not undo the release.
+
+    Raises:
+        PortStateError: the port ended, or the remote object was released already.
     """
     return remote._handle.session.release(remote._handle)
 

@@ -1,4 +1,4 @@
-"""A call that was sent: awaited for its result, iterated over, or left alone."""
+"""The call that a remote request returns: await it for its result, or iterate over that."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ _HEARD: Final = 3
 
 @final
 class Call:
-    """A call on its way. It was sent when it was made; awaiting it gives the result or raises.
+    """A remote call, sent when it is made; awaiting it returns its result or raises its error.
 
-    ``async for`` over it awaits the result and iterates over that. Cancelling the task that waits
-    cancels the call at a Python end; a call that nobody awaits goes on. `asyncio.gather` and
-    `asyncio.wait_for` take it; `asyncio.create_task` takes coroutines only.
+    ``async for`` over a call awaits its result and iterates over that. It can be awaited any number
+    of times. Cancelling the only task that waits for it cancels the call on a Python end; a call
+    that nobody awaits runs to its end. `asyncio.gather` and `asyncio.wait_for` accept a call;
+    `asyncio.create_task` accepts coroutines only.
     """
 
     __slots__ = (
@@ -57,8 +58,10 @@ class Call:
         """Wait for the result.
 
         Raises:
-            RemoteError: the other side raised; it is an instance of the matching class too.
-            PortClosedError: this side closed the port; PeerClosedError: the other side did.
+            RemoteError: the other side raised; the error is also an instance of the matching class.
+            MessageError: the request or its reply can't be decoded.
+            PortClosedError: this side closed the port.
+            PeerClosedError: the other side closed it.
             PeerLostError: the other side vanished.
         """
         if self._state == _PENDING:
@@ -80,33 +83,33 @@ class Call:
         raise self._outcome
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        """Wait for the result, and give the items of that; leaving early closes it.
+        """Wait for the result, and iterate over its items.
 
-        Leaving the loop, by ``break``, an exception or a cancellation, waits for nobody. The
-        iterator has `aclose()`, which waits until the other side has ended it.
+        Leaving the loop, by ``break``, an exception or a cancellation, closes the remote iterator
+        without waiting for the other side. The iterator's `aclose()` waits until it has ended.
         """
         return _Items(self)
 
     def _ignore(self) -> None:
-        """Report no error of it: nobody needs to hear of the outcome."""
+        """Don't report an error of this call if it is never retrieved."""
         self._ignored = True
 
     def done(self) -> bool:
-        """Return True if the answer is there."""
+        """Return True if the call has a result or an error."""
         return self._state != _PENDING
 
     def _settle(self, value: Any) -> list[Waiter]:
-        """Take the result; return who is to be woken."""
+        """Store the result; return the waiters to wake."""
         self._state, self._outcome = _DONE, value
         return self._waiters
 
     def _fail(self, error: BaseException) -> list[Waiter]:
-        """Take the error; return who is to be woken."""
+        """Store the error; return the waiters to wake."""
         self._state, self._outcome = _FAILED, error
         return self._waiters
 
     def __del__(self) -> None:
-        """Report an error that nobody heard of."""
+        """Report an error that was never retrieved."""
         if self._state == _FAILED and not self._ignored:
             with contextlib.suppress(RuntimeError):  # no loop is left to report to
                 asyncio.get_event_loop().call_exception_handler(

@@ -1,4 +1,4 @@
-"""What stands in Python for an object on the other side of a port."""
+"""Remote objects: attributes, calls, iteration, and the handle that releases them."""
 
 from __future__ import annotations
 
@@ -77,12 +77,14 @@ class RemoteHandle:
 
 @final
 class Remote:
-    """An object on the other side, or a name in one.
+    """An object on the other side of a port, or a name in one.
 
-    Attributes are names over there, known or not: ``remote.settings.theme``, or
-    ``remote["any name"]``. Calling sends a call, at once; awaiting reads the value (awaiting the
-    object itself gives itself and sends nothing); ``async for`` iterates over a proxied iterator.
-    Names with a leading underscore are never remote. `assign`, `new` and `release` do the rest.
+    ``remote.settings.theme`` and ``remote["any name"]`` are names on the other side; nothing is
+    sent, and nothing checks that they exist. ``await remote.name`` reads the value,
+    ``remote.name(...)`` sends a call at once and returns a `Call`, and ``async for`` iterates over
+    a remote iterator. Awaiting the remote object itself returns it and sends nothing. Names with a
+    leading underscore are never remote. To assign, construct or release, use the functions
+    `assign`, `new` and `release`.
     """
 
     __slots__ = ("__weakref__", "_handle", "_path")
@@ -95,35 +97,42 @@ class Remote:
         object.__setattr__(self, "_path", path)
 
     def __getattr__(self, name: str) -> Remote:
-        """Return what has that name over there; nothing is sent."""
+        """Return a `Remote` for a name in this object; nothing is sent."""
         if name.startswith("_"):
             raise AttributeError(f"{name!r} is private, and no private name is remote")
         return Remote(self._handle, (*self._path, name))
 
     def __getitem__(self, name: str) -> Remote:
-        """Return what has a name that Python can't write, or the item of a remote dict."""
+        """Return a `Remote` for any name, such as a dict key that is no identifier."""
         if not isinstance(name, str):
             raise TypeError(f"a remote name is a string, not {short_repr(name, 60)}")
         return Remote(self._handle, (*self._path, name))
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Refuse: an assignment can't be awaited."""
+        """Raise AttributeError: an assignment can't be awaited, so use `assign`."""
         raise AttributeError(f"write: await assign(remote.{name}, value)")
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Call:
-        """Call it over there. The call is sent now; awaiting what this returns gives the result.
+        """Send a call; awaiting the returned `Call` returns its result.
 
-        Functions and async generators among the arguments travel as proxies; objects do where
-        `proxy` marks them; ports are transferred; everything else is copied.
+        Among the arguments, functions and asynchronous generators are sent by reference, and so is
+        an object that `proxy` marks. Ports are transferred. Everything else is copied.
 
         Raises:
-            DataCloneError: an argument can't be sent; the error says where.
-            PortStateError: the port is closed, or this was released.
+            DataCloneError: an argument can't be sent; the error names its place.
+            TypeError: there are keyword arguments, and the other end is JavaScript. The call
+                raises it if that is not known yet.
+            PortStateError: the port ended, or this remote object was released.
         """
         return self._handle.session.request("APPLY", self._handle, self._path, arguments, keywords)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """Read the value."""
+        """Read the value of this name from the other side.
+
+        Raises:
+            RemoteError: the name is not reachable, or reading it raised.
+            PortStateError: the port ended, or this remote object was released.
+        """
         if not self._path:
             return self
         return (
@@ -131,16 +140,17 @@ class Remote:
         )
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        """Return the items of an iterator over there; JavaScript's is asked for one at a time.
+        """Iterate over a remote iterator. A JavaScript iterator is asked for one item at a time.
 
-        Leaving the loop early closes it and waits for nobody; `aclose()` of the iterator waits.
+        Leaving the loop early closes the remote iterator without waiting for the other side; the
+        iterator's `aclose()` waits for it.
         """
         if self._path:
             return aiter(self._handle.session.request("GET", self._handle, self._path))
         return _Steps(self)
 
     def __repr__(self) -> str:
-        """Show the path."""
+        """Return the dotted path."""
         return f"<Remote {'.'.join(self._path) or 'object'}>"
 
 

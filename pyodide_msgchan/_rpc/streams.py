@@ -198,11 +198,11 @@ class StreamSource:
 
 @final
 class RemoteIterator:
-    """An asynchronous iterator on the other side, whose items are sent ahead; for one task.
+    """A remote asynchronous iterator, for one task; items are sent up to `prefetch` in advance.
 
-    `aclose()` ends it over there and waits for that; `close_nowait()` doesn't wait, and dropping it
-    ends it too. `athrow()` throws
-    into it at the place that it reached, which may be `prefetch` items ahead.
+    `aclose()` ends the remote iterator and waits for that; `close_nowait()` and dropping the last
+    reference end it without waiting. `athrow()` throws an error into the remote iterator where it
+    stands, which may be up to `prefetch` items ahead of what was consumed here.
     """
 
     def __init__(self, session: StreamSession, handle: Any, prefetch: int) -> None:
@@ -218,15 +218,18 @@ class RemoteIterator:
         self._waiter: Waiter | None = None
 
     def __aiter__(self) -> Self:
-        """Iterate over it once."""
+        """Return this iterator; its items can be iterated over once."""
         return self
 
     async def __anext__(self) -> Any:
-        """Wait for the next item; a cancelled call loses none.
+        """Wait for the next item. A cancelled call loses no item.
 
         Raises:
-            RemoteError: it raised over there; after all items that came before.
-            PortClosedError, PeerLostError: the port ended.
+            StopAsyncIteration: the remote iterator ended.
+            RemoteError: it raised; all items before that are returned first.
+            PortClosedError: the port was closed here, or by the other side (PeerClosedError).
+            PeerLostError: the other side vanished.
+            RuntimeError: another task waits for the next item already.
         """
         if not self._started:
             self._started = True
@@ -243,13 +246,15 @@ class RemoteIterator:
         return self._session.value(wire, self._handle.options)
 
     async def aclose(self) -> None:
-        """End it over there, and wait until that is done; its items are dropped.
+        """End the remote iterator and wait until it has ended.
 
-        Cancelling ends the wait at once, and in a task that is being cancelled (by a timeout, a
-        `TaskGroup`) there is none: the other side is told to end it, and need not answer.
+        Items that were not consumed are dropped. Cancelling ends the wait at once. In a task that
+        is being cancelled already (by a timeout or a `TaskGroup`) this tells the other side to end
+        the iterator and does not wait.
 
         Raises:
-            RemoteError: it raised while it ended.
+            RemoteError: the remote iterator raised while it ended.
+            RuntimeError: another task waits for the next item.
         """
         over = self._end is not None
         self.close_nowait()
@@ -261,7 +266,7 @@ class RemoteIterator:
             self._raise_end()
 
     def close_nowait(self) -> None:
-        """End it over there without waiting for that; its items are dropped."""
+        """End the remote iterator without waiting. Items that were not consumed are dropped."""
         self._started = self._skipping = True
         self._items.clear()
         if self._end is None and not self._closing:  # a second CLOSE would cut its cleanup off
@@ -270,11 +275,15 @@ class RemoteIterator:
                 self._session.post({"type": "CLOSE"})
 
     async def athrow(self, error: BaseException) -> Any:
-        """Throw an error into it over there, and give the item that it yields next.
+        """Throw an error into the remote iterator, and return the item that it yields next.
+
+        Items that were sent in advance are dropped.
 
         Raises:
-            StopAsyncIteration: it ended.
+            StopAsyncIteration: the remote iterator ended.
             RemoteError: it raised, perhaps that same error.
+            PortStateError: the port ended.
+            RuntimeError: another task waits for the next item.
         """
         if self._end is None:
             self._started = self._skipping = True

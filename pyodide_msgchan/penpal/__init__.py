@@ -1,4 +1,4 @@
-"""Penpal: calls to and from pages and workers that use the npm package penpal 7, or this module."""
+"""Remote calls to and from pages and workers that use the npm package penpal 7, or this module."""
 
 from __future__ import annotations
 
@@ -32,35 +32,37 @@ def connect(
     timeout: float | None = 10,
     tracebacks: bool | None = None,
 ) -> Connecting:
-    """Connect to a frame, window or worker in which Penpal's `connect` is called too.
+    """Connect to a frame, a window or a worker in which Penpal's `connect` is called too.
 
-    Three ways to use it: ``remote = await connect(frame)``; ``async with connect(frame) as
-    remote``, which ends the connection on the way out; and ``async for remote in connect(frame)``,
-    which gives it again whenever the page there was replaced, and ends when the connection does.
-    ``await remote.add(1, 2)`` calls, ``await release(remote)`` ends it.
+    There are three ways to use it. ``remote = await connect(frame)`` returns a `Remote`.
+    ``async with connect(frame) as remote`` also ends the connection on exit. ``async for remote in
+    connect(frame)`` yields the remote again whenever the page in the frame was replaced, and stops
+    when the connection ends. ``await remote.add(1, 2)`` calls a method; ``await release(remote)``
+    ends the connection.
 
-    Either side may be first. When the page there is reloaded every pending call raises
+    Either side may start first. When the page there is reloaded, every pending call raises
     PeerLostError, and the same `Remote` works again once the new page is connected. When the other
-    side ends the connection they raise PeerClosedError; when the frame is removed or the window
-    closed, PeerLostError. Of a page that left without a word Penpal learns nothing: put
-    `asyncio.timeout` around a call that must end.
+    side ends the connection, pending calls raise PeerClosedError; when the frame is removed or the
+    window is closed, they raise PeerLostError. Penpal can't detect a page that is gone without
+    notice: use `asyncio.timeout` around a call that must end.
 
     Args:
         target: an iframe element, a window, or a Worker.
-        origin: whom to hear and to speak to, exactly: one or several, ANY_ORIGIN, OPAQUE_ORIGIN;
-            this page's own if it is not given. A worker has none.
-        methods: what the other side may call, as for `expose`: an object, a module, a dict of
-            functions, also of dicts of them.
+        origin: the exact origin, or origins, to accept messages from and to send to; also
+            ANY_ORIGIN or OPAQUE_ORIGIN. Defaults to this page's own origin. A worker has none.
+        methods: what the other side may call, as for `expose`: an object, a module, or a dict of
+            functions, which may contain further dicts.
         nested: as for `expose`.
-        channel: the same on both sides, so that several pairs can share a window.
-        timeout: seconds for the other side to answer, None for no limit.
-        tracebacks: as for `expose`; None for pages of this page's own origin, and workers.
+        channel: a name, the same on both sides, so that several connections can share a window.
+        timeout: seconds to wait for the other side, None for no limit.
+        tracebacks: as for `expose`. None allows them for pages of this page's own origin and for
+            workers.
 
     Raises:
-        HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
-        HandshakeError: the frame was removed, or the window closed meanwhile.
-        TypeError: `target` is none of these, or `origin=` was given for a worker.
-        ValueError: an origin is malformed, or needed since this page's own is opaque.
+        HandshakeTimeoutError: nobody answered in time; it lists the origins that were refused.
+        HandshakeError: the frame was removed, or the window was closed, during the handshake.
+        TypeError: `target` is none of these, or `origin` was given for a worker.
+        ValueError: an origin is malformed, or is required because this page's own is opaque.
         NotInBrowserError: there is no JavaScript here.
     """
     environment = browser_environment()
@@ -76,15 +78,15 @@ def connect(
 
 
 def accept(*, source: Any = None, timeout: float | None = None, **options: Any) -> Connecting:
-    """Connect to this page's parent, else its opener, or a worker's owner: to whoever opened it.
+    """Connect to the page that opened this one: its parent, else its opener, or a worker's owner.
 
     Args:
         source: the window, iframe element or worker to connect to instead.
-        timeout: as for `connect`.
-        options: the others of `connect`.
+        timeout: seconds to wait for the other side, None (the default) for no limit.
+        options: the other options of `connect`.
 
     Raises:
-        HandshakeError: there is nobody to connect to; or as `connect`.
+        HandshakeError: this page has no parent, opener or owner; also as for `connect`.
     """
     target = owner_of(browser_environment()) if source is None else source
     return connect(target, timeout=timeout, **options)
@@ -92,7 +94,7 @@ def accept(*, source: Any = None, timeout: float | None = None, **options: Any) 
 
 @final
 class Connecting:
-    """What `connect` and `accept` give: awaited, entered or iterated over."""
+    """The return value of `connect` and `accept`: await it, enter it, or iterate over it."""
 
     def __init__(self, make: Callable[[], PenpalSession], timeout: float | None) -> None:
         self._make = make
@@ -110,24 +112,24 @@ class Connecting:
         return Remote(RemoteHandle(session, owned=False))
 
     def __await__(self) -> Generator[Any, Any, Remote]:
-        """Wait for the connection."""
+        """Wait for the connection, and return the `Remote` of the other side."""
         return self._open().__await__()
 
     async def __aenter__(self) -> Remote:
-        """Wait for the connection."""
+        """Wait for the connection, and return the `Remote` of the other side."""
         return await self._open()
 
     async def __aexit__(self, *_: object) -> None:
-        """End it."""
+        """End the connection."""
         if self._session is not None:
             self._session.destroy()
 
     def __aiter__(self) -> Self:
-        """Return the other side, whenever another page is there."""
+        """Return an iterator that yields a `Remote` for each page that connects."""
         return self
 
     async def __anext__(self) -> Remote:
-        """Wait for the page that comes next: without limit after the first."""
+        """Wait for the next page that connects; only the first has a time limit."""
         if self._session is None:
             return await self._open()
         try:

@@ -1,7 +1,8 @@
-"""A channel in memory for tests without a browser, and the checks that every channel has to pass.
+"""Channels and windows in memory, and the checks that every channel must pass.
 
-The ports are the real ones, on an end made of Python: same methods, same errors, same order, the
-same values (`register_converter` included), and delivery in a later turn of the event loop.
+They need no browser. The ports are the real ones above an endpoint that is written in Python: they
+have the same methods, errors and order, carry the same values (`register_converter` included), and
+deliver messages in a later turn of the event loop.
 
     from pyodide_msgchan.testing import MessageChannel
 
@@ -10,11 +11,11 @@ same values (`register_converter` included), and delivery in a later turn of the
         ours.post_message({"name": "Ada"})
         assert await theirs.receive() == {"name": "Ada"}
 
-`CONTRACT` and `LINKED` are the checks, by name: coroutine functions that take a coroutine function
-which makes a pair of ports. Run them over a channel of your own.
+`CONTRACT` and `LINKED` map the names of the checks to coroutine functions. Each takes a coroutine
+function that makes a pair of ports, so that you can run them over a channel of your own.
 
-Only what JavaScript alone can hold is missing: JsProxy values, and dicts or sets with keys that
-are objects there, like tuples (a DataCloneError says so).
+Only what needs JavaScript is missing: JsProxy values, and dicts or sets whose keys would be
+JavaScript objects, such as tuples (DataCloneError says so).
 """
 
 from __future__ import annotations
@@ -34,15 +35,17 @@ __all__ = ["CONTRACT", "LINKED", "MessageChannel", "Window"]
 
 
 class MessageChannel:
-    """Two entangled ports in memory; like `pyodide_msgchan.MessageChannel`.
+    """Two entangled ports in memory, like `pyodide_msgchan.MessageChannel`.
+
+    In a browser this is a native channel (HTML standard, 9.4.2 Message channels).
 
     Attributes:
         port1: one end.
-        port2: the other.
+        port2: the other end.
     """
 
     def __init__(self, *, stack_switching: bool = True) -> None:
-        """Make the ports. `stack_switching` has no meaning here and is taken for likeness."""
+        """Make the ports. `stack_switching` is accepted for compatibility and has no effect."""
         del stack_switching
         first, second = memory_pair()
         self.port1 = MessagePort._from_endpoint(first)
@@ -50,12 +53,12 @@ class MessageChannel:
         entangle(self.port1, self.port2)
 
     def __iter__(self) -> Iterator[MessagePort]:
-        """Return both ports, `port1` first."""
+        """Iterate over the two ports, `port1` first."""
         return iter((self.port1, self.port2))
 
 
 class Window(ConnectionFactory):
-    """A page in memory, with `connect`, `accept` and `listen` that work like the real ones.
+    """A page in memory whose `connect`, `accept` and `listen` work like those of `pyodide_msgchan`.
 
         host = Window("https://host.example")
         frame = Window("https://app.example", parent=host)
@@ -64,8 +67,11 @@ class Window(ConnectionFactory):
             ...
 
     Args:
-        origin: of the page; "null" for an opaque one.
-        parent: the page that holds it, or opened it.
+        origin: the origin of the page; "null" for an opaque one.
+        parent: the page that contains or opened this one.
+
+    Raises:
+        ValueError: `origin` is malformed.
     """
 
     def __init__(self, origin: str, *, parent: Window | None = None) -> None:
@@ -76,17 +82,20 @@ class Window(ConnectionFactory):
         super().__init__(lambda: self._environment)
 
     def connect(self, target: Any, **options: Any) -> Connecting:
-        """Do what `pyodide_msgchan.connect` does, from this page to another one."""
+        """Connect from this page to another one, as `pyodide_msgchan.connect` does."""
         return super().connect(
             target._environment if isinstance(target, Window) else target, **options
         )
 
     async def accept(self, *, source: Window | None = None, **options: Any) -> Connection:
-        """Do what `pyodide_msgchan.accept` does, in this page."""
+        """Accept a connection in this page, as `pyodide_msgchan.accept` does."""
         return await super().accept(
             source=None if source is None else source._environment, **options
         )
 
     def leave(self) -> None:
-        """Let the page go, as by a reload: its connections end, the others get PeerLostError."""
+        """Unload the page, as a reload does.
+
+        Its connections end, and their peers raise PeerLostError.
+        """
         self._environment.leave()
