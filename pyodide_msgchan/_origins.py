@@ -1,4 +1,4 @@
-"""Origins: parsed strictly, compared whole, never matched by a part."""
+"""Origins: strict parsing, and comparison of whole origins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @final
 class SpecialOrigin:
-    """A named exception to the rule that an origin is an exact string."""
+    """The type of ANY_ORIGIN and OPAQUE_ORIGIN, which are not exact origins."""
 
     __slots__ = ("_name", "text")
 
@@ -32,33 +32,34 @@ class SpecialOrigin:
         self.text = text
 
     def __repr__(self) -> str:
-        """Show the public name."""
+        """Return the public name."""
         return self._name
 
 
 ANY_ORIGIN: Final = SpecialOrigin("ANY_ORIGIN", "*")
-"""Every origin. As a target: whoever stands in that window reads the message and gets its ports."""
+"""Allows every origin. As a target, any page in the window receives the message and its ports."""
 
 
 OPAQUE_ORIGIN: Final = SpecialOrigin("OPAQUE_ORIGIN", "null")
-"""Pages without an origin that can be named: sandboxed frames, ``data:`` and ``file:``.
+"""Allows pages with an opaque origin: sandboxed frames, ``data:`` and ``file:`` pages.
 
-All of them say "null", so this names a kind of page and not one page. As a target it has to be
-posted to ``*``, since a browser takes no other word for such a page.
+The origin of each of them reads "null", so this stands for all such pages and not for one. As a
+target it is posted to ``*``, since browsers accept no other target origin for such a page. See the
+HTML standard, 7.1.1 Origins.
 """
 
 
 type Origin = str | SpecialOrigin
 
 
-_LAST_PORT: Final = 65535
+_MAX_PORT: Final = 65535
 
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
-"""Of the schemes whose hosts a browser rewrites; a host of any other scheme stays as it is."""
+"""The default port of each scheme whose hosts browsers normalize."""
 
 
-_SHAPE: Final = re.compile(
+_ORIGIN_PATTERN: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://"
     r"(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s\\\x00-\x20\x7f]*)(?::([0-9]{1,5}))?(/?)"
 )
@@ -68,32 +69,32 @@ _IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$))
 
 
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII)
-"""A last label by which a browser takes the whole host for an IPv4 address."""
+"""A last label that makes a browser parse the whole host as an IPv4 address."""
 
 
 _HOST_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 
 
 _BROWSER_LABEL: Final = re.compile(r"[a-z0-9_-]*[a-z0-9_][a-z0-9_-]*")
-"""Labels that browsers give out. They take stars and empty labels too, which no server has."""
+"""Labels in hosts that browsers return. Stars and empty labels, which they allow, are refused."""
 
 
 def parse(origin: str) -> str:
-    """Return an origin as browsers write it: lower case, no default port, no slash.
+    """Return an origin as browsers write it: in lower case, without default port and slash.
 
-    In a browser an origin of http, https, ws, wss or ftp is what its `URL` makes of it; off the
-    browser a host has to be ASCII. An origin of another scheme is taken as it is written.
+    In a browser, `URL` normalizes origins of http, https, ws, wss and ftp; outside of a browser
+    their host must be ASCII. Origins of other schemes are returned as they are written.
 
     Raises:
-        ValueError: it is no origin: without scheme or host, with a path, user, query or blanks,
-            a host that no browser takes, a port beyond 65535.
-        TypeError: it is no string.
+        ValueError: the string is not an origin: it has no scheme or host; it has a path, user,
+            query or blanks; no browser accepts the host; or the port is above 65535.
+        TypeError: it is not a string.
     """
     if not isinstance(origin, str):
         raise TypeError(f"an origin is a string, not {type(origin).__name__}")
-    match = _SHAPE.fullmatch(origin)
+    match = _ORIGIN_PATTERN.fullmatch(origin)
     if match is None:
-        raise _malformed(origin, _complaint(origin))
+        raise _malformed(origin, _reason(origin))
     scheme, host = match[1].lower(), match[2]
     if scheme not in _DEFAULT_PORTS:
         if scheme == "file":
@@ -102,17 +103,17 @@ def parse(origin: str) -> str:
             raise _malformed(origin, "a browser writes it in ASCII")
         return scheme + origin[len(scheme) :].removesuffix("/" if match[4] else "")
     if not host:
-        raise _malformed(origin, _complaint(origin))
+        raise _malformed(origin, _reason(origin))
     if in_browser():
-        return _browser_form(origin)
-    return _plain_form(origin, scheme, host.lower(), match[3])
+        return _normalize_in_browser(origin)
+    return _normalize(origin, scheme, host.lower(), match[3])
 
 
-def _malformed(origin: str, complaint: str) -> ValueError:
-    return ValueError(f"{origin!r:.200} is not an origin: {complaint}")
+def _malformed(origin: str, reason: str) -> ValueError:
+    return ValueError(f"{origin!r:.200} is not an origin: {reason}")
 
 
-def _complaint(origin: str) -> str:
+def _reason(origin: str) -> str:
     if origin in ("*", "null"):
         name = "ANY_ORIGIN" if origin == "*" else "OPAQUE_ORIGIN"
         return f"pass {name} if that is what you mean"
@@ -123,36 +124,37 @@ def _complaint(origin: str) -> str:
     )
 
 
-def _browser_form(origin: str) -> str:
-    """Return what the browser's own `URL` makes of an origin, Unicode in the host included."""
-    found = url_origin(origin)
-    if found is None:
+def _normalize_in_browser(origin: str) -> str:
+    """Return the origin as the browser's `URL` normalizes it, also for a Unicode host."""
+    normalized = url_origin(origin)
+    if normalized is None:
         raise _malformed(origin, "this browser refuses its host or its port")
-    host = found.partition("://")[2]
+    host = normalized.partition("://")[2]
     labels = host.partition(":")[0].removesuffix(".").split(".")
     if not host.startswith("[") and not all(map(_BROWSER_LABEL.fullmatch, labels)):
         raise _malformed(origin, f"{host!r} is not a host name")
-    return found
+    return normalized
 
 
-def _plain_form(origin: str, scheme: str, host: str, port: str | None) -> str:
-    """Return the same off the browser, where the host has to be in its final form already."""
-    host = _plain_host(host, origin)
+def _normalize(origin: str, scheme: str, host: str, port: str | None) -> str:
+    """Return the normalized origin without the help of a browser: the host must be ASCII."""
+    host = _normalize_host(host, origin)
     if port is None or (number := int(port)) == _DEFAULT_PORTS[scheme]:
         return f"{scheme}://{host}"
-    if number > _LAST_PORT:
+    if number > _MAX_PORT:
         raise _malformed(origin, "a port is at most 65535")
     return f"{scheme}://{host}:{number}"
 
 
-def _plain_host(host: str, origin: str) -> str:
+def _normalize_host(host: str, origin: str) -> str:
     if host.startswith("["):
         return f"[{_ipv6(host[1:-1], origin)}]"
     if not host.isascii():
-        # Python's own codec is IDNA 2003, which makes another host of some names than browsers do.
+        # Python's codec implements IDNA 2003, which maps some names to other hosts than URL does.
         raise _malformed(
             origin,
-            "off the browser write the host in its ASCII form (xn--...), as location.origin has it",
+            "outside of a browser, write the host in its ASCII form (xn--...), as location.origin "
+            "shows it",
         )
     labels = host.removesuffix(".").split(".")
     if not all(map(_HOST_LABEL.fullmatch, labels)):
@@ -163,7 +165,7 @@ def _plain_host(host: str, origin: str) -> str:
 
 
 def _ipv6(text: str, origin: str) -> str:
-    """Return an IPv6 address as the URL standard writes it, never with an IPv4 address in it."""
+    """Return an IPv6 address as the URL standard writes it, without a dotted IPv4 part."""
     import ipaddress  # noqa: PLC0415 - it takes as long to load as all of this package
 
     try:
@@ -179,11 +181,11 @@ def _ipv6(text: str, origin: str) -> str:
 
 
 def target_origin(origin: Origin) -> str:
-    """Return the word to post to: an exact origin, or ``*`` for the two that were named.
+    """Return the target origin for posting: an exact origin, or ``*`` for a special origin.
 
     Raises:
-        ValueError: a string that is no origin, or one of a scheme that this browser can't post to.
-        TypeError: neither a string nor one of the two names.
+        ValueError: the string is not an origin, or this browser can't post to its scheme.
+        TypeError: it is neither a string nor ANY_ORIGIN or OPAQUE_ORIGIN.
     """
     if isinstance(origin, SpecialOrigin):
         return "*"
@@ -193,10 +195,10 @@ def target_origin(origin: Origin) -> str:
 
 
 def check_targets(origins: Iterable[str]) -> None:
-    """Check that this browser can post to each of these origins; off the browser all pass.
+    """Check that this browser can post to each of these origins; outside of one all pass.
 
     Raises:
-        ValueError: the browser knows no such origin for the scheme, and would drop the message.
+        ValueError: the browser gives the scheme no origins, so it would drop the message.
     """
     if not in_browser():
         return
@@ -204,16 +206,16 @@ def check_targets(origins: Iterable[str]) -> None:
         if text not in ("*", "null") and url_origin(text) != text:
             raise ValueError(
                 f"{text!r:.200} can't be posted to: this browser gives addresses of that scheme "
-                "no origin of their own; pass ANY_ORIGIN, and check what you hear"
+                "no origin of their own; pass ANY_ORIGIN, and check the origin of what you receive"
             )
 
 
 def allowed_origins(origin: Origin | Iterable[Origin]) -> frozenset[str]:
-    """Return the set of origins as they stand in ``event.origin``; ``*`` in it allows every one.
+    """Return the allowed origins as ``event.origin`` writes them; ``*`` allows every origin.
 
     Raises:
-        ValueError: a string that is no origin, or no origin at all.
-        TypeError: something that is neither.
+        ValueError: a string is not an origin, or no origin was given.
+        TypeError: an item is neither a string nor ANY_ORIGIN or OPAQUE_ORIGIN.
     """
     if isinstance(origin, (str, SpecialOrigin)):
         origin = (origin,)

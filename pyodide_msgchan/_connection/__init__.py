@@ -1,1 +1,1 @@
-"""Connections: a checked handshake between windows, frames and workers, and what follows it."""
+"""Connections between windows, frames and workers: their handshake, life and end."""

@@ -1,4 +1,4 @@
-"""The browser's windows, frames and workers, as the handshake and a connection need them."""
+"""`BrowserEnvironment`: the windows, frames and workers of the browser, reached by the bridge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["BrowserEnvironment"]
 
 @final
 class _BrowserChannelPair:
-    """The near ends of a connection's two channels."""
+    """This side's ends of a connection's two channels."""
 
     def __init__(self, data: BrowserEndpoint, control: BrowserEndpoint) -> None:
         self.data = data
@@ -43,10 +43,10 @@ class _BrowserChannelPair:
     def discard(self, ports: Sequence[Any]) -> None:
         bridge().windows.discard(to_js_list(ports), "goodbye", "close")
 
-    def listen(self, heard: Callable[[Any, Sequence[Any]], None]) -> None:
+    def listen(self, on_message: Callable[[Any, Sequence[Any]], None]) -> None:
         def handle(message: Any, events: Any, index: int) -> None:
             ports = tuple(events[index].ports) if is_introduction(message) else ()
-            heard(message, ports)
+            on_message(message, ports)
 
         self._sink = CallbackSink(self._control, handle)
 
@@ -80,26 +80,30 @@ class _BrowserWindowListener:
     """A listener for envelopes, on this window or on a worker."""
 
     def __init__(
-        self, number: int, heard: Callable[[Any, str, Any, Any], None], *, known: bool
+        self,
+        number: int,
+        on_envelope: Callable[[Any, str, Any, Any], None],
+        *,
+        sender_known: bool,
     ) -> None:
-        self._known = known
+        self._sender_known = sender_known
         self._endpoint = BrowserEndpoint(number, stack_switching=False)
         self._number = number
-        self._heard = heard
+        self._on_envelope = on_envelope
         self._sink = CallbackSink(self._endpoint, self._handle)
 
-    def _handle(self, words: Any, events: Any, index: int) -> None:
-        if isinstance(words, dict):  # the worker's error event
-            text, where = words["message"], words["where"]
-            words = Notice("failed", error=RemoteError("Error", text, where) if text else None)
-        if isinstance(words, Notice):
-            self._heard(words, "", None, None)
+    def _handle(self, fields: Any, events: Any, index: int) -> None:
+        if isinstance(fields, dict):  # It describes an error event of the worker.
+            text, where = fields["message"], fields["where"]
+            fields = Notice("failed", error=RemoteError("Error", text, where) if text else None)
+        if isinstance(fields, Notice):
+            self._on_envelope(fields, "", None, None)
             return
-        *words, origin = words
-        # A proxy of a foreign window is dear, and the only one who is heard is known.
-        sender = None if self._known else events[index].source
-        ports = events[index].ports if words[1] == "offer" else None
-        self._heard(words, origin, sender, ports)
+        *fields, origin = fields
+        # A proxy of a foreign window is expensive; it is not needed if only one sender is allowed.
+        sender = None if self._sender_known else events[index].source
+        ports = events[index].ports if fields[1] == "offer" else None
+        self._on_envelope(fields, origin, sender, ports)
 
     def rejected(self) -> Sequence[str]:
         return tuple(bridge().windows.rejected(self._number))
@@ -130,31 +134,31 @@ class BrowserEnvironment:
     def place_of(self, target: Any) -> int:
         return int(self._windows.placeOf(target))
 
-    def owners(self, *, everybody: bool) -> Sequence[Any]:
-        return tuple(self._windows.owners(everybody))
+    def owners(self, *, include_all: bool) -> Sequence[Any]:
+        return tuple(self._windows.owners(include_all))
 
-    def hear(
+    def listen(
         self,
         place: Any,
         source: Any,
         origins: Collection[str] | None,
         name: str,
-        heard: Callable[[Any, str, Any, Any], None],
+        on_envelope: Callable[[Any, str, Any, Any], None],
     ) -> _BrowserWindowListener:
         allowed = None if origins is None else to_js_list(sorted(origins))
-        number = self._windows.hear(place, source, allowed, name)
-        known = origins is None or source is not None
-        return _BrowserWindowListener(number, heard, known=known)
+        number = self._windows.listen(place, source, allowed, name)
+        sender_known = origins is None or source is not None
+        return _BrowserWindowListener(number, on_envelope, sender_known=sender_known)
 
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:
-        _version, *words = envelope[:7]
-        self._windows.announce(target, origin, *words)
+        _version, *fields = envelope[:7]
+        self._windows.announce(target, origin, *fields)
 
     def offer(
         self, target: Any, origin: str, envelope: Envelope, *, stack_switching: bool
     ) -> _BrowserChannelPair:
-        words = envelope.name, envelope.id, envelope.to
-        numbers = self._windows.offer(target, origin, *words, stack_switching)
+        fields = envelope.name, envelope.id, envelope.to
+        numbers = self._windows.offer(target, origin, *fields, stack_switching)
         return _BrowserChannelPair.of(numbers, stack_switching=stack_switching)
 
     def adopt(
@@ -166,8 +170,8 @@ class BrowserEnvironment:
         return _BrowserChannelPair.of(numbers, stack_switching=stack_switching)
 
     def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
-        word = message or {"type": "", "reason": ""}
-        self._windows.discard(ports, word["type"], word["reason"])
+        fields = message or {"type": "", "reason": ""}
+        self._windows.discard(ports, fields["type"], fields["reason"])
 
     def loaded(self) -> float:
         return float(self._windows.loadedFor())

@@ -1,4 +1,4 @@
-"""The connection: a port that knows who is at its other end, and when that end is gone."""
+"""`Connection`: a message port that knows its peer and notices the end of that peer."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ __all__ = ["Connection", "Peer"]
 
 
 class Peer(NamedTuple):
-    """The other side of a connection, as the browser and it itself say.
+    """A description of the other side of a connection.
+
+    The browser checks the origin. Everything else is what the peer says about itself.
 
     Attributes:
-        origin: of the page, checked by the browser; "null" where that is opaque, None for a worker.
-            Of a peer met by introduction it is what the introducing page says.
-        runtime: what it runs on: "pyodide 314.0.7", "javascript". Its own word, like the rest.
-        version: of this package over there.
-        capabilities: what it can do: "credit" if it says what was taken, for `drain`; "packed" if
-            it would speak that lane with this side.
+        origin: the origin of the peer's page; "null" if it is opaque, None for a worker. For a
+            peer that was introduced it is what the introducing page says.
+        runtime: what the peer runs on, as "pyodide 314.0.7" or "javascript".
+        version: the version of this package that the peer runs.
+        capabilities: what the peer can do. "credit": it acknowledges messages, which `drain`
+            needs. "packed": it would use the packed lane with this side.
     """
 
     origin: str | None
@@ -37,25 +39,27 @@ class Peer(NamedTuple):
 
 
 class Connection(MessagePort):
-    """A `MessagePort` to a page or worker that was checked when it was handed over.
+    """A `MessagePort` to a page or worker whose identity was checked by a handshake.
 
-    It comes from `connect`, `accept` or `listen`. All that a port does it does too, except that it
-    can't be transferred: send a port through it.
+    `connect`, `accept`, `listen` and `introduced` return connections. A connection does everything
+    that a `MessagePort` does, except that it can't be transferred: send a port through it instead.
 
-    When the other side calls `close`, all it sent is delivered before this side ends, and
-    `receive` raises PeerClosedError. When its page is removed, reloaded or navigated away, or its
-    worker is terminated, PeerLostError tells, within 100 ms while this page's thread is free. That
-    comes from the other page's last word, from its frame element and its window here, and for
-    pages of one origin and workers from a Web Lock. Where nothing of that reaches, as with a
-    foreign page that crashed, only ``heartbeat=`` sees it.
+    When the other side calls `close`, every message that it sent before is delivered, and then
+    `receive` raises PeerClosedError. When the other page is removed, reloaded or navigated away,
+    or the worker is terminated, `receive` raises PeerLostError within 100 ms, provided that this
+    page's thread is free. This side learns of that end from the other page's goodbye, from its
+    frame element or window, and from a Web Lock if both pages have the same origin or one side
+    is a worker. If none of these is available, as for a page of another origin that crashed, only
+    ``heartbeat=`` detects the end.
 
     Attributes:
-        peer: who is there.
-        source: its window as a JsProxy, or the worker; None for a peer met by introduction.
-        origin_verified: whether the browser checked `peer.origin`; False for a peer met by
-            introduction, whose origin is the introducing page's word.
-        introduction: what the introducing page sent along; None for a peer met otherwise.
-        lane: "packed" if values keep their Python types, "clone" if they become JavaScript's.
+        peer: a description of the other side.
+        source: the peer's window or frame element as a JsProxy, or the worker; None for a peer
+            that was introduced.
+        origin_verified: True if the browser checked `peer.origin`; False for a peer that was
+            introduced.
+        introduction: the message that the introducing page sent along, else None.
+        lane: "packed" if values keep their Python types, "clone" if they become JavaScript values.
     """
 
     lane: str
@@ -69,7 +73,7 @@ class Connection(MessagePort):
     _drain_waiters: dict[Waiter, None]
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
-        """Refuse: there is nothing to make one of."""
+        """Raise TypeError: a connection needs a handshake."""
         raise TypeError("a Connection comes from connect(), accept() or listen()")
 
     @classmethod
@@ -85,31 +89,33 @@ class Connection(MessagePort):
 
     @property
     def outstanding(self) -> Outstanding:
-        """How many messages, and bytes, the other side's user has not taken, as far as is known.
+        """The messages and bytes that the other side's user has not consumed, as far as is known.
 
-        What came there and waits in its buffer counts too. It is known to a quarter of the
-        high-water mark. Bytes are those of buffers and text, about; of messages that JavaScript
-        posted past this connection only the number is known.
+        Messages in the other side's buffer count too. The other side acknowledges at every quarter
+        of the high-water mark, so the values are at most that much too high. The number of bytes
+        is approximate: it counts buffers and text. Messages that JavaScript posts on the native
+        port count as messages, not as bytes.
 
         Raises:
-            PortStateError: the connection ended, or the other side can't tell, being no Python.
+            PortStateError: the connection has ended, or the other side does not acknowledge
+                messages (it is not Python).
         """
         return self._control.send_window.outstanding(self._refresh_flow_control())
 
     async def drain(self) -> None:
-        """Wait while as much is outstanding as the high-water mark says; like asyncio's streams do.
+        """Wait while the outstanding messages or bytes have reached the high-water mark.
 
-        Call it before or after each `post_message`, or every few of them. A message is taken when
-        the other side's `receive` or iteration gave it, or when it went to a listener or to remote
-        calls. A peer that takes nothing makes this wait until the connection ends. Cancelling
-        loses nothing.
+        Call it before or after each `post_message`, or after every few of them, as you would call
+        `asyncio.StreamWriter.drain`. The other side consumes a message when its `receive` or
+        iteration returns it, or when a listener or a remote call gets it. If the other side
+        consumes nothing, the call waits until the connection ends. Cancelling loses nothing.
 
         Raises:
-            PortStateError: the other side can't tell, being no Python; ``"credit" in
-                connection.peer.capabilities`` says so beforehand.
+            PortStateError: the other side does not acknowledge messages (it is not Python). Check
+                ``"credit" in connection.peer.capabilities`` beforehand.
             PortClosedError: this side closed the connection.
-            PeerClosedError: the other side did.
-            PeerLostError: the other side vanished.
+            PeerClosedError: the other side closed the connection.
+            PeerLostError: the other side is gone.
         """
         while self._control.send_window.is_used_up(self._refresh_flow_control()):
             waiter = Waiter(asyncio.get_running_loop())
@@ -122,12 +128,14 @@ class Connection(MessagePort):
     def set_high_water(self, *, messages: int | None = None, bytes: int | None = None) -> None:  # noqa: A002 - the unit
         """Set how much may be outstanding before `drain` waits.
 
+        A connection starts with 10,000 messages and 16 MB.
+
         Args:
-            messages: how many; 10,000 at first.
-            bytes: their size; 16 MB at first.
+            messages: the number of messages, or None to keep it.
+            bytes: the number of bytes, or None to keep it.
 
         Raises:
-            ValueError: one of them is no whole number above 0.
+            ValueError: a number is not a whole number above 0.
         """
         high = self._control.send_window.high
         wanted = [high.messages if messages is None else messages]
@@ -141,18 +149,18 @@ class Connection(MessagePort):
         self._wake_drains()
 
     def _refresh_flow_control(self) -> Outstanding:
-        """Return what was sent so far, and set a mark where one is due."""
+        """Return what was sent so far, and request an acknowledgement if one is due."""
         if self.closed:
             raise self._closed_error()
         if "credit" not in self.peer.capabilities:
             raise PortStateError(
-                f"the other side ({self.peer.runtime}) does not tell what it took, so nobody can "
-                "wait for that; pace it by requests that it answers"
+                f"the other side ({self.peer.runtime}) does not acknowledge messages, so drain() "
+                "and outstanding don't work; send requests and wait for their answers instead"
             )
         sent = Outstanding(self._endpoint.sent(), self._endpoint.sent_bytes())
-        mark = self._control.send_window.mark(sent)
-        if mark is not None:
-            self._control.channels.send({"type": "mark", "n": mark})
+        requested = self._control.send_window.request_ack(sent)
+        if requested is not None:
+            self._control.channels.send({"type": "mark", "n": requested})
         return sent
 
     def _handle_notices(self, notices: Sequence[Any]) -> None:
@@ -169,7 +177,7 @@ class Connection(MessagePort):
                 port._fail_answer(MessageError(text or "the other side could not read it"))
 
     def _wake_drains(self) -> None:
-        """Let those who wait look again."""
+        """Let every waiting `drain` check again."""
         for waiter in self._drain_waiters:
             if not waiter.done():
                 waiter.wake_soon()
@@ -187,7 +195,7 @@ class Connection(MessagePort):
         return super()._peer_end_error()
 
     def _give_up_missing(self, arrived: int, missing: int | None) -> None:
-        """Return up what did not come: nothing more is on its way."""
+        """End the connection without the missing messages, which will not arrive any more."""
         if self._end_error is None:
             self._missing = missing
             self._peer_lost = self._peer_lost or bool(missing)
@@ -195,14 +203,14 @@ class Connection(MessagePort):
             self._check_end()
 
     def _on_pagehide(self) -> None:
-        """Be over, since this page was put away: for the other side it is gone."""
+        """End the connection, since this page went into the back/forward cache."""
         if self._end_error is None:
-            self._expected_count = 0  # the page said goodbye as it went
+            self._expected_count = 0  # JavaScript has sent the goodbye already.
             self._mark_closed(_page_hidden_error, drop=False)
             self._close_endpoint()
 
     def __repr__(self) -> str:
-        """Say in which state it is, and with whom."""
+        """Return the state of the connection and a description of its peer."""
         state = super().__repr__().removeprefix("<MessagePort ").removesuffix(">")
         return f"<Connection {state} with {self.peer.origin or 'a worker'}, {self.peer.runtime}>"
 

@@ -24,46 +24,46 @@ __all__ = ["ControlChannel", "Introduction"]
 
 
 GOODBYE_GRACE: Final = 0.04
-"""Seconds that a goodbye may still take after another sign of the peer's end."""
+"""Seconds to wait for a goodbye after another sign of the peer's end."""
 
 
 LIVENESS_TIMEOUT: Final = 2.0
-"""Seconds to answer for a peer in whose window another page may be."""
+"""Seconds in which a peer must answer a liveness check."""
 
 
 MESSAGE_GRACE: Final = 1.0
-"""Seconds without a message after which the rest of what a goodbye counted is given up."""
+"""Seconds without a message after which the messages that a goodbye counted are missing."""
 
 
 UNKNOWN_COUNT: Final = 2**53
-"""Stands for the number of messages a peer sent, where it can't tell."""
+"""The number of messages of a peer that does not count them."""
 
 
 MAX_INTRODUCTIONS: Final = 256
-"""Introductions that wait for `introduced`; further ones are refused."""
+"""The limit of introductions that wait for `introduced`; further ones are refused."""
 
 
 MAX_MISSED_HEARTBEATS: Final = 2
-"""Heartbeats without a sign of life after which the peer is lost."""
+"""Heartbeats without an answer after which the peer is lost."""
 
 
 def _no_connection() -> None:
-    """Stand for a connection that is not there yet."""
+    """Return None: the connection does not exist yet."""
 
 
 def _do_nothing() -> None:
-    """Stand for whoever would be told that the other side has gone."""
+    """Ignore the end of the peer."""
 
 
 @final
 class Introduction:
-    """A connection to another page, made by the one at a connection's other end; not yet taken.
+    """A connection to another page, made by the peer and not taken by `introduced` yet.
 
     Attributes:
-        info: who is there, in the introducing page's words.
-        lane: "clone" if the introducing page wants that.
-        message: what it sent along.
-        opened: the connection, once somebody was to have it.
+        info: the introducing page's description of the new peer.
+        lane: "clone" if the introducing page forbids the packed lane.
+        message: the message that the introducing page sent along.
+        opened: the connection, while `introduced` waits for its lane.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class Introduction:
         self.opened: Connection | None = None
 
     def adopt(self) -> ChannelPair | None:
-        """Return the link of its ports; None if somebody else in this page has them."""
+        """Return the channels of its ports; None if this page already uses them."""
         ports, self._ports = self._ports, None
         return None if ports is None else self._channels.adopt(ports)
 
     def refuse(self) -> None:
-        """Say goodbye to who is there, for nobody here takes it."""
+        """Send a goodbye to the new peer and close the ports."""
         ports, self._ports = self._ports, None
         if ports is not None:
             self._channels.discard(ports)
@@ -90,13 +90,13 @@ class Introduction:
             self.opened.close()
 
     def __del__(self) -> None:
-        """Refuse it if nobody took it."""
-        with contextlib.suppress(Exception):  # the interpreter may be on its way out
+        """Refuse the introduction if it was not taken."""
+        with contextlib.suppress(Exception):  # The interpreter may be shutting down.
             self.refuse()
 
 
 def _is_origin(origin: Any) -> bool:
-    """Return True if it is None, or an origin in the form that events have it."""
+    """Return True for None and for an origin as ``event.origin`` writes it."""
     try:
         return origin is None or origin == "null" or parse(origin) == origin
     except (TypeError, ValueError):
@@ -105,19 +105,19 @@ def _is_origin(origin: Any) -> bool:
 
 @final
 class ControlChannel:
-    """The control channel of a connection: who says goodbye, is still there, took how much."""
+    """The control channel of a connection: its end, its liveness and its flow control."""
 
     def __init__(
         self,
         channels: ChannelPair,
         heartbeat: float | None,
-        ended: Callable[[], None],
-        peer_left: Callable[[], None] = _do_nothing,
+        on_ended: Callable[[], None],
+        on_peer_left: Callable[[], None] = _do_nothing,
     ) -> None:
         self.channels = channels
-        self._peer_left = peer_left
+        self._on_peer_left = on_peer_left
         self.connection: Callable[[], Connection | None] = _no_connection
-        self._ended: Callable[[], None] | None = ended
+        self._on_ended: Callable[[], None] | None = on_ended
         self._loop = asyncio.get_running_loop()
         self.heartbeat = heartbeat
         self._last_heard = self._heartbeat_due = self._loop.time()
@@ -128,150 +128,151 @@ class ControlChannel:
         self.send_window = SendWindow()
         self._ack_requests = AckRequests()
         self.introductions: deque[Introduction] = deque()
-        self.takers: list[Waiter] = []
-        """Who waits for an introduction, or for the lane of one."""
+        self.introduction_waiters: list[Waiter] = []
+        """The calls that wait for an introduction, or for the lane of one."""
         self.lane: str | None = None
-        """What the other side of an introduction asks for, once it took it."""
+        """The lane that the peer of an introduction asks for, once it has taken its end."""
 
     def start(self, connection: Callable[[], Connection | None]) -> None:
-        """Serve a connection, which is asked for weakly."""
+        """Serve a connection, given as a weak reference."""
         self.connection = connection
         if self.heartbeat is not None:
             self._schedule_heartbeat(self.heartbeat)
 
-    def heard(self, message: Any, ports: Sequence[Any] = ()) -> None:
-        """Take a control message, or a sign of the other side's end."""
+    def on_message(self, message: Any, ports: Sequence[Any] = ()) -> None:
+        """Handle a control message or a notice."""
         connection = self.connection()
         if connection is None:
             return
         self._last_heard = self._loop.time()
         if isinstance(message, Notice):
-            self._noticed(connection, message)
+            self._on_notice(connection, message)
             return
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":
             number = message.get("n")
-            if isinstance(number, (int, float)):  # anything else might not even be sendable
+            if isinstance(number, (int, float)):  # Other values might not be sendable.
                 self.channels.send({"type": "pong", "n": number})
         elif kind == "pong" and self._liveness_timer is not None:
             self._liveness_timer.cancel()
             self._liveness_timer = None
         elif kind == "mark":
-            self._ack_requests.set(message.get("n"))
+            self._ack_requests.add(message.get("n"))
             self._acknowledge()
         elif kind == "taken" and self.send_window.on_consumed(message.get("n")):
             connection._wake_drains()
         elif kind == "unreadable":
             connection._fail_request(message.get("n"), message.get("reason"))
         elif kind == "goodbye" and not self._goodbye_received:
-            self._goodbye(connection, message)
+            self._on_goodbye(connection, message)
         elif kind in ("introduction", "lane"):
-            self._introduced(message, ports)
+            self._on_introduction(message, ports)
 
-    def _noticed(self, connection: Connection, notice: Notice) -> None:
-        """Take a sign of the other side's end, or of this page's."""
+    def _on_notice(self, connection: Connection, notice: Notice) -> None:
+        """Handle a sign of the peer's end or of this page's, or a message that can't be read."""
         if notice.kind == "gone":
             self._presume_lost()
         elif notice.kind == "doubt":
             self.verify_alive()
         elif notice.kind == "hidden":
             connection._on_pagehide()
-        elif notice.kind == "messageerror":  # an introduction: nothing else carries users' values
+        elif notice.kind == "messageerror":
+            # It was an introduction: no other control message carries users' values.
             MessagePort._handle_notices(connection, [notice])
 
-    def _introduced(self, message: dict[str, Any], ports: Sequence[Any]) -> None:
-        """Keep an introduction, or the word of who was introduced, for whoever asks for it."""
+    def _on_introduction(self, message: dict[str, Any], ports: Sequence[Any]) -> None:
+        """Store an introduction, or the lane that an introduced peer asks for."""
         if message["type"] == "lane":
             self.lane = self.lane or ("packed" if message.get("lane") == "packed" else "clone")
-            self.wake_takers()
+            self.wake_introduction_waiters()
             return
         full = len(self.introductions) >= MAX_INTRODUCTIONS
         if full or len(ports) != len(("data", "control")) or not _is_origin(message.get("origin")):
             self.channels.discard(ports)
             return
         self.introductions.append(Introduction(self.channels, message, ports))
-        self.wake_takers()
+        self.wake_introduction_waiters()
 
-    def wake_takers(self) -> None:
-        """Let those who wait for an introduction look again."""
-        for waiter in self.takers:
+    def wake_introduction_waiters(self) -> None:
+        """Let every call that waits for an introduction check again."""
+        for waiter in self.introduction_waiters:
             if not waiter.done():
                 waiter.wake_soon()
 
     def _acknowledge(self) -> None:
-        """Say how many messages were taken, if that reaches a mark; and see to the next one."""
+        """Acknowledge the consumed messages if that is due, and watch for the next request."""
         connection = self.connection()
         if connection is None:
             return
-        taken = connection._received_count - len(connection._buffer)
-        wanted = self._ack_requests.next
-        if wanted is not None and taken >= wanted:
-            self.channels.send({"type": "taken", "n": self._ack_requests.reached(taken)})
+        consumed = connection._received_count - len(connection._buffer)
+        due = self._ack_requests.next
+        if due is not None and consumed >= due:
+            self.channels.send({"type": "taken", "n": self._ack_requests.take_reached(consumed)})
         connection._on_consumed = None if self._ack_requests.next is None else self._acknowledge
 
     def tell_unreadable(self, number: int, reason: str) -> None:
-        """Tell the other side which of its messages could not be read here; it may be a request."""
-        if self._ended is not None and not self._goodbye_received:
+        """Tell the peer which of its messages could not be read, since it may be a request."""
+        if self._on_ended is not None and not self._goodbye_received:
             self.channels.send({"type": "unreadable", "n": number, "reason": reason})
 
     def verify_alive(self) -> None:
-        """Ask whether the other side is still there: its window may show another page."""
+        """Start a liveness check of the peer, whose window may show another page."""
         if not self._goodbye_received and self._liveness_timer is None:
             self.channels.send({"type": "ping", "n": 0})
             self._liveness_timer = self._loop.call_later(LIVENESS_TIMEOUT, self._presume_lost)
 
     def _presume_lost(self) -> None:
-        """Take the other side for lost, once what it had sent is out of the browser's queue."""
+        """Mark the peer as lost once its last messages have left the browser's queue."""
         if not self._goodbye_received:
             self.channels.expect(-1)
-            self._wait(GOODBYE_GRACE, self._peer_lost)
+            self._start_timer(GOODBYE_GRACE, self._mark_peer_lost)
 
-    def _goodbye(self, connection: Connection, message: dict[str, Any]) -> None:
+    def _on_goodbye(self, connection: Connection, message: dict[str, Any]) -> None:
         self._goodbye_received = True
-        self._peer_left()
+        self._on_peer_left()
         sent: Any = message.get("sent")
         answers: Any = message.get("answers")
-        known = type(sent) is int and 0 <= sent < UNKNOWN_COUNT
-        counted = type(answers) is int and 0 <= answers < UNKNOWN_COUNT
-        expected: int = sent if known else UNKNOWN_COUNT
-        self.channels.expect(expected if known else 0)
+        sent_known = type(sent) is int and 0 <= sent < UNKNOWN_COUNT
+        answers_known = type(answers) is int and 0 <= answers < UNKNOWN_COUNT
+        expected: int = sent if sent_known else UNKNOWN_COUNT
+        self.channels.expect(expected if sent_known else 0)
         connection._missing = 0
         lost = message.get("reason") != "close"
-        connection._peer_ended(expected, lost=lost, answers=answers if counted else None)
-        if self._ended is not None:  # else that was the end
-            self._await_missing(-1, sent if known else None)
+        connection._peer_ended(expected, lost=lost, answers=answers if answers_known else None)
+        if self._on_ended is not None:  # The connection has not ended yet: messages are missing.
+            self._await_missing(-1, sent if sent_known else None)
 
     def _await_missing(self, before: int, sent: int | None) -> None:
-        """Return up what was counted and does not come any more."""
+        """Wait for the messages that the goodbye counted, until no more arrive in the grace."""
         connection, arrived = self.connection(), self.channels.data.received()
         if connection is None or (sent is not None and arrived >= sent):
             return
         if arrived > before:
-            self._wait(MESSAGE_GRACE, lambda: self._await_missing(arrived, sent))
+            self._start_timer(MESSAGE_GRACE, lambda: self._await_missing(arrived, sent))
         else:
             connection._give_up_missing(arrived, None if sent is None else sent - arrived)
 
-    def _peer_lost(self) -> None:
+    def _mark_peer_lost(self) -> None:
         connection = self.connection()
         if connection is None or self._goodbye_received:
             return
-        self._peer_left()
-        # It may have been busy only: then it must not wait for ever for what nobody answers.
+        self._on_peer_left()
+        # The peer may only have been busy. It must learn that nobody will answer it any more.
         counts = {"sent": self.channels.data.sent(), "answers": self.channels.data.answers()}
         self.channels.send({"type": "goodbye", "reason": "lost", **counts})
         connection._peer_ended(self.channels.data.received(), lost=True)
 
-    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+    def _start_timer(self, seconds: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, then)
+        self._timer = self._loop.call_later(seconds, callback)
 
     def _schedule_heartbeat(self, heartbeat: float) -> None:
         self._heartbeat_due = self._loop.time() + heartbeat
         self._heartbeat_timer = self._loop.call_later(heartbeat, self._send_heartbeat, heartbeat)
 
     def _send_heartbeat(self, heartbeat: float) -> None:
-        """Ask whether the other side is alive; judge it only if this thread was not late itself."""
+        """Send a ping; the peer is lost if it missed too many and this thread was not late itself."""
         now = self._loop.time()
         if now - self._heartbeat_due > heartbeat / 2:
             self._last_heard = now
@@ -282,15 +283,17 @@ class ControlChannel:
         self._schedule_heartbeat(heartbeat)
 
     def close(self, *, goodbye: bool) -> None:
-        """Release both channels; once."""
-        ended, self._ended = self._ended, None
-        if ended is None:
+        """Close both channels. Calling it again has no effect."""
+        on_ended, self._on_ended = self._on_ended, None
+        if on_ended is None:
             return
         for timer in (self._timer, self._heartbeat_timer, self._liveness_timer):
             if timer is not None:
                 timer.cancel()
-        if goodbye:  # else what came before the other side's end can still be taken
+        if (
+            goodbye
+        ):  # Otherwise the peer has ended, and introductions that came before can be taken.
             while self.introductions:
                 self.introductions.popleft().refuse()
         self.channels.close(goodbye=goodbye)
-        ended()
+        on_ended()

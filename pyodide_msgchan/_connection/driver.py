@@ -1,4 +1,4 @@
-"""One connect, accept or listen at work: does in its environment what the handshake decides."""
+"""`HandshakeDriver`: carries out a handshake's actions and delivers its events."""
 
 from __future__ import annotations
 
@@ -38,62 +38,62 @@ __all__ = ["EarlierConnections", "HandshakeDriver"]
 
 
 START_GRACE: Final = 1.0
-"""Seconds that a worker has for its hello after its script has raised an error."""
+"""Seconds to wait for a worker's hello after its script has raised an error."""
 
 
 @final
 class EarlierConnections:
     """The connections that this page made to one place under one name.
 
-    Of each it keeps `Link.awaits_farewell` alone, which keeps nothing else alive: this outlives
-    the connections, and a link leads to its connection and on to the frame.
+    Of each it keeps `ChannelPair.awaits_farewell` only, which keeps nothing else alive. These
+    records outlive the connections, and the channels would keep the connection and its frame.
     """
 
     def __init__(self) -> None:
         self._open: set[Callable[[], bool]] = set()
         self._last: tuple[Callable[[], bool], float] | None = None
 
-    def opened(self, link: ChannelPair) -> None:
-        """Take note of a connection that has begun."""
-        self._open.add(link.awaits_farewell)
+    def opened(self, channels: ChannelPair) -> None:
+        """Note that a connection has been opened."""
+        self._open.add(channels.awaits_farewell)
 
-    def ended(self, link: ChannelPair) -> None:
-        """Note that one is over, whichever side ended it; once."""
-        if link.awaits_farewell in self._open:
-            self._open.remove(link.awaits_farewell)
-            self._last = link.awaits_farewell, asyncio.get_event_loop().time()
+    def ended(self, channels: ChannelPair) -> None:
+        """Note that a connection has ended. Calling it again has no effect."""
+        if channels.awaits_farewell in self._open:
+            self._open.remove(channels.awaits_farewell)
+            self._last = channels.awaits_farewell, asyncio.get_event_loop().time()
 
     def may_be_ending(self) -> bool:
-        """Return True if the other side may still think that it has its caller here.
+        """Return True if the other side may not know yet that the last connection has ended.
 
-        While one is open the other side is taken by that, and means it.
+        While a connection is open the answer is False: a refusal is then about that one.
         """
         if self._open or self._last is None:
             return False
         awaits_farewell, since = self._last
         return asyncio.get_event_loop().time() - since < RETRY or awaits_farewell()
 
-    def is_over(self) -> bool:
-        """Return True if nothing of this is of interest any more."""
+    def can_be_dropped(self) -> bool:
+        """Return True if these records can't affect a later call."""
         return not self._open and not self.may_be_ending()
 
 
 @final
 class HandshakeDriver:
-    """Carries a state machine's actions out, and brings it what happens.
+    """Runs the state machine of one `connect`, `accept` or `listen` in an environment.
 
     Args:
-        environment: where.
-        machine: what decides.
-        options: of the connections that are made.
-        source: the only window to hear; None for all, and for a worker.
-        targets: to whom the machine's announcements go, the worker if it is one.
-        many: whether it goes on after a connection.
-        over: called once nothing is heard any more.
-        earlier: of a caller, where it notes its connections.
+        environment: the page or worker.
+        machine: the state machine, which decides everything.
+        options: the options of the connections.
+        source: the only window whose messages count; None for all windows and for a worker.
+        targets: the windows that announcements are posted to, or the worker.
+        many: whether to continue after the first connection.
+        on_stopped: called when listening has stopped.
+        earlier: where an initiator records its connections.
 
     Attributes:
-        gone: whether the frame or window came to its end.
+        target_gone: whether the frame was removed or the window closed.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class HandshakeDriver:
         source: Any,
         targets: Sequence[Any],
         many: bool,
-        over: Callable[[], None] = lambda: None,
+        on_stopped: Callable[[], None] = lambda: None,
         earlier: EarlierConnections | None = None,
     ) -> None:
         self._environment = environment
@@ -114,32 +114,33 @@ class HandshakeDriver:
         self._targets = targets
         self._source = source
         self._many = many
-        self._over = over
+        self._on_stopped = on_stopped
         self._earlier = earlier
         self._loop = asyncio.get_event_loop()
-        self._links: dict[int, tuple[ChannelPair, Any]] = {}
+        self._channels: dict[int, tuple[ChannelPair, Any]] = {}
         self._controls: dict[int, ControlChannel] = {}
         self._results: deque[Connection] = deque()
         self._failure: BaseException | None = None
-        self.gone = False
+        self.target_gone = False
         self._waiters: dict[Waiter, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._failing: asyncio.TimerHandle | None = None
+        self._failure_timer: asyncio.TimerHandle | None = None
         self._arriving_from: WindowListener | ChannelPair | None = None
         place = targets[0] if options.origins is None else None
-        self._listener: WindowListener | None = environment.hear(
-            place, source, options.origins, options.name, self._heard
+        self._listener: WindowListener | None = environment.listen(
+            place, source, options.origins, options.name, self._on_envelope
         )
         self._perform(machine.start())
 
-    # For whoever waits
+    # What connect, accept and listen call
 
     async def next(self, seconds: float | None) -> Connection:
-        """Wait for a connection.
+        """Wait for the next connection, at most `seconds`. Cancelling loses none.
 
         Raises:
-            HandshakeError: it failed, or the time ran out.
+            HandshakeError: the handshake failed or timed out.
+            PortClosedError: the driver was closed.
         """
         if seconds is not None:
             self._deadline = self._loop.call_later(seconds, self._time_out, seconds)
@@ -157,13 +158,13 @@ class HandshakeDriver:
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
-        found = self._results.popleft()
+        connection = self._results.popleft()
         if self._results:
             self._wake()
-        return found
+        return connection
 
     def close(self) -> None:
-        """Stop listening, give up what nobody took; connections that were given live on."""
+        """Stop listening and close connections not yet returned; those returned stay open."""
         self._stop_listening()
         while self._results:
             self._results.popleft().close()
@@ -171,70 +172,70 @@ class HandshakeDriver:
         self._wake_soon()
 
     def _stop_listening(self) -> None:
-        """Stop listening."""
+        """Cancel the handshake, remove the listener and stop every timer."""
         if self._listener is None:
             return
         self._perform(self._machine.cancel())
         self._listener.close()
         self._listener = None
         self._stop_timer()
-        self._stop_failing()
-        self._over()
+        self._stop_failure_timer()
+        self._on_stopped()
 
-    # What happens
+    # Events
 
-    def _heard(self, words: Any, origin: str, sender: Any, ports: Any) -> None:
+    def _on_envelope(self, fields: Any, origin: str, sender: Any, ports: Any) -> None:
         self._arriving_from = self._listener
         if sender is None:
             sender = self._targets[0] if self._targets else None
         try:
-            if isinstance(words, Notice):
-                self._noticed(words)
+            if isinstance(fields, Notice):
+                self._on_notice(fields)
             else:
-                self._stop_failing()
-                envelope = Envelope(*words)
+                self._stop_failure_timer()
+                envelope = Envelope(*fields)
                 if envelope.type == "offer":
                     envelope = envelope._replace(ports=(ports, sender))
                 self._perform(self._machine.heard(envelope, origin, sender))
         finally:
             self._arriving_from = None
 
-    def _noticed(self, notice: Notice) -> None:
+    def _on_notice(self, notice: Notice) -> None:
         if notice.kind == "restored":
             self._perform(self._machine.restored())
         elif self._controls or self._failure is not None:
-            return  # a connection sees its end by itself
+            return  # The control channel of a connection detects its end.
         elif notice.kind == "gone":
-            self.gone = True
+            self.target_gone = True
             self._fail(HandshakeError("the frame was removed, or the window closed", "gone"))
         elif notice.kind == "failed" and isinstance(notice.error, RemoteError):
-            # It may go on after that: a script is only known to be dead if nothing comes.
-            raised = partial(self._worker_raised, notice.error)
-            self._failing = self._failing or self._loop.call_later(START_GRACE, raised)
+            # The script may continue after an error, so it has failed only if no hello follows.
+            failed = partial(self._on_worker_error, notice.error)
+            self._failure_timer = self._failure_timer or self._loop.call_later(START_GRACE, failed)
         elif notice.kind == "failed":
-            self._worker_failed("its script could not be loaded, or is no valid script")
+            self._fail_worker("its script could not be loaded, or is no valid script")
 
-    def _worker_raised(self, error: RemoteError) -> None:
+    def _on_worker_error(self, error: RemoteError) -> None:
         if not self._controls and self._failure is None:
-            self._worker_failed(f"{error.message} ({error.stack})", error)
+            self._fail_worker(f"{error.message} ({error.stack})", error)
 
-    def _worker_failed(self, why: str, cause: Exception | None = None) -> None:
-        failure = HandshakeError(f"the worker did not start: {why}", "worker-failed")
+    def _fail_worker(self, reason: str, cause: Exception | None = None) -> None:
+        failure = HandshakeError(f"the worker did not start: {reason}", "worker-failed")
         failure.__cause__ = cause
         self._fail(failure)
 
-    def _stop_failing(self) -> None:
-        if self._failing is not None:
-            self._failing.cancel()
-            self._failing = None
+    def _stop_failure_timer(self) -> None:
+        if self._failure_timer is not None:
+            self._failure_timer.cancel()
+            self._failure_timer = None
 
-    def _control(self, key: Any, message: Any, ports: Sequence[Any]) -> None:
-        if key in self._controls:
-            self._controls[key].heard(message, ports)
-        elif key in self._links and isinstance(message, dict):
-            self._arriving_from = self._links[key][0]
+    def _on_control_message(self, attempt: int, message: Any, ports: Sequence[Any]) -> None:
+        if attempt in self._controls:
+            self._controls[attempt].on_message(message, ports)
+        elif attempt in self._channels and isinstance(message, dict):
+            self._arriving_from = self._channels[attempt][0]
             try:
-                self._perform(self._machine.control(key, message))
+                self._perform(self._machine.control(attempt, message))
             finally:
                 self._arriving_from = None
 
@@ -245,22 +246,22 @@ class HandshakeDriver:
         self._failure = self._machine.timeout(seconds)
         self._wake()
 
-    def _peer_left(self, key: Any) -> None:
-        """Let the next one have the place of a peer that is gone, whose messages may be unread."""
-        if self._earlier is not None and key in self._links:
-            self._earlier.ended(self._links[key][0])
-        self._perform(self._machine.release(key))
+    def _on_peer_left(self, attempt: int) -> None:
+        """Make room for the next peer; this one has left, though its messages may be unread."""
+        if self._earlier is not None and attempt in self._channels:
+            self._earlier.ended(self._channels[attempt][0])
+        self._perform(self._machine.release(attempt))
         if not self._many:
             self._stop_listening()
 
-    def _ended(self, key: Any) -> None:
-        """Forget a connection that is over."""
-        self._peer_left(key)
-        self._controls.pop(key, None)
-        self._links.pop(key, None)
-        self._wake_soon()  # whom the closed link was to wake
+    def _on_ended(self, attempt: int) -> None:
+        """Remove a connection that has ended."""
+        self._on_peer_left(attempt)
+        self._controls.pop(attempt, None)
+        self._channels.pop(attempt, None)
+        self._wake_soon()  # The closed channels may have had a waiter to wake.
 
-    # What is to be done
+    # Actions of the state machine
 
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -270,28 +271,28 @@ class HandshakeDriver:
         for target in self._targets if sender is None else (sender,):
             self._environment.announce(target, origin, envelope)
 
-    def _offer(self, key: int, envelope: Envelope, origin: str, sender: Any) -> None:
+    def _offer(self, attempt: int, envelope: Envelope, origin: str, sender: Any) -> None:
         target, switching = self._target(sender), self._options.stack_switching
-        link = self._environment.offer(target, origin, envelope, stack_switching=switching)
-        self._take(key, link, target)
+        channels = self._environment.offer(target, origin, envelope, stack_switching=switching)
+        self._add_channels(attempt, channels, target)
 
-    def _adopt(self, key: int, offered: tuple[Any, Any]) -> None:
+    def _adopt(self, attempt: int, offered: tuple[Any, Any]) -> None:
         ports, sender = offered
         target, switching = self._target(sender), self._options.stack_switching
-        link = self._environment.adopt(ports, target, stack_switching=switching)
-        if link is not None:
-            self._take(key, link, target)
+        channels = self._environment.adopt(ports, target, stack_switching=switching)
+        if channels is not None:
+            self._add_channels(attempt, channels, target)
 
     def _discard(self, offered: tuple[Any, Any], message: dict[str, Any] | None) -> None:
         self._environment.discard(offered[0], message)
 
-    def _send(self, key: int, message: dict[str, Any]) -> None:
-        if key in self._links:
-            self._links[key][0].send(message)
+    def _send(self, attempt: int, message: dict[str, Any]) -> None:
+        if attempt in self._channels:
+            self._channels[attempt][0].send(message)
 
-    def _close(self, key: int) -> None:
-        if key in self._links:
-            self._links.pop(key)[0].close(goodbye=False)
+    def _close(self, attempt: int) -> None:
+        if attempt in self._channels:
+            self._channels.pop(attempt)[0].close(goodbye=False)
 
     def _fail(self, error: Exception) -> None:
         self._failure = error
@@ -310,30 +311,31 @@ class HandshakeDriver:
         self._timer = None
         self._perform(self._machine.expired())
 
-    def _replaced(self, key: int) -> None:
-        if key in self._controls:
-            self._controls[key].verify_alive()
+    def _peer_replaced(self, attempt: int) -> None:
+        if attempt in self._controls:
+            self._controls[attempt].verify_alive()
 
     def _target(self, sender: Any) -> Any:
-        """Return what stands for the other side: a frame element tells more than its window."""
+        """Return the target of the other side: the given source, which may be a frame element."""
         return sender if self._source is None else self._source
 
-    def _take(self, key: int, link: ChannelPair, target: Any) -> None:
-        self._links[key] = link, target
-        link.listen(partial(self._control, key))
+    def _add_channels(self, attempt: int, channels: ChannelPair, target: Any) -> None:
+        self._channels[attempt] = channels, target
+        channels.listen(partial(self._on_control_message, attempt))
 
-    def _connected(self, key: int, info: PeerInfo) -> None:
-        link, target = self._links[key]
-        ended, peer_left = partial(self._ended, key), partial(self._peer_left, key)
-        control = ControlChannel(link, self._options.heartbeat, ended, peer_left)
+    def _connected(self, attempt: int, info: PeerInfo) -> None:
+        channels, target = self._channels[attempt]
+        on_ended = partial(self._on_ended, attempt)
+        on_peer_left = partial(self._on_peer_left, attempt)
+        control = ControlChannel(channels, self._options.heartbeat, on_ended, on_peer_left)
         if self._earlier is not None:
-            self._earlier.opened(link)
-        self._controls[key] = control
+            self._earlier.opened(channels)
+        self._controls[attempt] = control
         peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
-        ours = would_pack(self._environment, self._options.lane, info.origin)
-        lane = "packed" if ours and "packed" in info.capabilities else "clone"
+        packs = would_pack(self._environment, self._options.lane, info.origin)
+        lane = "packed" if packs and "packed" in info.capabilities else "clone"
         connection = Connection._open(control, peer, target, info.lock or "", lane)
-        link.watch(info.origin, info.lock or "")
+        channels.watch(info.origin, info.lock or "")
         self._results.append(connection)
         self._wake()
 
@@ -369,6 +371,6 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     Fail: HandshakeDriver._fail,
     SetTimer: HandshakeDriver._set_timer,
     StopTimer: HandshakeDriver._stop_timer,
-    PeerReplaced: HandshakeDriver._replaced,
+    PeerReplaced: HandshakeDriver._peer_replaced,
 }
-"""How each of the handshake's actions is done."""
+"""The method that carries out each action of the handshake."""

@@ -1,4 +1,4 @@
-"""The environment of a page as the handshake sees it: windows, listeners and channel pairs."""
+"""Protocols of what a connection needs from the page: windows, listeners and channel pairs."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ __all__ = ["ChannelPair", "Environment", "WindowListener"]
 
 
 class ChannelPair(Protocol):
-    """The two channels below a connection: data, which is the user's, and control."""
+    """The two channels below a connection: data for the user's messages, and control."""
 
     @property
     def data(self) -> Endpoint:
         """This side's end of the data channel."""
 
-    def listen(self, heard: Callable[[Any, Sequence[Any]], None]) -> None:
-        """Hand over every control message from now on, and a `Notice` for each sign of an end.
+    def listen(self, on_message: Callable[[Any, Sequence[Any]], None]) -> None:
+        """Call `on_message` with every control message and a `Notice` for each sign of an end.
 
-        With an introduction come its ports, for `adopt_port` or `discard`.
+        The second argument has the ports of an introduction, for `adopt` or `discard`.
         """
 
     def send(self, message: dict[str, Any], moved: TransferList | None = None) -> None:
-        """Post a control message; raises DataCloneError if it can't be sent."""
+        """Post a control message; raise DataCloneError if it can't be sent."""
 
     def watch(self, origin: str | None, lock: str) -> None:
-        """Look out for the other page's end: a `Notice` of kind "gone" is handed over then."""
+        """Watch for the end of the peer's page, which arrives as a `Notice` of kind "gone"."""
 
     def adopt(self, ports: Sequence[Any]) -> ChannelPair | None:
-        """Return the link of an introduction's ports; None if somebody else here has them."""
+        """Return the channels of an introduction; None if this page already uses its ports."""
 
     def discard(self, ports: Sequence[Any]) -> None:
-        """Close an introduction's ports, after a goodbye if there are two of them."""
+        """Close the ports of an introduction, after a goodbye on the control port if it is there."""
 
     @property
     def awaits_farewell(self) -> Callable[[], bool]:
-        """Return True if the goodbye of this side was not answered yet, or only just now.
+        """A function that returns True if the peer may not have received this side's goodbye yet.
 
-        A function of this link alone, always the same one, that does not keep the link alive.
+        It is always the same function of these channels, and it does not keep them alive.
         """
 
     def expect(self, sent: int) -> None:
-        """Take in what was sent before a goodbye, and say farewell when all of it is here."""
+        """Receive the messages sent before a goodbye, and send a farewell once all have arrived."""
 
     def close(self, *, goodbye: bool) -> None:
-        """Be done: say goodbye if asked to, and close both channels once that is safe."""
+        """Send a goodbye if `goodbye` is true, and close both channels once no message is lost."""
 
     def wake(self, run: Callable[[], None]) -> None:
         """Run this as the last act of the arrival that is being handed over."""
 
 
 class WindowListener(Protocol):
-    """Envelopes that allowed senders post to this window."""
+    """A listener for the envelopes that allowed senders post to this window."""
 
     def rejected(self) -> Sequence[str]:
-        """Return the origins that spoke from the expected window and are not allowed."""
+        """Return the origins that are not allowed and posted from the expected window."""
 
     def close(self) -> None:
         """Stop listening."""
@@ -67,7 +67,7 @@ class WindowListener(Protocol):
 
 
 class Environment(Protocol):
-    """Where a page stands among other windows: all that the handshake needs to reach them."""
+    """A page or worker and the windows around it, as far as the handshake needs them."""
 
     @property
     def origin(self) -> str:
@@ -75,33 +75,34 @@ class Environment(Protocol):
 
     @property
     def runtime(self) -> str:
-        """What Python runs on here, as the other side is told."""
+        """What Python runs on, for the description of this side."""
 
     def kind(self, target: Any) -> str:
-        """Return "frame", "window" or "worker"; empty for what is none of them."""
+        """Return "frame", "window" or "worker", or an empty string for any other target."""
 
     def is_gone(self, target: Any) -> bool:
-        """Return True if a frame is in no document, or a window closed."""
+        """Return True if a frame is in no document or a window is closed."""
 
     def place_of(self, target: Any) -> Any:
-        """Return what stands for the place of a target: the same for a frame and its window."""
+        """Return a key for the place of a target, the same for a frame and its window."""
 
-    def owners(self, *, everybody: bool) -> Sequence[Any]:
-        """Return who may connect to this page: its parent, else its opener, or all it knows of."""
+    def owners(self, *, include_all: bool) -> Sequence[Any]:
+        """Return the window or worker that may connect: the parent, else the opener, or all."""
 
-    def hear(
+    def listen(
         self,
         place: Any,
         source: Any,
         origins: Collection[str] | None,
         name: str,
-        heard: Callable[[Any, str, Any, Any], None],
+        on_envelope: Callable[[Any, str, Any, Any], None],
     ) -> WindowListener:
-        """Hand over the envelopes of that name: their words, origin, sender and ports.
+        """Call `on_envelope` with the fields, origin, sender and ports of each envelope of a name.
 
-        No sender is named where only one is heard. A `Notice` comes in place of the words: of kind
-        "restored" if this page is a new peer, "gone" if the frame or window that is heard is gone,
-        "failed" if the worker's script can't be had, or has raised the error in the notice.
+        The sender is None if only one is allowed. A `Notice` takes the place of the fields: its
+        kind is "restored" if the page came out of the back/forward cache, "gone" if the frame or
+        window of the source is gone, "failed" if the worker's script can't be loaded or has raised
+        the error in the notice.
         """
 
     def announce(self, target: Any, origin: str, envelope: Envelope) -> None:
@@ -113,16 +114,16 @@ class Environment(Protocol):
         """Make both channels, post their far ends and keep the near ones."""
 
     def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> ChannelPair | None:
-        """Take the ports of an offer; None if somebody else in this page has them."""
+        """Return the channels of an offer's ports; None if this page already uses them."""
 
     def discard(self, ports: Any, message: dict[str, Any] | None) -> None:
-        """Close the ports of an offer, after a last word on the control channel."""
+        """Close the ports of an offer, after sending `message` on the control port if given."""
 
     def loaded(self) -> float:
-        """Return the milliseconds since this page's load event ended, -1 before that."""
+        """Return the milliseconds since this page's load event ended; -1 before that."""
 
     def hold_lock(self) -> Awaitable[Any] | None:
-        """Take a lock for as long as this page lives; None where there is nothing to wait for."""
+        """Hold a Web Lock while this page lives; return an awaitable until it is held, or None."""
 
     def lock(self) -> str:
-        """Return the name of the lock, once it is held; else an empty string."""
+        """Return the name of the lock once it is held, else an empty string."""

@@ -1,10 +1,10 @@
-"""Credit: what was sent on a connection and not taken at the other end, as far as is known.
+"""Flow control: how much was sent on a connection and not consumed, as far as the sender knows.
 
-The sender counts nothing for a message; its endpoint does. Now and then it sets a *mark*: the
-other side says so once its user has taken n messages. A mark is due with every quarter of the
-high-water mark, so that the answers come before the sender has to stop. Both halves are bounded
-whatever the other side says: the sender heeds only answers to marks that it set, the receiver
-only marks that go up.
+The sender counts nothing per message; its endpoint does. From time to time it requests an
+acknowledgement (a "mark" on the wire): the other side answers ("taken") once its user has consumed
+n messages. A request is due at every quarter of the high-water mark, so that the answers arrive
+before the sender has to wait. Both halves stay bounded whatever the other side sends: the sender
+accepts only answers to its own requests, and the receiver only requests with rising numbers.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ __all__ = [
 
 
 HIGH_WATER_MESSAGES: Final = 10_000
-"""Messages outstanding from which on a sender waits."""
+"""The number of outstanding messages at which a sender waits."""
 
 
 HIGH_WATER_BYTES: Final = 16 * 2**20
-"""Bytes outstanding from which on a sender waits."""
+"""The number of outstanding bytes at which a sender waits."""
 
 
 MAX_ACK_REQUESTS: Final = 16
-"""Marks without an answer, at the most."""
+"""The limit of requests without an answer."""
 
 
 MAX_COUNT: Final = 2**53
-"""More messages than anybody counts."""
+"""A bound for message numbers: larger integers are not exact in JavaScript."""
 
 
 ACK_REQUESTS_PER_WINDOW: Final = 4
-"""Marks for each filling of the credit."""
+"""Requests for each high-water mark."""
 
 
 class Outstanding(NamedTuple):
-    """What was sent and is not known to be taken by the other side.
+    """Messages that were sent and that the other side is not known to have consumed.
 
     Attributes:
-        messages: how many.
-        bytes: their size, about: that of their buffers and strings, and a little for the rest.
+        messages: the number of messages.
+        bytes: their approximate size: their buffers and strings, and a little for the rest.
     """
 
     messages: int
@@ -56,10 +56,10 @@ class Outstanding(NamedTuple):
 
 @final
 class SendWindow:
-    """The sender's half. What it is given is all that was sent so far, which never goes down.
+    """The sender's half of flow control. Each `sent` argument is everything sent so far.
 
     Attributes:
-        high: from where on it is used up.
+        high: the high-water mark, at which a sender waits.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class SendWindow:
         self._requests: deque[Outstanding] = deque()
 
     def outstanding(self, sent: Outstanding) -> Outstanding:
-        """Return what is not known to be taken."""
+        """Return what is not known to be consumed."""
         return _between(self._consumed, sent)
 
     def is_used_up(self, sent: Outstanding) -> bool:
@@ -76,8 +76,11 @@ class SendWindow:
         messages, size = self.outstanding(sent)
         return messages >= self.high.messages or size >= self.high.bytes
 
-    def mark(self, sent: Outstanding) -> int | None:
-        """Set a mark at all that was sent, if one is due; to be posted to the other side."""
+    def request_ack(self, sent: Outstanding) -> int | None:
+        """Return the number of messages to request an acknowledgement for, or None if none is due.
+
+        The caller sends the request to the other side.
+        """
         messages, size = _between(self._requests[-1] if self._requests else self._consumed, sent)
         if not messages or len(self._requests) == MAX_ACK_REQUESTS:
             return None
@@ -90,8 +93,8 @@ class SendWindow:
         return sent.messages
 
     def on_consumed(self, number: object) -> bool:
-        """Note that the other side took so many; False if that answers no mark."""
-        if type(number) is not int or all(mark.messages != number for mark in self._requests):
+        """Note the number of consumed messages; return False if that answers no request."""
+        if type(number) is not int or all(sent.messages != number for sent in self._requests):
             return False
         while self._consumed.messages != number:
             self._consumed = self._requests.popleft()
@@ -100,10 +103,10 @@ class SendWindow:
 
 @final
 class AckRequests:
-    """The receiver's half: what the other side wants to hear of.
+    """The receiver's half of flow control: the other side's requests without an answer.
 
     Attributes:
-        next: how many are to be taken for the next answer; None where none is wanted.
+        next: the number of consumed messages at which the next answer is due, or None.
     """
 
     def __init__(self) -> None:
@@ -111,8 +114,8 @@ class AckRequests:
         self._last = 0
         self._pending: deque[int] = deque()
 
-    def set(self, number: object) -> None:
-        """Note a mark of the other side."""
+    def add(self, number: object) -> None:
+        """Note a request of the other side; ignore it if its number is not valid."""
         if type(number) is not int or not self._last < number < MAX_COUNT:
             return
         if len(self._pending) < MAX_ACK_REQUESTS:
@@ -120,10 +123,10 @@ class AckRequests:
             self._pending.append(number)
             self.next = self._pending[0]
 
-    def reached(self, taken: int) -> int | None:
-        """Return the last mark that so many reach, which is to be told; None if they reach none."""
+    def take_reached(self, consumed: int) -> int | None:
+        """Remove the requests that are reached; return the number of the last one, or None."""
         number = None
-        while self._pending and self._pending[0] <= taken:
+        while self._pending and self._pending[0] <= consumed:
             number = self._pending.popleft()
         self.next = self._pending[0] if self._pending else None
         return number

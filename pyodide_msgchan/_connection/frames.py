@@ -1,4 +1,4 @@
-"""Frames and windows that a page opens, connects to and takes away again."""
+"""`open_frame` and `open_window`: open a page, connect to it, and remove it at the end."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from pyodide_msgchan.errors import HandshakeError
 __all__ = ["open_frame", "open_window"]
 
 
-_OUT_OF_REACH: Final = re.compile(
+_NO_OPENER_FEATURE: Final = re.compile(
     r"(?i)(?<![^\s,])no(?:opener|referrer)(?![^\s,=])(?:\s*=\s*(\w+))?"
 )
-"""A feature by which the new window does not know its opener, and what it is set to."""
+"""A feature that hides the opener from the new window, and the value that it is set to."""
 
 
-_OFF: Final = frozenset({"0", "no", "false"})
+_DISABLED: Final = frozenset({"0", "no", "false"})
+"""Values that turn a feature off."""
 
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @asynccontextmanager
@@ -37,26 +38,27 @@ async def open_frame(
     parent: Any = None,
     origin: Origins | None = None,
     sandbox: str | None = None,
-    attributes: Mapping[str, str] = _NOTHING,
+    attributes: Mapping[str, str] = _NO_ATTRIBUTES,
     **options: Any,
 ) -> AsyncIterator[Connection]:
-    """Put a frame into this page and connect to it, as an async context manager.
+    """Add a frame to this page and connect to it, as an asynchronous context manager.
 
-    On the way out the connection is closed and the frame removed.
+    At the end of the block the connection is closed and the frame is removed, also if the block
+    was cancelled or connecting failed. See the HTML standard, 4.8.5 The iframe element.
 
     Args:
-        src: address of the page that calls `accept` or `listen`.
-        parent: the element to append the frame to, the document's body if it is not given.
-        origin: as for `connect`; the origin of `src` if it is not given.
+        src: the address of a page that calls `accept` or `listen`.
+        parent: the element to append the frame to, by default the document's body.
+        origin: as for `connect`; by default the origin of `src`.
         sandbox: the frame's ``sandbox`` attribute, as ``"allow-scripts"``. Without
-            ``allow-same-origin`` in it the page's origin is opaque: say so by
-            ``origin=OPAQUE_ORIGIN``.
+            ``allow-same-origin`` the page gets an opaque origin: pass ``origin=OPAQUE_ORIGIN``.
         attributes: further attributes of the element, set before it loads.
-        options: name, timeout, heartbeat, stack_switching and lane, as for `connect`.
+        options: `name`, `timeout` (seconds), `heartbeat` (seconds), `stack_switching` and `lane`,
+            as for `connect`.
 
     Raises:
-        ValueError: a sandboxed page's origin was not given.
-        HandshakeError and others: as `connect`; the frame is removed then too.
+        ValueError: the page is sandboxed and `origin` is missing.
+        HandshakeError and others: as for `connect`.
     """
     windows = bridge().windows
     if origin is None:
@@ -65,8 +67,8 @@ async def open_frame(
                 "a sandboxed frame has an opaque origin: pass origin=OPAQUE_ORIGIN to allow that"
             )
         origin = str(windows.originOf(src))
-    flat = [text for pair in attributes.items() for text in pair]
-    frame = windows.makeFrame(src, parent, sandbox, to_js_list(flat))
+    names_and_values = [text for pair in attributes.items() for text in pair]
+    frame = windows.makeFrame(src, parent, sandbox, to_js_list(names_and_values))
     try:
         async with connect(frame, origin=origin, **options) as connection:
             yield connection
@@ -83,24 +85,27 @@ async def open_window(
     features: str = "",
     **options: Any,
 ) -> AsyncIterator[Connection]:
-    """Open a window and connect to it, as an async context manager.
+    """Open a window and connect to it, as an asynchronous context manager.
 
-    Browsers allow that only in answer to a click or a key. On the way out the connection and the
-    window are closed.
+    Browsers allow this only in response to a click or a key press. At the end of the block the
+    connection and the window are closed, also if the block was cancelled or connecting failed.
+    See the HTML standard, 7.2.2.1 Opening and closing windows.
 
     Args:
-        url: address of the page that calls `accept` or `listen`.
-        origin: as for `connect`; the origin of `url` if it is not given.
-        target: name of the window (``window.open``).
-        features: as for ``window.open``; not ``noopener`` or ``noreferrer``, which would make it
-            unreachable.
-        options: name, timeout, heartbeat, stack_switching and lane, as for `connect`.
+        url: the address of a page that calls `accept` or `listen`.
+        origin: as for `connect`; by default the origin of `url`.
+        target: the name of the window, as for ``window.open``.
+        features: as for ``window.open``. ``noopener`` and ``noreferrer`` are refused, since this
+            page could not reach the window.
+        options: `name`, `timeout` (seconds), `heartbeat` (seconds), `stack_switching` and `lane`,
+            as for `connect`.
 
     Raises:
-        HandshakeError: the browser blocked the window (``code`` "blocked"), `features` would make
-            it unreachable ("no-opener"), or as `connect`.
+        HandshakeError: the browser blocked the window (code "blocked"); `features` contains
+            ``noopener`` or ``noreferrer`` (code "no-opener"); or as for `connect`.
+        TypeError, ValueError, NotInBrowserError: as for `connect`.
     """
-    if any(said not in _OFF for said in _OUT_OF_REACH.findall(features)):
+    if any(value not in _DISABLED for value in _NO_OPENER_FEATURE.findall(features)):
         raise HandshakeError(
             "noopener and noreferrer make a window that nobody can connect to", "no-opener"
         )
@@ -110,7 +115,8 @@ async def open_window(
         window = await opening.opened
         if window is None:
             raise HandshakeError(
-                "the browser opened no window: do it in answer to a click or a key", "blocked"
+                "the browser blocked the window: open it in response to a click or a key press",
+                "blocked",
             )
         if origin is None:
             origin = str(windows.originOf(url))

@@ -1,4 +1,4 @@
-"""Introductions: two peers of a page get a connection of their own, and the page steps aside."""
+"""`introduce` and `introduced`: a page connects two of its peers directly with each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Introductions", "introduce", "introduced"]
 
 
 LOCK_PREFIX: Final = "pyodide_msgchan "
-"""How the names of the Web Locks begin that pages hold for this package."""
+"""The start of the name of every Web Lock that this package holds."""
 
 
 def introduce(
@@ -28,21 +28,24 @@ def introduce(
     *,
     lane: Literal["clone"] | None = None,
 ) -> None:
-    """Connect two peers of this page with each other: from then on they talk directly.
+    """Connect two peers of this page directly with each other.
 
-    Each takes its end by `introduced`; no other way of receiving ever sees it. Both ends see when
-    the other is closed or its page goes, as on every connection. A peer that does not take
-    introductions (JavaScript without `onintroduction`) refuses, and the other one's end closes.
+    Each peer gets its connection from `introduced`; `receive` and listeners never see it. Each
+    peer notices when the other closes the connection or its page ends, as on every connection. If
+    a peer does not take introductions (JavaScript without `onintroduction`), its end is closed,
+    and so the other peer's end closes too.
 
     Args:
         first: a connection of this page.
-        second: another one.
-        message: goes along to both, as ``connection.introduction``, by the clone lane.
-        lane: "clone" keeps them from the packed lane, also where both of them ask for it.
+        second: another connection of this page.
+        message: a value for both peers, who find it in ``connection.introduction``. It is sent on
+            the clone lane.
+        lane: "clone" forbids the packed lane, even if both peers ask for it.
 
     Raises:
-        PortStateError: one of the two has ended; nobody was introduced.
-        DataCloneError: the message can't be sent; nobody was introduced.
+        PortStateError: one of the two connections has ended. No peer was introduced.
+        DataCloneError: the message can't be sent. No peer was introduced.
+        ValueError: `lane` is neither "clone" nor None.
     """
     for connection in (first, second):
         if connection.closed:
@@ -58,11 +61,11 @@ def introduce(
     try:
         for side, connection, other in zip(sides, (first, second), (second, first), strict=True):
             peer = other.peer
-            words: dict[str, Any] = {"type": "introduction", "origin": peer.origin}
-            words |= {"runtime": peer.runtime, "version": peer.version, "lock": other._lock_name}
-            words |= {"capabilities": sorted(peer.capabilities - {"packed"}), "message": message}
+            fields: dict[str, Any] = {"type": "introduction", "origin": peer.origin}
+            fields |= {"runtime": peer.runtime, "version": peer.version, "lock": other._lock_name}
+            fields |= {"capabilities": sorted(peer.capabilities - {"packed"}), "message": message}
             moved = check_transfer(side)
-            connection._control.channels.send(words | ({"lane": lane} if lane else {}), moved)
+            connection._control.channels.send(fields | ({"lane": lane} if lane else {}), moved)
             moved.done()
     except BaseException:
         for port in (*sides[0], *sides[1]):
@@ -73,25 +76,31 @@ def introduce(
 def introduced(
     connection: Connection, /, *, lane: Literal["packed", "clone"] | None = None
 ) -> Introductions:
-    """Take the connections to others that the page at the other end makes by `introduce`.
+    """Wait for the connections that the page at the other end makes by `introduce`.
 
-    Two ways to use it: ``met = await introduced(host)`` takes the next one, ``async for met in
-    introduced(host)`` all of them until the connection to the host is closed. What came is kept
-    until it is asked for, 256 at most; further ones are refused. Cancelling loses none.
+    Use it in one of two ways: ``met = await introduced(host)`` returns the next connection, and
+    ``async for met in introduced(host)`` yields all of them until the connection to the host is
+    closed. Up to 256 introductions are kept until you ask for them; further ones are refused.
+    Cancelling loses none.
 
-    Who is there, its origin too, is the introducing page's word: the browser has checked nothing
-    here (``met.origin_verified`` is False). So a peer that is met like this counts as foreign: it
-    sees no tracebacks, and no packed lane is agreed with it, unless you ask for them.
+    Only the introducing page says who the new peer is, its origin included. The browser has not
+    checked it, so ``met.origin_verified`` is False. The new peer therefore counts as foreign: it
+    gets no tracebacks, and the packed lane is not used with it, unless you ask for them.
 
     Args:
-        connection: to the page that introduces.
-        lane: "packed" if the other one asks for it too, as for `connect`; this side then waits
-            until the other has taken its end. Else both speak "clone".
+        connection: the connection to the introducing page.
+        lane: "packed" uses the packed lane if the new peer asks for it too, as for `connect`; this
+            side then waits until the peer has taken its end. Otherwise both use the clone lane.
+
+    Returns:
+        An object to await or to iterate over.
 
     Raises:
-        ValueError: `lane` is neither.
-        PortClosedError: when awaited: the connection was closed, by either side.
-        PeerLostError: the page at the other end vanished.
+        TypeError: `connection` is not a Connection.
+        ValueError: `lane` is not "packed", "clone" or None.
+        PortClosedError: either side closed the connection to the introducing page; raised by the
+            wait. An iteration ends instead.
+        PeerLostError: the introducing page is gone; raised by the wait.
     """
     if lane not in (None, "packed", "clone"):
         raise ValueError(f'lane is "packed", "clone" or None, not {short_repr(lane)}')
@@ -102,22 +111,22 @@ def introduced(
 
 @final
 class Introductions:
-    """What `introduced` gives: awaited or iterated over."""
+    """The result of `introduced`, to be awaited or iterated over."""
 
     def __init__(self, connection: Connection, lane: str | None) -> None:
         self._connection = connection
         self._lane = lane
 
     def __await__(self) -> Generator[Any, Any, Connection]:
-        """Wait for the next connection to somebody who was introduced."""
+        """Wait for the next connection to a peer that was introduced."""
         return self._next().__await__()
 
     def __aiter__(self) -> Self:
-        """Iterate over them until the connection to the introducing page ends."""
+        """Return this object, which iterates until the connection to the introducing page ends."""
         return self
 
     async def __anext__(self) -> Connection:
-        """Wait for the next one; the iteration ends when either side closed the connection."""
+        """Wait for the next connection, or end once the one to the introducing page is closed."""
         try:
             return await self._next()
         except PortClosedError:
@@ -128,65 +137,68 @@ class Introductions:
         queue = control.introductions
         while True:
             while not queue:
-                await _wait(self._connection, control)
+                await _wait_for_introduction(self._connection, control)
             introduction = queue.popleft()
-            made = introduction.opened or _open(introduction, control.heartbeat, self._lane)
-            if made is None:
+            connection = introduction.opened or _open_connection(
+                introduction, control.heartbeat, self._lane
+            )
+            if connection is None:
                 continue
-            introduction.opened = made
+            introduction.opened = connection
             try:
-                await self._agree(made, introduction)
+                await self._agree_on_lane(connection, introduction)
             except BaseException:
                 queue.appendleft(introduction)
-                control.wake_takers()
+                control.wake_introduction_waiters()
                 raise
             introduction.opened = None
-            return made
+            return connection
 
-    async def _agree(self, made: Connection, introduction: Introduction) -> None:
-        """Wait until the lane is known, if this side would speak the packed one."""
+    async def _agree_on_lane(self, connection: Connection, introduction: Introduction) -> None:
+        """Wait for the other side's choice of a lane, if this side would use the packed one."""
         if self._lane != "packed" or not _could_pack(introduction):
             return
-        control = made._control
-        while control.lane is None and not made.closed:
-            await _wait(made, control)
-        if control.lane == "packed" and made.lane != "packed":
-            made.lane = "packed"
-            made._endpoint.pack()
+        control = connection._control
+        while control.lane is None and not connection.closed:
+            await _wait_for_introduction(connection, control)
+        if control.lane == "packed" and connection.lane != "packed":
+            connection.lane = "packed"
+            connection._endpoint.pack()
 
 
-async def _wait(connection: Connection, control: ControlChannel) -> None:
-    """Wait for an introduction or a word on its lane; raise the end of the connection."""
+async def _wait_for_introduction(connection: Connection, control: ControlChannel) -> None:
+    """Wait for an introduction or a lane message; raise the connection's end if it has ended."""
     if connection.closed:
         raise connection._closed_error()
     waiter = Waiter(asyncio.get_running_loop())
-    control.takers.append(waiter)
+    control.introduction_waiters.append(waiter)
     try:
         await connection._wait_or_closed(waiter)
     finally:
-        control.takers.remove(waiter)
+        control.introduction_waiters.remove(waiter)
 
 
 def _could_pack(introduction: Introduction) -> bool:
     return introduction.lane != "clone" and "packs" in introduction.info.capabilities
 
 
-def _open(
+def _open_connection(
     introduction: Introduction, heartbeat: float | None, lane: str | None
 ) -> Connection | None:
-    """Open the connection of an introduction; None if its ports are in use here."""
+    """Return the connection of an introduction; None if this page already uses its ports."""
     channels = introduction.adopt()
     if channels is None:
         return None
     info = introduction.info
     peer = Peer(info.origin, info.runtime, info.version, info.capabilities - {"packed"})
     control = ControlChannel(channels, heartbeat, lambda: None)
-    made = Connection._open(control, peer, None, info.lock or "", "clone")
-    made.origin_verified, made.introduction = False, introduction.message
-    channels.listen(control.heard)
-    # The name of a lock is hearsay too: the app's own ones are not touched.
+    connection = Connection._open(control, peer, None, info.lock or "", "clone")
+    connection.origin_verified, connection.introduction = False, introduction.message
+    channels.listen(control.on_message)
+    # The introducing page also names the lock, so a name that is not ours is ignored: waiting for
+    # the application's own locks could disturb it.
     lock = info.lock or ""
     channels.watch(info.origin, lock if lock.startswith(LOCK_PREFIX) else "")
     if _could_pack(introduction):
         channels.send({"type": "lane", "lane": "packed" if lane == "packed" else "clone"})
-    return made
+    return connection

@@ -1,4 +1,4 @@
-"""Opening connections: connect, accept and listen, in the browser or in memory."""
+"""`connect`, `accept` and `listen`, for the browser and for the environment in memory."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ __all__ = [
 
 
 class ConnectionFactory:
-    """A page from which connections are opened.
+    """Opens the connections of one page.
 
     Args:
-        environment: gives what that page can reach, when it is needed first.
+        environment: returns the environment of that page; called when it is first needed.
     """
 
     def __init__(self, environment: Callable[[], Environment]) -> None:
         self._get_environment = environment
-        self._waiting: list[tuple[str, Any]] = []
-        """Who waits for callers here: under which name, and from which window."""
+        self._listening_for: list[tuple[str, Any]] = []
+        """The name and the source of each `accept` and `listen` that is open in this page."""
         self._earlier: dict[tuple[Any, str], EarlierConnections] = {}
-        """By the place that was called, and the name."""
+        """Earlier connections, by the place of their target and their name."""
 
     def connect(
         self,
@@ -63,7 +63,7 @@ class ConnectionFactory:
         stack_switching: bool = True,
         lane: Lane | None = None,
     ) -> Connecting:
-        """Do what the function `connect` does, from this page."""
+        """Connect from this page, as the function `connect` does."""
         environment = self._get_environment()
         kind = kind_of(environment, target)
         options = connect_options(
@@ -77,13 +77,13 @@ class ConnectionFactory:
         *,
         origin: Origins | None = None,
         name: str = "",
-        timeout: float | None = None,  # noqa: ASYNC109 - the error says who was heard meanwhile
+        timeout: float | None = None,  # noqa: ASYNC109 - the error lists the rejected origins
         source: Any = None,
         heartbeat: float | None = None,
         stack_switching: bool = True,
         lane: Lane | None = None,
     ) -> Connection:
-        """Do what the function `accept` does, from this page."""
+        """Accept a connection to this page, as the function `accept` does."""
         environment = self._get_environment()
         if source is None:
             source = owner_of(environment)
@@ -105,7 +105,7 @@ class ConnectionFactory:
         stack_switching: bool = True,
         lane: Lane | None = None,
     ) -> Listening:
-        """Do what the function `listen` does, from this page."""
+        """Listen for connections to this page, as the function `listen` does."""
         environment = self._get_environment()
         kind = "window" if environment.origin else "worker"
         options = connect_options(
@@ -113,39 +113,47 @@ class ConnectionFactory:
         )
         if may_share_origin(environment, options):
             environment.hold_lock()
-        return Listening(self._listening(options, None, environment.owners(everybody=True)))
+        return Listening(self._listening(options, None, environment.owners(include_all=True)))
 
     def _earlier_connections(self, target: Any, name: str) -> EarlierConnections:
-        """Return those to a target, and forget which are of no interest any more."""
+        """Return the earlier connections to a target; drop records that are no longer needed."""
         key = self._get_environment().place_of(target), name
         for other, earlier in tuple(self._earlier.items()):
-            if other != key and earlier.is_over():
+            if other != key and earlier.can_be_dropped():
                 del self._earlier[other]
         return self._earlier.setdefault(key, EarlierConnections())
 
     def _listening(
         self, options: ConnectOptions, source: Any, targets: Sequence[Any]
     ) -> HandshakeDriver:
-        for name, whom in self._waiting:
-            if name == options.name and (whom is None or source is None or whom == source):
+        for name, other in self._listening_for:
+            if name == options.name and (other is None or source is None or other == source):
                 raise HandshakeError(
                     f"this page has an accept or listen under the name {name!r} already; "
-                    "names keep several apart",
+                    "give each one a name of its own",
                     "name-in-use",
                 )
-        place = (options.name, source)
-        self._waiting.append(place)
+        entry = (options.name, source)
+        self._listening_for.append(entry)
         environment, many = self._get_environment(), source is None
         machine = Responder(many=many, **handshake_args(environment, options))
-        over = partial(self._waiting.remove, place)
-        only = None if options.origins is None else source  # what a worker says has no source
+        on_stopped = partial(self._listening_for.remove, entry)
+        # Messages between a worker and its owner have no source, so there is none to compare.
+        only = None if options.origins is None else source
         return HandshakeDriver(
-            environment, machine, options, source=only, targets=targets, many=many, over=over
+            environment,
+            machine,
+            options,
+            source=only,
+            targets=targets,
+            many=many,
+            on_stopped=on_stopped,
         )
 
 
 @cache
 def browser_environment() -> Environment:
+    """Return the environment of this page or worker, made when it is first needed."""
     return BrowserEnvironment()
 
 
@@ -164,50 +172,63 @@ def connect(
 ) -> Connecting:
     """Connect to a frame, window or worker in which `accept` or `listen` is called.
 
-    Three ways to use it: ``connection = await connect(frame)``; ``async with connect(frame) as
-    connection``; and ``async for connection in connect(frame)``, which gives a fresh one
-    whenever the page there was replaced. In that loop the end of the body closes the
-    connection, and PeerLostError leaves the body: catch it there and ``continue``. A later one
-    waits while the `accept` there is taken. The loop ends when the frame was removed or the
-    window closed.
+    Use it in one of three ways:
 
-    Either side may be first, by any time. Origins are checked here and never again: a port is
-    posted only to a page that was heard from, and only to its exact origin. A page of an
-    opaque origin (OPAQUE_ORIGIN: sandboxed, ``file:``) has none to post to, so it posts the
-    port itself. Only if both pages are opaque a port goes to ``*``: then a page that takes the
-    other's place in that very moment gets it.
+    - ``connection = await connect(frame)`` opens one connection.
+    - ``async with connect(frame) as connection`` also closes it at the end of the block.
+    - ``async for connection in connect(frame)`` yields a new connection whenever the page in the
+      target has been replaced. The end of the loop's body closes the connection. PeerLostError
+      leaves the loop unless the body catches it and continues. While the other side's `accept`
+      has another connection, the next iteration waits. The loop ends when the frame is removed
+      or the window is closed.
 
-    Where a connection of this page to the same target and name has just ended, and the other
-    side has not heard of it, it waits for its turn instead of being refused.
+    Either side may start first. The handshake checks origins once: it posts a port only to a page
+    that has announced itself, and only to the exact origin of that page. A page of an opaque
+    origin (OPAQUE_ORIGIN: a sandboxed frame or a file) can't be named as a target, so there the
+    roles are reversed and that page posts the port. Only if both pages have opaque origins is the
+    port posted to ``*``; a page that replaces the other one at that moment receives it.
 
-    Cancelling gives up the attempt; nothing stays behind.
+    If a connection of this page to the same target and name has just ended and the other side
+    does not know it yet, the call waits instead of failing as "already taken".
+
+    Cancelling the call ends the attempt and closes everything that it opened.
+
+    See the HTML standard, 9.3.3 Posting messages, for target origins.
 
     Args:
-        target: an iframe element, a window, or a Worker.
-        origin: whom to expect there: an exact origin or several, ANY_ORIGIN, OPAQUE_ORIGIN;
-            this page's own origin if it is not given. A worker has none.
-        name: the same on both sides, so that several pairs can share a window.
-        timeout: seconds for the other side to answer, None for no limit; in a loop only the
-            first time.
-        heartbeat: seconds between pings, for peers whose end nothing else shows; None for none.
-            A peer that computes longer than that without a pause counts as lost after two.
+        target: an iframe element, a window or a Worker.
+        origin: the expected origin of the other side: an exact origin, several of them, ANY_ORIGIN
+            or OPAQUE_ORIGIN. The default is this page's own origin. A worker has no origin.
+        name: identifies the connection, at most 200 characters; both sides must use the same
+            name. Connections of different names can share a window.
+        timeout: seconds to wait for the connection, or None for no limit. In a loop it applies to
+            the first connection only.
+        heartbeat: seconds between two pings, or None for no pings. Use it for peers whose end the
+            browser does not show. A peer that answers nothing for two intervals counts as lost,
+            also if it was only busy.
         stack_switching: as for `MessagePort`.
-        lane: how values travel: "clone", as JavaScript's, or "packed", as Python's and faster,
-            if the other side is Python and its user says so too. None: packed with a Python
-            of this page's origin, or between a worker and its owner; else clone. What comes
-            packed is data only, no peer can run code here by it; but one of a foreign origin
-            may use up this page's time and memory.
+        lane: "clone" sends values as JavaScript values; "packed" sends them as Python values and
+            is faster. The packed lane is used if both sides are Python and both ask for it. By
+            default a side asks for it if the other side has this page's origin, and between a
+            worker and its owner. A packed message carries data only and can't run code here, but
+            a peer of a foreign origin may use up this page's time and memory.
+
+    Returns:
+        An object to await, to enter or to iterate over.
 
     Raises:
-        HandshakeTimeoutError: nobody answered in time; it says who spoke and was not allowed.
-        HandshakeError: the other side's `accept` is already taken; the frame is in no document,
-            was removed, or the window closed; or the worker's script can't be loaded, or raised
-            an error and said nothing for a second. `HandshakeError.code` tells them apart. What
-            a worker did before this call can't be seen: that ends as a timeout.
+        HandshakeTimeoutError: no allowed page answered in time. The error lists the origins that
+            were rejected.
+        HandshakeError: the other side's `accept` already has a connection; the frame is in no
+            document or was removed; the window is closed; the worker's script can't be loaded, or
+            it raised an error and sent nothing for one second. `HandshakeError.code` tells these
+            apart. An error that a worker raised before this call ends as a timeout.
         VersionMismatchError: the other side speaks another version of the handshake.
-        TypeError: `target` is none of these, or `origin=` was given for a worker.
-        ValueError: an origin is malformed, or needed since this page's own is opaque.
-        NotInBrowserError: there is no JavaScript here.
+        TypeError: `target` is not an iframe element, window or worker; `name` is not a string of
+            at most 200 characters; or `origin` was given for a worker.
+        ValueError: an origin is malformed; `origin` is missing although this page's own origin is
+            opaque; or `timeout`, `heartbeat` or `lane` is not valid.
+        NotInBrowserError: Python does not run in a browser.
     """
     return _factory.connect(
         target,
@@ -224,31 +245,38 @@ async def accept(
     *,
     origin: Origins | None = None,
     name: str = "",
-    timeout: float | None = None,  # noqa: ASYNC109 - the error says who was heard meanwhile
+    timeout: float | None = None,  # noqa: ASYNC109 - the error lists the rejected origins
     source: Any = None,
     heartbeat: float | None = None,
     stack_switching: bool = True,
     lane: Lane | None = None,
 ) -> Connection:
-    """Wait for one `connect` from this page's parent, else its opener, or a worker's owner.
+    """Wait for one `connect` from this page's parent, else its opener, or from a worker's owner.
 
-    While that connection lives every other caller of the name is told that it is taken; from
-    the other side's goodbye on this page may wait for the next one.
-    Cancelling gives up the attempt; nothing stays behind.
+    While the connection is open, every other `connect` to that name fails as "already taken".
+    Once the other side has closed the connection, this page can accept the next one.
+
+    Cancelling the call ends the attempt and closes everything that it opened.
 
     Args:
-        origin: as for `connect`: who may call.
-        name: the same on both sides.
-        timeout: seconds to wait, None for no limit.
-        source: the window, iframe element or worker to wait for, instead.
+        origin: the origins that may connect, as for `connect`.
+        name: identifies the connection; both sides must use the same name.
+        timeout: seconds to wait for the connection, or None for no limit.
+        source: the window, iframe element or worker to wait for instead.
         heartbeat: as for `connect`.
         stack_switching: as for `MessagePort`.
         lane: as for `connect`.
 
+    Returns:
+        The connection.
+
     Raises:
-        HandshakeTimeoutError: nobody called in time; it says who spoke and was not allowed.
-        HandshakeError: there is nobody to wait for, or this page waits for that name already.
-        TypeError, ValueError, NotInBrowserError: as `connect`.
+        HandshakeTimeoutError: no allowed page connected in time. The error lists the origins that
+            were rejected.
+        HandshakeError: this page has neither a parent nor an opener; it already has an `accept`
+            or `listen` of that name; or the frame or window of `source` is gone.
+            `HandshakeError.code` tells these apart.
+        TypeError, ValueError, NotInBrowserError: as for `connect`.
     """
     return await _factory.accept(
         origin=origin,
@@ -269,21 +297,25 @@ def listen(
     stack_switching: bool = True,
     lane: Lane | None = None,
 ) -> Listening:
-    """Take every `connect` to this page, as an async iterator of connections.
+    """Accept every `connect` to this page and iterate over the connections.
 
-    It hears from this call on, until it is closed, left (``async with``) or dropped.
-    Connections that it gave live on.
+    Listening starts with this call. It ends when `close` is called, when an ``async with`` block
+    around the iterator ends, or when the iterator is garbage-collected. Connections that the
+    iterator has yielded stay open. Cancelling a wait for the next connection loses none.
 
     Args:
-        origin: as for `connect`: who may call.
-        name: the same on both sides.
+        origin: the origins that may connect, as for `connect`.
+        name: identifies the connections; both sides must use the same name.
         heartbeat: as for `connect`.
         stack_switching: as for `MessagePort`.
         lane: as for `connect`.
 
+    Returns:
+        An asynchronous iterator of connections, which is also an asynchronous context manager.
+
     Raises:
-        HandshakeError: this page waits for that name already.
-        TypeError, ValueError, NotInBrowserError: as `connect`.
+        HandshakeError: this page already has an `accept` or `listen` of that name.
+        TypeError, ValueError, NotInBrowserError: as for `connect`.
     """
     return _factory.listen(
         origin=origin, name=name, heartbeat=heartbeat, stack_switching=stack_switching, lane=lane
@@ -292,7 +324,7 @@ def listen(
 
 @final
 class Connecting:
-    """What `connect` gives: awaited, entered or iterated over."""
+    """The result of `connect`, to be awaited, entered or iterated over."""
 
     def __init__(
         self,
@@ -310,12 +342,12 @@ class Connecting:
         self._current: Connection | None = None
         self._driver: HandshakeDriver | None = None
 
-    async def _open(self, seconds: float | None, *, again: bool = False) -> Connection:
+    async def _open(self, seconds: float | None, *, wait_if_taken: bool = False) -> Connection:
         check_place(self._environment, self._target)
         await hold_lock(self._environment, self._options)
         machine = Initiator(**handshake_args(self._environment, self._options))
         earlier = self._earlier(self._target, self._options.name)
-        machine.again, machine.may_be_ending = again, earlier.may_be_ending
+        machine.wait_if_taken, machine.may_be_ending = wait_if_taken, earlier.may_be_ending
         source = None if self._options.origins is None else self._target
         self._driver = HandshakeDriver(
             self._environment,
@@ -338,32 +370,32 @@ class Connecting:
         return self._current
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the connection."""
         if self._current is not None:
             self._current.close()
             self._current = None
 
     def __aiter__(self) -> Self:
-        """Connect again whenever the body of the loop is done with a connection."""
+        """Return this object: each iteration opens a new connection."""
         return self
 
     async def __anext__(self) -> Connection:
-        """Close the connection before, and wait for a fresh one: without limit after the first.
+        """Close the previous connection and wait for a new one, without a timeout after the first.
 
-        The iteration ends when the frame was removed or the window closed.
+        The iteration ends when the frame is removed or the window is closed.
         """
-        before, self._current = self._current, None
-        if before is not None:
-            before.close()
-        if before is None:
+        previous, self._current = self._current, None
+        if previous is not None:
+            previous.close()
+        if previous is None:
             self._current = await self._open(self._timeout)
             return self._current
         if self._environment.is_gone(self._target):
             raise StopAsyncIteration
         try:
-            self._current = await self._open(None, again=True)
+            self._current = await self._open(None, wait_if_taken=True)
         except HandshakeError:
-            if self._driver is not None and self._driver.gone:
+            if self._driver is not None and self._driver.target_gone:
                 raise StopAsyncIteration from None
             raise
         return self._current
@@ -371,36 +403,36 @@ class Connecting:
 
 @final
 class Listening:
-    """What `listen` gives: an async iterator of connections."""
+    """The result of `listen`: an asynchronous iterator of connections."""
 
     def __init__(self, driver: HandshakeDriver) -> None:
         self._driver = driver
 
     def __aiter__(self) -> Self:
-        """Iterate over those who connect, until `close`."""
+        """Return this object, which iterates over the connections until `close`."""
         return self
 
     async def __anext__(self) -> Connection:
-        """Wait for the next one. Cancelling loses none."""
+        """Wait for the next connection. Cancelling loses none."""
         try:
             return await self._driver.next(None)
         except PortClosedError:
             raise StopAsyncIteration from None
 
     def close(self) -> None:
-        """Hear no more; connections that nobody took are closed, those that were given live on."""
+        """Stop listening and close connections not yet yielded; those yielded stay open."""
         self._driver.close()
 
     async def __aenter__(self) -> Self:
-        """Enter with the iterator itself."""
+        """Return this iterator."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it."""
+        """Stop listening, as `close` does."""
         self.close()
 
     def __del__(self) -> None:
-        """Take the listener off the window."""
+        """Remove the listener from the window."""
         self._driver.close()
 
 
@@ -413,10 +445,10 @@ async def _first_connection(driver: HandshakeDriver, seconds: float | None) -> C
 
 
 def check_place(environment: Environment, target: Any) -> None:
-    """Check that there is a page that may answer.
+    """Check that the target has a page that could answer.
 
     Raises:
-        HandshakeError: the frame is in no document, or the window closed.
+        HandshakeError: the frame is in no document, or the window is closed.
     """
     if not environment.is_gone(target):
         return

@@ -1,4 +1,4 @@
-"""What was asked for when a connection is opened: checked, and as the peer is told of it."""
+"""`ConnectOptions`: the options of a connection, their checks, and this side's description."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = [
 
 
 CAPABILITIES: Final = ("clone", "credit", "packs")
-"""What this side can do, as the other is told."""
+"""What this side can do, as its description tells the peer."""
 
 
 def describe(environment: Environment, lane: str | None, origin: str | None) -> dict[str, Any]:
-    """Return what a peer of that origin is told of this side."""
+    """Return the description of this side for a peer of the given origin."""
     return {
         "version": __version__,
         "runtime": environment.runtime,
@@ -48,9 +48,9 @@ def describe(environment: Environment, lane: str | None, origin: str | None) -> 
 
 
 def would_pack(environment: Environment, lane: str | None, origin: str | None) -> bool:
-    """Return True if this side would speak the packed lane with a peer of that origin.
+    """Return True if this side would use the packed lane with a peer of the given origin.
 
-    Both sides ask this, and tell each other; they do if both would.
+    Each side tells the other; they use the packed lane if both would.
     """
     if lane is not None:
         return lane == "packed"
@@ -58,24 +58,24 @@ def would_pack(environment: Environment, lane: str | None, origin: str | None) -
 
 
 class ConnectOptions(NamedTuple):
-    """What was asked for, checked."""
+    """The options of `connect`, `accept` or `listen`, after their checks."""
 
     origins: frozenset[str] | None
-    """Whom to hear, as in ``event.origin``; None for a worker, which has none."""
+    """The allowed origins, as in ``event.origin``; None for a worker, which has no origin."""
     name: str
     heartbeat: float | None
     stack_switching: bool
     lane: str | None
-    """What the caller said, if anything."""
+    """The `lane` argument as the user gave it."""
 
 
 def may_share_origin(environment: Environment, options: ConnectOptions) -> bool:
-    """Return True if peers may be of this page's origin, and so see its lock come free."""
+    """Return True if a peer may have this page's origin, and so can wait for its Web Lock."""
     return options.origins is None or not options.origins.isdisjoint({environment.origin, "*"})
 
 
 async def hold_lock(environment: Environment, options: ConnectOptions) -> None:
-    """Let peers that may be near see this page's end by its lock."""
+    """Hold this page's Web Lock if a peer may see its release, which shows the page's end."""
     if may_share_origin(environment, options) and (held := environment.hold_lock()) is not None:
         await held
 
@@ -90,27 +90,27 @@ type Lane = Literal["packed", "clone"]
 
 
 def handshake_args(environment: Environment, options: ConnectOptions) -> dict[str, Any]:
-    """Return what the handshake has to know of this page and of what was asked for."""
+    """Return the keyword arguments of the handshake's state machine."""
     return {
         "name": options.name,
         "opaque": environment.origin == "null",
         "allowed": options.origins or (),
         "worker": options.origins is None,
-        "about": partial(describe, environment, options.lane),
+        "describe": partial(describe, environment, options.lane),
     }
 
 
 def owner_of(environment: Environment) -> Any:
-    """Return who is waited for in a page or worker that names nobody.
+    """Return the window or worker that `accept` waits for if no `source` is given.
 
     Raises:
-        HandshakeError: there is nobody.
+        HandshakeError: this page has neither a parent nor an opener.
     """
-    owners = environment.owners(everybody=False)
+    owners = environment.owners(include_all=False)
     if not owners:
         raise HandshakeError(
             "nobody can connect to this page: it has neither a parent nor an opener; "
-            "source= names the window to wait for",
+            "pass source= to name the window to wait for",
             "no-owner",
         )
     return owners[0]
@@ -120,7 +120,7 @@ def kind_of(environment: Environment, target: Any) -> str:
     """Return "frame", "window" or "worker".
 
     Raises:
-        TypeError: it is none of them.
+        TypeError: it is none of these.
     """
     kind = environment.kind(target)
     if not kind:
@@ -138,7 +138,12 @@ def connect_options(
     *,
     stack_switching: bool,
 ) -> ConnectOptions:
-    """Check what was asked for."""
+    """Return the options of a connection.
+
+    Raises:
+        TypeError: the name is not a string of at most 200 characters, or see `origins_of`.
+        ValueError: the lane or the heartbeat is not valid, or see `origins_of`.
+    """
     if not isinstance(name, str) or len(name) > MAX_NAME_LENGTH:
         raise TypeError(
             f"a name is a string of at most {MAX_NAME_LENGTH} characters: {short_repr(name)}"
@@ -154,12 +159,12 @@ def connect_options(
 def origins_of(
     environment: Environment, kind: str, origin: Origins | None
 ) -> frozenset[str] | None:
-    """Return the origins to hear, as in ``event.origin``; None for a worker, which has none.
+    """Return the allowed origins, as in ``event.origin``; None for a worker, which has no origin.
 
     Raises:
-        TypeError: one was given for a worker.
-        ValueError: one is malformed, or this browser can't post to it, or one is needed since this
-            page's own is opaque.
+        TypeError: an origin was given for a worker.
+        ValueError: an origin is malformed, this browser can't post to it, or no origin was given
+            although this page's own origin is opaque.
     """
     if kind == "worker":
         if origin is not None:
@@ -171,19 +176,22 @@ def origins_of(
         return found
     if environment.origin in {"", "null"}:
         raise ValueError(
-            "this page's own origin is opaque, so there is no default: origin= says whom to expect"
+            "this page's own origin is opaque, so there is no default: pass origin= to name the "
+            "origin that you expect"
         )
     return frozenset({environment.origin})
 
 
-def checked_seconds(what: str, seconds: float | None) -> float | None:
-    """Return a time as it was asked for.
+def checked_seconds(argument: str, seconds: float | None) -> float | None:
+    """Return a number of seconds as a float, or None if none was given.
 
     Raises:
-        ValueError: it is no number above 0.
+        ValueError: it is not a number above 0.
     """
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
-        raise ValueError(f"{what} is a number of seconds above 0, or None: {short_repr(seconds)}")
+        raise ValueError(
+            f"{argument} is a number of seconds above 0, or None: {short_repr(seconds)}"
+        )
     return float(seconds)

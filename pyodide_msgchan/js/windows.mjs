@@ -328,7 +328,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const found = [parent === globalThis ? null : parent, globalThis.opener].filter(Boolean);
       return all ? found.concat(Array.from(globalThis.frames)) : found.slice(0, 1);
     },
-    hear(target, source, origins, name) {
+    listen(target, source, origins, name) {
       const place = kindOf(target) === "worker" ? target : globalThis;
       const slot = slots.get(attach(new EventTarget(), false, () => true));
       slot.rejected = new Set();

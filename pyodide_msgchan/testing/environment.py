@@ -144,11 +144,11 @@ class MemoryEnvironment:
     def place_of(self, target: Any) -> Any:
         return target
 
-    def owners(self, *, everybody: bool) -> Sequence[Any]:
-        del everybody
+    def owners(self, *, include_all: bool) -> Sequence[Any]:
+        del include_all
         return () if self._owner is None else (self._owner,)
 
-    def hear(
+    def listen(
         self,
         place: Any,
         source: Any,

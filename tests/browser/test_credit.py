@@ -92,7 +92,7 @@ async def test_javascript_does_not_tell(selenium, peers):
     peer = await open_peer("same-origin", peers["same-origin"])
     await peer.take()
     async with connect(peer.target, **peer.options) as connection:
-        with pytest.raises(PortStateError, match=r"\(javascript\) does not tell what it took"):
+        with pytest.raises(PortStateError, match=r"\(javascript\) does not acknowledge messages"):
             await connection.drain()
         connection.post_message({"echo": 1})
         assert await connection.receive() == {"echo": 1}

@@ -58,7 +58,7 @@ async def test_a_worker_that_once_spoke_has_started_whatever_it_raises_later(sel
         await asyncio.sleep(0)  # this page has its lock already, so it hears from here on
         peer.target.dispatchEvent(js.ErrorEvent.new("error", message="of a listener"))
         await asyncio.sleep(0)
-        assert connecting._attempt._failing is None
+        assert connecting._driver._failure_timer is None
         await peer.run("accept({ name: 'later' })")
         (await again).close()
         assert not connection.closed
@@ -116,7 +116,7 @@ async def test_a_blocked_window(selenium):
 
     run_js("globalThis.trueOpen = globalThis.open; globalThis.open = () => null")
     try:
-        with pytest.raises(HandshakeError, match="opened no window") as caught:
+        with pytest.raises(HandshakeError, match="blocked the window") as caught:
             await open_window("/pages/accepting.html", features="noopener=0").__aenter__()
     finally:
         run_js("globalThis.open = trueOpen")

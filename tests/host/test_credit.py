@@ -57,11 +57,13 @@ def waiting_for(connection):
 def test_a_mark_is_due_with_every_quarter():
     credit = SendWindow()
     marks = [
-        n for n in range(HIGH_WATER_MESSAGES * 2) if credit.mark(Outstanding(n, 0)) is not None
+        n
+        for n in range(HIGH_WATER_MESSAGES * 2)
+        if credit.request_ack(Outstanding(n, 0)) is not None
     ]
     assert marks == list(range(2500, 20000, 2500))
     credit = SendWindow()
-    sizes = [n for n in range(40) if credit.mark(Outstanding(n, n * 2**20)) is not None]
+    sizes = [n for n in range(40) if credit.request_ack(Outstanding(n, n * 2**20)) is not None]
     assert sizes == list(range(4, 40, 4))
     assert HIGH_WATER_BYTES == 16 * 2**20
 
@@ -78,11 +80,11 @@ def test_who_waits_goes_on_once_all_is_taken(high, steps):
 
     def tell():
         if marks.next is not None and taken >= marks.next:
-            answers.append(marks.reached(taken))
+            answers.append(marks.take_reached(taken))
 
     def look():
-        if (mark := credit.mark(sent)) is not None:
-            marks.set(mark)
+        if (mark := credit.request_ack(sent)) is not None:
+            marks.add(mark)
             tell()
 
     for count, size, take in steps:
@@ -109,10 +111,10 @@ def test_who_waits_goes_on_once_all_is_taken(high, steps):
 @pytest.mark.parametrize("number", ABSURD, ids=repr)
 def test_absurd_numbers_count_for_nothing(number):
     marks = AckRequests()
-    marks.set(number)
+    marks.add(number)
     assert marks.next is None
     credit = SendWindow()
-    assert credit.mark(Outstanding(5000, 0)) == 5000
+    assert credit.request_ack(Outstanding(5000, 0)) == 5000
     assert not credit.on_consumed(number)
     assert credit.outstanding(Outstanding(5000, 0)) == (5000, 0)
     assert credit.on_consumed(5000)
@@ -122,11 +124,11 @@ def test_absurd_numbers_count_for_nothing(number):
 def test_a_flood_of_marks_is_not_kept():
     marks = AckRequests()
     for n in itertools.chain(range(1, 100_000), [5] * 100_000):
-        marks.set(n)
+        marks.add(n)
     assert len(marks._pending) == MAX_ACK_REQUESTS
-    assert marks.reached(10) == 10
+    assert marks.take_reached(10) == 10
     assert marks.next == 11
-    assert marks.reached(100_000) == MAX_ACK_REQUESTS
+    assert marks.take_reached(100_000) == MAX_ACK_REQUESTS
     assert marks.next is None
 
 
@@ -212,7 +214,7 @@ async def test_whoever_takes_lets_the_sender_go_on(ends, way, high):
 
 async def test_calls_that_come_apart_from_messages_count_too(ends):
     _, far = ends
-    far._control.heard({"type": "mark", "n": 1})
+    far._control.on_message({"type": "mark", "n": 1})
     assert far._control._ack_requests.next == 1
     far._count_received()  # as for the calls that js/calls.mjs hands over
     assert far._control._ack_requests.next is None
@@ -323,9 +325,9 @@ async def test_a_message_that_can_not_be_read_counts_as_taken(ends):
 async def test_a_side_without_credit_can_not_be_waited_for(ends):
     near, far = ends
     near.peer = near.peer._replace(runtime="javascript", capabilities=frozenset({"clone"}))
-    with pytest.raises(PortStateError, match=r"\(javascript\) does not tell what it took"):
+    with pytest.raises(PortStateError, match=r"\(javascript\) does not acknowledge messages"):
         await near.drain()
-    with pytest.raises(PortStateError, match="does not tell"):
+    with pytest.raises(PortStateError, match="does not acknowledge"):
         _ = near.outstanding
     near.post_message(1)
     assert await far.receive() == 1

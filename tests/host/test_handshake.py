@@ -95,7 +95,7 @@ def test_what_cannot_be_named_is_announced_to_everybody(allowed):
 
 
 def test_an_announcement_says_when_the_page_had_loaded():
-    [post] = caller(about=lambda _: ABOUT).start()
+    [post] = caller(describe=lambda _: ABOUT).start()
     assert post.envelope.loaded == 12.5
     [post] = caller().start()
     assert post.envelope.loaded == -1
@@ -117,7 +117,7 @@ def test_a_caller_offers_to_the_very_page_that_said_hello():
 
 
 def test_the_right_nonce_connects_and_the_peer_is_described():
-    machine = caller(about=lambda _: ABOUT)
+    machine = caller(describe=lambda _: ABOUT)
     machine.heard(envelope("hello", "l0"), APP, WINDOW)
     acceptance = {**ABOUT, "type": "acceptance", "nonce": "secret of l0", "lock": "k"}
     confirm, connected = machine.control(1, acceptance)
@@ -214,7 +214,7 @@ def test_a_refusal_fails_at_once():
 def test_who_calls_again_waits_for_the_next_hello_instead():
     # The listener's connection before may be over, and its last goodbye still on its way.
     machine = caller()
-    machine.again = True
+    machine.wait_if_taken = True
     refusal = envelope("refusal", "l0", to="c0", reason="taken")
     assert machine.heard(refusal, APP, WINDOW) == []
     assert type(machine.heard(envelope("hello", "l1"), APP, WINDOW)[0]) is Offer
@@ -447,7 +447,7 @@ def test_a_listener_answers_each_probe_with_its_hello():
 
 
 def test_an_offer_is_accepted_and_the_confirm_connects():
-    machine = listener(about=lambda _: ABOUT)
+    machine = listener(describe=lambda _: ABOUT)
     assert same(
         offer_to(machine),
         Adopt(1, "ports"),

@@ -100,14 +100,14 @@ class HandshakeBase:
         opaque: bool,
         allowed: Iterable[str],
         worker: bool = False,
-        about: Callable[[str | None], dict[str, Any]] = no_description,
+        describe: Callable[[str | None], dict[str, Any]] = no_description,
         make_id: Callable[[], str] = fresh_id,
     ) -> None:
         self._name = name
         self._opaque = opaque
         self._allowed = frozenset(allowed)
         self._worker = worker
-        self._describe = about
+        self._describe = describe
         self._make_id = make_id
         self._id, self._nonce = make_id(), make_id()
         self._finished = False

@@ -46,9 +46,10 @@ def _never() -> bool:
 class Initiator(HandshakeBase):
     """The side that calls, `connect`: it is connected once, or fails."""
 
-    again = False  # whether to wait while somebody else is served, since it was connected before
+    wait_if_taken = False
+    """Whether to wait, instead of failing, while the other side has another connection."""
     may_be_ending: Callable[[], bool] = staticmethod(_never)
-    """Ask whether an earlier connection of this page may be what the other side is taken by."""
+    """Return True if an earlier connection of this page may be the reason of a refusal."""
 
     _greeting = "probe"
     _counterpart = "accept"
@@ -157,14 +158,14 @@ class Initiator(HandshakeBase):
         return self._was_taken()
 
     def _may_wait(self) -> bool:
-        return self.again or self.may_be_ending()
+        return self.wait_if_taken or self.may_be_ending()
 
     def _was_taken(self) -> list[Action]:
         """Fail, unless what the other side is taken by may be over already."""
         if not self._may_wait():
             return self._fail(self._already_taken_error())
         actions = self._drop_offer()
-        if not self.again and not self._retries:
+        if not self.wait_if_taken and not self._retries:
             self._retries = True
             actions.append(SetTimer(RETRY))
         return actions

@@ -60,11 +60,16 @@ class Responder(HandshakeBase):
         allowed: Iterable[str],
         many: bool,
         worker: bool = False,
-        about: Callable[[str | None], dict[str, Any]] = no_description,
+        describe: Callable[[str | None], dict[str, Any]] = no_description,
         make_id: Callable[[], str] = fresh_id,
     ) -> None:
         super().__init__(
-            name, opaque=opaque, allowed=allowed, worker=worker, about=about, make_id=make_id
+            name,
+            opaque=opaque,
+            allowed=allowed,
+            worker=worker,
+            describe=describe,
+            make_id=make_id,
         )
         self._many = many
         self._pending: dict[int, HandshakePeer] = {}
