@@ -272,7 +272,7 @@ class ControlChannel:
         self._heartbeat_timer = self._loop.call_later(heartbeat, self._send_heartbeat, heartbeat)
 
     def _send_heartbeat(self, heartbeat: float) -> None:
-        """Send a ping; the peer is lost if it missed too many and this thread was not late itself."""
+        """Send a ping; the peer is lost if it missed too many while this thread was on time."""
         now = self._loop.time()
         if now - self._heartbeat_due > heartbeat / 2:
             self._last_heard = now

@@ -34,7 +34,7 @@ class ChannelPair(Protocol):
         """Return the channels of an introduction; None if this page already uses its ports."""
 
     def discard(self, ports: Sequence[Any]) -> None:
-        """Close the ports of an introduction, after a goodbye on the control port if it is there."""
+        """Close the ports of an introduction, after a goodbye on the control port."""
 
     @property
     def awaits_farewell(self) -> Callable[[], bool]:
