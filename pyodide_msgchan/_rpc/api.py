@@ -68,12 +68,12 @@ def expose(
         PortStateError: the port is closed or detached, or it is read by a task or a listener.
     """
     policy = AccessPolicy(obj, nested, writable)
-    session = _link_of(port)
+    session = _session_of(port)
     if session.server is not None:
         raise ValueError("something is exposed on this port already")
     if tracebacks is None:
-        known = isinstance(port, Connection) and port.origin_verified
-        tracebacks = known and _is_ours(port.peer.origin)
+        verified = isinstance(port, Connection) and port.origin_verified
+        tracebacks = verified and _is_trusted_origin(port.peer.origin)
     session.tracebacks = tracebacks
     session.expose(policy)
 
@@ -119,7 +119,7 @@ def wrap(
     if kwargs not in ("python", "object"):
         raise ValueError(f'kwargs is "python" or "object", not {short_repr(kwargs)}')
     options = Options(kwargs == "object", prefetch)
-    return Remote(RemoteHandle(_link_of(port), owned=False, options=options))
+    return Remote(RemoteHandle(_session_of(port), owned=False, options=options))
 
 
 def proxy(obj: object, *, nested: Iterable[str] = (), writable: Iterable[str] = ()) -> Any:
@@ -221,7 +221,7 @@ def release(remote: Remote) -> Call:
     return remote._handle.session.release(remote._handle)
 
 
-def _link_of(port: Any) -> RpcSession:
+def _session_of(port: Any) -> RpcSession:
     if is_js_proxy(port):
         port = MessagePort._from_endpoint(adopt_endpoint(port))
     if not isinstance(port, MessagePort):
@@ -234,6 +234,6 @@ def _link_of(port: Any) -> RpcSession:
     return session
 
 
-def _is_ours(origin: str | None) -> bool:
-    """Return True if a page of that origin, or a worker, could read this page's memory anyway."""
+def _is_trusted_origin(origin: str | None) -> bool:
+    """Return True for this page's own origin, and for None, which stands for a worker."""
     return origin is None or origin == own_origin() != "null"

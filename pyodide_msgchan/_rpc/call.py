@@ -21,7 +21,7 @@ _DONE: Final = 1
 _FAILED: Final = 2
 
 
-_HEARD: Final = 3
+_RETRIEVED: Final = 3
 
 
 @final
@@ -46,13 +46,13 @@ class Call:
     )  # fmt: skip
 
     def __init__(self, handle: Any, cancel: Callable[[Call], None]) -> None:
-        self._handle = handle  # what it was made on lives as long
+        self._handle = handle  # keeps the remote object from being released during the call
         self._cancel = cancel
         self._state = _PENDING
         self._ignored = False
         self._outcome: Any = None
         self._waiters: list[Waiter] = []
-        self._id: Any = None  # by which the machine knows it
+        self._id: Any = None  # the number of the request in the protocol
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for the result.
@@ -69,17 +69,17 @@ class Call:
             self._waiters.append(waiter)
             waiter._asyncio_future_blocking = True
             try:
-                yield waiter  # as its own `__await__` does, a generator dearer
+                yield waiter  # inlined from `Waiter.__await__`: saves one generator per call
                 waiter.result()
             finally:
                 self._waiters.remove(waiter)
                 if self._state == _PENDING and not self._waiters:
                     self._cancel(self)
-                elif self._state == _FAILED:  # who is cancelled meanwhile needs no report of it
-                    self._state = _HEARD
+                elif self._state == _FAILED:  # also if the wait was cancelled: a task did wait
+                    self._state = _RETRIEVED
         if self._state == _DONE:
             return self._outcome
-        self._state = _HEARD
+        self._state = _RETRIEVED
         raise self._outcome
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -88,7 +88,7 @@ class Call:
         Leaving the loop, by ``break``, an exception or a cancellation, closes the remote iterator
         without waiting for the other side. The iterator's `aclose()` waits until it has ended.
         """
-        return _Items(self)
+        return _ResultIterator(self)
 
     def _ignore(self) -> None:
         """Don't report an error of this call if it is never retrieved."""
@@ -111,47 +111,51 @@ class Call:
     def __del__(self) -> None:
         """Report an error that was never retrieved."""
         if self._state == _FAILED and not self._ignored:
-            with contextlib.suppress(RuntimeError):  # no loop is left to report to
+            with contextlib.suppress(RuntimeError):  # there is no event loop left to report to
                 asyncio.get_event_loop().call_exception_handler(
-                    {"message": "a remote call failed, unheard", "exception": self._outcome}
+                    {
+                        "message": "a remote call failed, and its error was never retrieved",
+                        "exception": self._outcome,
+                    }
                 )
 
 
 @final
-class _Items:
-    """Iterates over the result of a call. No async generator: that could be closed by waiting only.
+class _ResultIterator:
+    """Iterates over the result of a call.
 
-    An exception, of the other side or a cancellation, ends the iteration there and here.
+    An exception, raised by the other side or by a cancellation, ends the iteration on both sides.
+    This is no async generator, because closing one of those has to be awaited.
     """
 
-    __slots__ = ("_call", "_iterator", "_over")
+    __slots__ = ("_call", "_finished", "_iterator")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._iterator: AsyncIterator[Any] | None = None
-        self._over = False
+        self._finished = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        if self._over:
+        if self._finished:
             raise StopAsyncIteration
         try:
             if self._iterator is None:
                 self._iterator = aiter(await self._call)
             return await anext(self._iterator)
         except BaseException:
-            # What nobody refers to is released in any case; but an exception that somebody keeps
-            # keeps the iterator too.
-            self._over = True
+            # Dropping the iterator would release it too, but its traceback keeps the iterator alive
+            # for as long as somebody keeps the exception.
+            self._finished = True
             close = getattr(self._iterator, "close_nowait", None)
             if close is not None:
                 close()
             raise
 
     async def aclose(self) -> None:
-        iterator, self._iterator, self._over = self._iterator, None, True
+        iterator, self._iterator, self._finished = self._iterator, None, True
         close = getattr(iterator, "aclose", None)
         if close is not None:
             await close()

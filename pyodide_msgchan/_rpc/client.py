@@ -1,4 +1,4 @@
-"""Calls on their way out: requests sent, kept back, cancelled, and objects released."""
+"""The client side of remote calls: requests that are sent, deferred or cancelled, and releases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._port.waiter import Waiter
 from pyodide_msgchan._rpc.call import Call
 from pyodide_msgchan._rpc.marshalling import (
-    PLAIN,
+    CLONEABLE_TYPES,
     Attachments,
     Marshaller,
     cross_unchanged,
@@ -29,19 +29,19 @@ from pyodide_msgchan.errors import DataCloneError, PortStateError
 __all__ = ["CallClient", "ignore_answer"]
 
 
-MAX_SHORT_ARGUMENTS: Final = 100
-"""More arguments go the general way: JavaScript can't spread any number of them."""
+MAX_FAST_PATH_ARGUMENTS: Final = 100
+"""Calls with more arguments don't take the fast path: JavaScript can't spread that many."""
 
 
 _session_numbers = count()
 
 
 class CallClient(Marshaller):
-    """The half of a `RpcSession` that makes calls.
+    """The client part of an `RpcSession`: it makes calls.
 
     Attributes:
-        protocol: what is said and heard on the port.
-        calls: the short way for calls of plain values, if there is one.
+        protocol: the state of the calls in both directions.
+        calls: the fast path for calls of plain values, None if there is none.
     """
 
     def __init__(self, port: MessagePort, parent: Self | None) -> None:
@@ -61,23 +61,23 @@ class CallClient(Marshaller):
         arguments: tuple[Any, ...] = (),
         keywords: dict[str, Any] | None = None,
     ) -> Call:
-        """Send a request.
+        """Send a request, or defer it until it is known whether the other end is Python.
 
         Raises:
             DataCloneError: an argument can't be sent.
-            TypeError: keyword arguments for a JavaScript end.
+            TypeError: there are keyword arguments, and the other end is JavaScript.
             PortStateError: the port ended, or the object was released.
         """
         port, calls = self.port, self.calls
         if handle.released or port.closed:
-            raise self._unusable(handle)
-        if (  # the short way, which takes most calls
+            raise self._unusable_error(handle)
+        if (  # the fast path, which most calls take
             calls is not None
             and kind == "APPLY"
             and len(path) <= 1
             and not keywords
             and self._deferred is None
-            and len(arguments) <= MAX_SHORT_ARGUMENTS
+            and len(arguments) <= MAX_FAST_PATH_ARGUMENTS
             and cross_unchanged(port, arguments)
         ):
             call = Call(handle, self.cancel_call)
@@ -89,33 +89,33 @@ class CallClient(Marshaller):
         if keywords and self.python is False:
             raise keywords_error(keywords)
         call, attachments = Call(handle, self.cancel_call), Attachments.NONE
-        more: dict[str, Any] = {}
-        if not keywords and PLAIN.issuperset(map(type, arguments)):
+        fields: dict[str, Any] = {}
+        if not keywords and CLONEABLE_TYPES.issuperset(map(type, arguments)):
             wires: list[Wire] = [{"type": "RAW", "value": value} for value in arguments]
         else:
             attachments = Attachments()
             try:
-                wires = [self.wire(value, attachments) for value in arguments]
+                wires = [self.to_wire(value, attachments) for value in arguments]
                 if keywords:
-                    more["keywords"] = {
-                        name: self.wire(value, attachments) for name, value in keywords.items()
+                    fields["keywords"] = {
+                        name: self.to_wire(value, attachments) for name, value in keywords.items()
                     }
             except BaseException:
                 attachments.undo()
                 raise
         if kind == "SET":
-            more["value"] = wires[0]
+            fields["value"] = wires[0]
         elif kind in ("APPLY", "CONSTRUCT"):
-            more["argumentList"] = wires
+            fields["argumentList"] = wires
         call._id = self.protocol.expect(call)
-        message = self.protocol.request(kind, path, call._id, **more)
+        message = self.protocol.request(kind, path, call._id, **fields)
         if self._deferred is not None or (keywords and self.python is None):
-            self._defer(call, message, attachments, asks=bool(keywords))
+            self._defer(call, message, attachments, has_keywords=bool(keywords))
         else:
             self._send(call, message, attachments)
         return call
 
-    def _unusable(self, handle: RemoteHandle) -> Exception:
+    def _unusable_error(self, handle: RemoteHandle) -> Exception:
         if handle.released:
             return PortStateError("this remote object was released")
         return self.port._closed_error() if self._end is None else self._end()
@@ -124,47 +124,49 @@ class CallClient(Marshaller):
         try:
             self.port.post_message(message, transfer=attachments.transfer)
         except BaseException as error:
-            self.protocol.forget(call._id)
+            self.protocol.withdraw(call._id)
             attachments.undo()
             if isinstance(error, DataCloneError):
                 raise with_caller_path(error) from None
             raise
 
-    def _defer(self, call: Call, message: Wire, attachments: Attachments, *, asks: bool) -> None:
-        """Keep a request, and those after it, until it is known who is on the other side."""
+    def _defer(
+        self, call: Call, message: Wire, attachments: Attachments, *, has_keywords: bool
+    ) -> None:
+        """Defer a request, and all after it, until it is known whether the other end is Python."""
         if self._deferred is None:
             number = self.protocol.expect(self._on_probe_answer)
             try:
                 self.port.post_message(self.protocol.request("GET", ("__msgchan__",), number))
             except BaseException:
-                self.protocol.forget(number)
-                self.protocol.forget(call._id)
+                self.protocol.withdraw(number)
+                self.protocol.withdraw(call._id)
                 attachments.undo()
                 raise
             self._deferred = []
-        self._deferred.append((call, message, attachments, asks))
+        self._deferred.append((call, message, attachments, has_keywords))
 
     def _on_probe_answer(self, wire: Wire) -> list[Waiter]:
-        """Note whether the other end is this package, and send what was kept."""
+        """Store whether the other end is this package, and send the deferred requests."""
         value = wire.get("value") if wire["type"] == "RAW" else None
         self.python = type(value) is dict and "msgchan" in value
-        held, self._deferred = self._deferred or [], None
-        woken: list[Waiter] = []
-        for call, message, attachments, asks in held:
-            if call.done():  # it was cancelled
+        deferred, self._deferred = self._deferred or [], None
+        waiters: list[Waiter] = []
+        for call, message, attachments, has_keywords in deferred:
+            if call.done():  # it was cancelled meanwhile
                 attachments.undo()
                 continue
             try:
-                if not asks or self.python:
+                if not has_keywords or self.python:
                     self._send(call, message, attachments)
                     continue
-            except BaseException as error:  # noqa: BLE001 - whoever awaits it gets it
-                woken += call._fail(error)
+            except BaseException as error:  # noqa: BLE001 - the call raises it
+                waiters += call._fail(error)
             else:
-                self.protocol.forget(call._id)
+                self.protocol.withdraw(call._id)
                 attachments.undo()
-                woken += call._fail(keywords_error(message["keywords"]))
-        return woken
+                waiters += call._fail(keywords_error(message["keywords"]))
+        return waiters
 
     def cancel_call(self, call: Call) -> None:
         message = self.protocol.cancel(call._id)
@@ -175,30 +177,30 @@ class CallClient(Marshaller):
             self.port.post_message(message)
 
     def release(self, handle: RemoteHandle) -> Call:
-        """Release the object on the other side."""
+        """Release the remote object; close the port too if it was made for this object."""
         if handle.released or self.port.closed:
-            raise self._unusable(handle)
+            raise self._unusable_error(handle)
 
-        def cancelled(call: Call) -> None:
-            # The other side was told; its answer would be for nobody.
+        def on_cancel(call: Call) -> None:
+            # The request was sent, so that the other side releases the object in any case.
             call._settle(None)
             if handle.owned:
                 self.finish()
 
-        def answered(_wire: Wire) -> list[Waiter]:
+        def on_answer(_wire: Wire) -> list[Waiter]:
             if handle.owned:
                 self.finish()
             return call._settle(None)
 
-        call = Call(handle, cancelled)
+        call = Call(handle, on_cancel)
 
-        call._id = self.protocol.expect(answered)
+        call._id = self.protocol.expect(on_answer)
         self.port.post_message(self.protocol.request("RELEASE", (), call._id))
         handle.released = True
         return call
 
     def release_soon(self) -> None:
-        """Release what is on the other side in a later turn, and close the port."""
+        """Release the remote object in a later turn, and close the port."""
         if not self.port.closed:
             asyncio.get_event_loop().call_soon(self._release_and_finish)
 
@@ -212,10 +214,10 @@ class CallClient(Marshaller):
 
 @cache
 def _id_prefix() -> str:
-    """Return what the ids of this interpreter begin with."""
+    """Return the random prefix of all request ids of this interpreter."""
     return os.urandom(8).hex()
 
 
 def ignore_answer(_wire: Wire) -> list[Waiter]:
-    """Take an answer that nobody waits for."""
+    """Ignore the answer to a request that nobody waits for."""
     return []

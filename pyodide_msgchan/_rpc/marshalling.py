@@ -1,4 +1,4 @@
-"""Values of remote calls: each becomes a Wire, and some get a port of their own."""
+"""Marshalling of remote calls: values to wire values and back, with a new port for each proxy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pyodide_msgchan._rpc.streams import RemoteIterator, StreamSource
 from pyodide_msgchan.errors import DataCloneError, MessageError
 
 __all__ = [
-    "EXACT",
-    "PLAIN",
+    "CLONEABLE_TYPES",
+    "UNCHANGED_TYPES",
     "Attachments",
     "Marshaller",
     "Proxied",
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Proxied:
-    """An object that is to travel as a proxy."""
+    """An object that is sent by reference, with its access policy."""
 
     __slots__ = ("policy",)
 
@@ -42,7 +42,7 @@ class Proxied:
 
 
 class Transferred:
-    """A value, and what in it is to be moved instead of copied."""
+    """A value, and the items in it that are transferred instead of copied."""
 
     __slots__ = ("items", "value")
 
@@ -53,11 +53,11 @@ class Transferred:
 
 class _Closable(Protocol):
     def finish(self) -> None:
-        """Be over."""
+        """Close this session."""
 
 
 class Attachments:
-    """What goes along with one message: what is moved, and what was made for it."""
+    """The transfer list of one message, and the sessions and ports that were made for it."""
 
     __slots__ = ("ports", "sessions", "transfer")
 
@@ -69,7 +69,7 @@ class Attachments:
         self.ports: list[MessagePort] = []
 
     def undo(self) -> None:
-        """Close what was made: the message could not be sent."""
+        """Close what was made for the message, because it could not be sent."""
         for session in self.sessions:
             session.finish()
         for port in self.ports:
@@ -93,11 +93,11 @@ _VALUE_PATHS = (
 
 
 def with_caller_path(error: DataCloneError, result: str = "") -> DataCloneError:
-    """Say the place of what can't be sent in the words of who called, not of the wire.
+    """Return an error whose path is in terms of the call instead of the message.
 
     Args:
-        error: of posting the message.
-        result: what the value of the message is, if that is a reply.
+        error: the error of posting the message.
+        result: how to name the value of the message, if that is a reply.
     """
     path = error.path
     for prefix, word, wire in _ARGUMENT_PATHS:
@@ -112,46 +112,46 @@ def with_caller_path(error: DataCloneError, result: str = "") -> DataCloneError:
 
 
 def keywords_error(keywords: Iterable[str]) -> TypeError:
-    """Return the error of keyword arguments for a JavaScript end."""
+    """Return the TypeError for keyword arguments that a JavaScript end can't receive."""
     return TypeError(
-        f"keyword arguments ({', '.join(keywords)}) can't be sent to JavaScript: give them by "
-        'position, or wrap(port, kwargs="object") makes one last object of them'
+        f"keyword arguments ({', '.join(keywords)}) can't be sent to JavaScript: pass them by "
+        'position, or use wrap(port, kwargs="object") to send them as one last object'
     )
 
 
-PLAIN: Final = ATOMS | CONTAINERS
-"""Types of values that need no second look: structured clone takes them, or says what is wrong."""
+CLONEABLE_TYPES: Final = ATOMS | CONTAINERS
+"""Types that need no marshalling: structured clone copies them, or reports what it can't copy."""
 
 
-EXACT: Final = frozenset({type(None), bool, int, str})
-"""Types whose values cross into JavaScript by themselves, on either lane."""
+UNCHANGED_TYPES: Final = frozenset({type(None), bool, int, str})
+"""Types whose values need no conversion for JavaScript, on either lane."""
 
 
-_SCALARS: Final = EXACT | {float}
+_UNCHANGED_OR_FLOAT: Final = UNCHANGED_TYPES | {float}
 
 
 def cross_unchanged(port: MessagePort, values: Iterable[Any]) -> bool:
-    """Return True if values cross into JavaScript by themselves, as what they are on that port."""
-    if EXACT.issuperset(map(type, values)):
+    """Return True if no value needs conversion for JavaScript on this port's lane."""
+    if UNCHANGED_TYPES.issuperset(map(type, values)):
         return True
-    if not _SCALARS.issuperset(map(type, values)):
+    if not _UNCHANGED_OR_FLOAT.issuperset(map(type, values)):
         return False
-    return not port._endpoint.packed or not any(map(_is_whole, values))
+    return not port._endpoint.packed or not any(map(_is_integral_float, values))
 
 
-def _is_whole(value: Any) -> bool:
-    """Return True if it is a float that JavaScript takes for an integer."""
+def _is_integral_float(value: Any) -> bool:
+    """Return True for a float that JavaScript can't tell from an integer."""
     return type(value) is float and value.is_integer()
 
 
 class Marshaller:
-    """The half of a `RpcSession` that turns values into Wires, on ports made for them.
+    """The marshaller part of an `RpcSession`: it converts values to wire values and back.
 
     Attributes:
-        port: on which they travel.
-        python: whether the other end is this package too; None while nobody can tell.
-        tracebacks: whether the other side may see where errors were raised.
-        waiting: the iterator whose next item a task waits for; this may be all that keeps it.
+        port: on which the values are sent and received.
+        python: whether the other end is this package too; None while that is unknown.
+        tracebacks: whether the other side sees the tracebacks of errors.
+        waiting: the iterator for whose next item a task waits. This may be its only reference.
     """
 
     def __init__(self, port: MessagePort, parent: Self | None) -> None:
@@ -164,19 +164,19 @@ class Marshaller:
 
     @abstractmethod
     def expose(self, policy: AccessPolicy) -> None:
-        """Offer an object."""
+        """Expose an object on the port."""
 
     @abstractmethod
     def child(self, port: MessagePort) -> Self:
-        """Return a link for a port that came, or goes, by this one."""
+        """Return a session for a port that was sent or received on this one."""
 
     @abstractmethod
-    def handle(self, options: Options) -> RemoteHandle:
-        """Return what refers to the object at the other end of a port that was made for it."""
+    def make_handle(self, options: Options) -> RemoteHandle:
+        """Return a handle for the object at the other end, for which this port was made."""
 
-    def wire(self, value: Any, attachments: Attachments) -> Wire:
-        """Return the Wire of a value; what it makes for that is in the parcel."""
-        if type(value) in PLAIN:
+    def to_wire(self, value: Any, attachments: Attachments) -> Wire:
+        """Return the wire value of a value, and add the ports it needs to the attachments."""
+        if type(value) in CLONEABLE_TYPES:
             return raw(value)
         if is_function(value):
             return self.marshal_proxy(AccessPolicy(value), attachments)
@@ -220,16 +220,16 @@ class Marshaller:
         first, second = self.port._endpoint.pair()
         return MessagePort._from_endpoint(first), MessagePort._from_endpoint(second)
 
-    def value(self, wire: Wire, options: Options | None = None) -> Any:
-        """Return what a Wire stands for.
+    def from_wire(self, wire: Wire, options: Options | None = None) -> Any:
+        """Return the value of a wire value.
 
         Args:
-            wire: that came.
-            options: those of the Remote by which it came, for what it brings.
+            wire: as received.
+            options: of the Remote through which it was received; what it contains inherits them.
 
         Raises:
             RemoteError: it stands for an error.
-            MessageError: it can't be read.
+            MessageError: it can't be decoded.
         """
         value, name = wire.get("value"), wire.get("name")
         if wire["type"] == "RAW":
@@ -246,7 +246,7 @@ class Marshaller:
             value._endpoint.pack()
         session = self.child(value)
         options = options or DEFAULT_OPTIONS
-        handle = session.handle(options)
+        handle = session.make_handle(options)
         if wire.get("iterator") is not True:
             return Remote(handle)
         session.python = self.python = True
@@ -255,14 +255,14 @@ class Marshaller:
         return iterator
 
     def post(self, message: Wire) -> None:
-        """Send a message as it is."""
+        """Post a message without marshalling."""
         self.port.post_message(message)
 
     def post_item(self, message: Wire, value: Any) -> None:
-        """Send a message with the Wire of a value as its `item`."""
+        """Post a message with the wire value of `value` as its `item`."""
         attachments = Attachments()
         try:
-            message["item"] = self.wire(value, attachments)
+            message["item"] = self.to_wire(value, attachments)
             self.port.post_message(message, transfer=attachments.transfer)
         except BaseException as error:
             attachments.undo()
@@ -271,10 +271,10 @@ class Marshaller:
             raise
 
     def post_error(self, message: Wire, error: BaseException) -> None:
-        """Send a message with the Wire of an error as its `item`."""
+        """Post a message with the wire value of an error as its `item`."""
         wire = wire_of_error(error, traceback=self.tracebacks)
         post_thrown(wire, lambda wire: self.port.post_message({**message, "item": wire}))
 
     def finish(self) -> None:
-        """Close the port: all was said on it."""
+        """Close the port, because nothing more is sent on it."""
         self.port.close()

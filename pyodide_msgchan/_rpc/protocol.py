@@ -1,27 +1,41 @@
-"""Comlink 4.4.2 on the wire, as a state machine: a message goes in, an action comes out.
+"""The protocol of Comlink 4.4.2, without I/O: it takes messages and returns actions.
 
-Both roles may share a port. Who wraps sends requests, plain objects with `id` and `type`:
+The messages are those of Comlink's src/protocol.ts. Both roles can share a port.
 
-    GET path · SET path value · APPLY path argumentList · CONSTRUCT path argumentList
-    ENDPOINT · RELEASE
+A client (`wrap`) sends requests:
 
-Who exposes answers each with a Wire that has the request's `id`. A Wire, used for arguments too,
-is ``{type: "RAW", value}``, or ``{type: "HANDLER", name, value}`` where `name` is "proxy" (`value`
-is a transferred port, on which the object is exposed) or "throw" (``{isError, value}``).
+    type        fields besides id             answer
+    GET         path                          the value
+    SET         path, value                   true
+    APPLY       path, argumentList            the result
+    CONSTRUCT   path, argumentList            a proxy of the instance
+    ENDPOINT                                  a port to the same object
+    RELEASE                                   no value
 
-What two Python ends say besides stands in fields and types that Comlink's own code passes over:
+A server (`expose`) answers each with a wire value that has the `id` of the request. Wire values are
+used for arguments too:
 
-- a request's ``keywords``, an object of Wires by name;
-- ``{type: "CANCEL", id}``: whoever made that request waits no longer;
-- ``python`` in a "throw": type, args, fields and notes of the exception (`_codec.exceptions`);
-- ``iterator: true`` in a "proxy": on that port items can be pulled with credit (`_rpc.streams`), by
-  PULL, CLOSE and THROW one way, ITEM and END the other;
-- ``{type: "NEXT", about}`` comes before a message that may be unreadable (`_rpc.unread`);
-- ``unreadable: true`` in a "throw": the request could not be read;
-- GET of the path ``["__msgchan__"]`` is answered by this machine, which tells a Python end.
+    type      name      value
+    RAW                 a value that structured clone copies
+    HANDLER   "proxy"   a transferred port on which the object is exposed
+    HANDLER   "throw"   {isError, value}
 
-The machine owns no port, loop or clock. Its user posts what `request`, `cancel` and `reply` give,
-hands every arriving message to `received`, and does what the action says.
+Two Python ends add fields and types that Comlink ignores:
+
+    message                  addition
+    any request              keywords: wire values by name
+    CANCEL id                the client no longer waits for the answer to that request
+    "throw"                  python: type, args, fields and notes (`_codec.exceptions`)
+    "throw"                  unreadable: true if the request could not be decoded
+    "proxy"                  iterator: true if the port speaks the stream protocol (`_rpc.streams`)
+    PULL, CLOSE, THROW       stream requests
+    ITEM, END                stream items
+    NEXT about               announces a message that may be unreadable (`_rpc.unread`)
+    GET ["__msgchan__"]      answered here with {msgchan: VERSION}, which identifies a Python end
+
+The protocol owns no port, event loop or clock. The session posts the messages that `request`,
+`cancel` and `reply` return, passes every incoming message to `received`, and performs the action
+that this returns.
 """
 
 from __future__ import annotations
@@ -51,15 +65,15 @@ __all__ = [
 
 
 VERSION: Final = 1
-"""Of what two Python ends say besides."""
+"""The version of the additions that only Python ends understand."""
 
 
 PROBE: Final = ("__msgchan__",)
-"""The path that only an end of this package has a value for."""
+"""The path that only a Python end answers with a value."""
 
 
 MAX_QUEUED_BEFORE_EXPOSE: Final = 1000
-"""Requests kept until something is exposed."""
+"""Requests that are kept until an object is exposed."""
 
 
 MAX_ID_LENGTH: Final = 1000
@@ -67,15 +81,15 @@ MAX_ID_LENGTH: Final = 1000
 
 
 MAX_ID_DIGITS: Final = 16
-"""Of the number of a request, fewer than that."""
+"""The number in the id of a request has fewer digits."""
 
 
 MAX_ID: Final = 2.0**64
-"""A request with a number beyond that as its id is dropped too."""
+"""A request whose id is a number of this size or more is dropped too."""
 
 
 MAX_PATH_LENGTH: Final = 32
-"""Names in a path, at most."""
+"""The number of names that a path may have."""
 
 
 REQUEST_TYPES: Final = frozenset({"GET", "SET", "APPLY", "CONSTRUCT", "ENDPOINT", "RELEASE"})
@@ -91,7 +105,7 @@ type Id = str | int | float
 
 
 class Execute(NamedTuple):
-    """Do what a request asks, and post what `ComlinkProtocol.reply` gives for the outcome."""
+    """Run a request, then post the message that `ComlinkProtocol.reply` returns for the outcome."""
 
     id: Id
     type: str
@@ -101,45 +115,45 @@ class Execute(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Cancel what runs for a request: nobody waits for it."""
+    """Cancel the task of a request, because its client no longer waits for the answer."""
 
     id: Id
 
 
 class SettleCall(NamedTuple):
-    """A call came to its end: its token, and the Wire of its outcome."""
+    """Settle the call of this token with the wire value of its outcome."""
 
     token: Any
     wire: Wire
 
 
 class Answer(NamedTuple):
-    """Post a message, and let go of what came in these Wires."""
+    """Post a message, and release the ports in the discarded wire values."""
 
     message: Wire
     discard: list[Wire]
 
 
 class Detach(NamedTuple):
-    """Post a message; the other side is done with the exposed object."""
+    """Post a message, and stop serving the object, because the client released it."""
 
     message: Wire
 
 
 class Discard(NamedTuple):
-    """Release what came in these Wires: nobody waits for it."""
+    """Release the ports in these wire values, because nobody waits for them."""
 
     discard: list[Wire]
 
 
 class StreamItem(NamedTuple):
-    """Something for who iterates: ITEM or END."""
+    """Pass an ITEM or END to the iterator of this port."""
 
     message: Wire
 
 
 class StreamRequest(NamedTuple):
-    """Something for whose items are iterated over: PULL, CLOSE or THROW."""
+    """Pass a PULL, CLOSE or THROW to the stream source of this port."""
 
     message: Wire
 
@@ -148,106 +162,106 @@ type Action = Execute | Cancel | SettleCall | Answer | Detach | Discard | Stream
 
 
 class ComlinkProtocol:
-    """What one port has been asked and was asked.
+    """The calls of both directions on one port.
 
     Args:
-        prefix: of the ids of its requests, behind which their number stands; differs from every
-            other end's.
-        shared: whether others may speak and listen there too, as on a worker. Then what is not for
-            this end is dropped: an answer to somebody else's request, and every request while
-            nothing is exposed here, which somebody else may answer.
+        prefix: the start of the ids of this end's requests, before their number. No other end has
+            the same.
+        shared: whether other ends may read and write the same endpoint, as on a worker. Then this
+            end ignores answers to requests of other ends, and requests while nothing is exposed
+            here, because another end may answer them.
 
     Attributes:
         prefix: as above.
         shared: as above.
-        running: the ids of requests that wait for their reply.
+        running: the ids of requests that were not answered yet.
     """
 
-    __slots__ = ("_count", "_early", "_exposing", "_pending", "prefix", "running", "shared")
+    __slots__ = ("_count", "_exposing", "_pending", "_queued", "prefix", "running", "shared")
 
     def __init__(self, prefix: str, *, shared: bool = False) -> None:
         self.prefix = prefix
         self.shared = shared
         self._count = 0
         self._pending: dict[int, Any] = {}
-        self._early: list[Execute] | None = []
+        self._queued: list[Execute] | None = []
         self._exposing = False
         self.running: set[Id] = set()
 
-    # As who wraps
+    # Requests of this end
 
     def request(self, kind: str, path: tuple[str, ...], number: int, **more: Any) -> Wire:
-        """Return the message of a request that is expected to be answered."""
+        """Return the message of a request whose number `expect` has returned."""
         return {"id": self.id_of(number), "type": kind, "path": list(path), **more}
 
     def expect(self, token: Any) -> int:
-        """Return the number of a new request; its reply comes back with `token`."""
+        """Register a request and return its number; its answer comes back with `token`."""
         self._count = count = self._count + 1
         self._pending[count] = token
         return count
 
     def id_of(self, number: int) -> str:
-        """Return the id of a request of this end."""
+        """Return the id of one of this end's requests."""
         return f"{self.prefix}{number}"
 
     def number_of(self, id_: str) -> int:
-        """Return the number of a request of this end; 0 if the id is of no such."""
+        """Return the number of one of this end's requests; 0 if the id is not one of them."""
         if not id_.startswith(self.prefix):
             return 0
         digits = id_[len(self.prefix) :]
         fits = len(digits) < MAX_ID_DIGITS and digits.isascii() and digits.isdecimal()
         return int(digits) if fits and digits[0] != "0" else 0
 
-    def answered(self, number: int) -> Any:
-        """Return the token of a request whose reply was read elsewhere; None if nobody waits."""
+    def pop_pending(self, number: int) -> Any:
+        """Remove a request that was answered; return its token, or None if it isn't pending."""
         return self._pending.pop(number, None)
 
     def cancel(self, number: int) -> Wire | None:
-        """Wait no longer for a reply; gives the message that says so, if it did not come before."""
+        """Cancel a request; return the message for the other end, or None if it isn't pending."""
         if self._pending.pop(number, None) is None:
             return None
         return {"type": "CANCEL", "id": self.id_of(number)}
 
     @property
-    def waiting(self) -> int:
-        """How many requests wait for their reply."""
+    def pending_count(self) -> int:
+        """The number of requests that wait for their answer."""
         return len(self._pending)
 
-    def give_up(self) -> list[Any]:
-        """Wait for no reply any more; returns the tokens of all that did."""
+    def pop_all_pending(self) -> list[Any]:
+        """Remove all requests that wait for an answer; return their tokens."""
         tokens = list(self._pending.values())
         self._pending.clear()
         return tokens
 
-    def forget(self, number: int) -> None:
-        """Take back a request that could not be posted."""
+    def withdraw(self, number: int) -> None:
+        """Remove a request that could not be posted."""
         self._pending.pop(number, None)
 
     def end(self) -> list[Any]:
-        """Be over, since the port is; return the tokens of all that waits for a reply."""
+        """End both directions, because the port ended; return the tokens of pending requests."""
         tokens = list(self._pending.values())
         self._pending.clear()
         self.running.clear()
-        self._early = None
+        self._queued = None
         self._exposing = False
         return tokens
 
-    # As who exposes
+    # Requests of the other end
 
     @property
     def exposing(self) -> bool:
-        """Whether requests are to be run."""
+        """Whether an object is exposed, so that requests run."""
         return self._exposing
 
     def expose(self) -> list[Execute]:
-        """Run requests from now on; return those that came before."""
-        early, self._early = self._early or [], None
+        """Accept requests from now on; return those that arrived before."""
+        queued, self._queued = self._queued or [], None
         self._exposing = True
-        self.running.update(run.id for run in early)
-        return early
+        self.running.update(run.id for run in queued)
+        return queued
 
-    def conceal(self) -> None:
-        """Run requests no more."""
+    def stop_exposing(self) -> None:
+        """Refuse requests from now on."""
         self._exposing = False
         self.running.clear()
 
@@ -259,30 +273,30 @@ class ComlinkProtocol:
         return wire
 
     def begin(self, id_: str) -> bool:
-        """Note that a request runs which was read elsewhere; False if `received` has to judge."""
+        """Register a plain call that the bridge decoded; False if `received` has to handle it."""
         if not self._exposing or not id_ or id_ in self.running:
             return False
         self.running.add(id_)
         return True
 
     def finish(self, id_: Id) -> bool:
-        """Note that a request is answered; False if nobody waits for it any more."""
+        """Remove a request that is answered; False if nobody waits for it any more."""
         try:
             self.running.remove(id_)
         except KeyError:
             return False
         return True
 
-    # What arrives
+    # Incoming messages
 
     def received(self, message: Any) -> Action | None:
-        """Take a message; return what is to be done about it."""
+        """Handle an incoming message; return the action to perform, if any."""
         if type(message) is not dict:
             return None
         kind, id_ = message.get("type"), message.get("id")
         if kind in ("RAW", "HANDLER"):
             number = self.number_of(id_) if type(id_) is str else 0
-            token = self.answered(number)
+            token = self.pop_pending(number)
             if token is not None:
                 return SettleCall(token, message)
             return None if self.shared and not number else Discard([message])
@@ -291,15 +305,17 @@ class ComlinkProtocol:
         if kind in REQUEST_TYPES or kind == "CANCEL":
             if not _is_id(id_) or (self.shared and not self._exposing):
                 return None
-            return self._cancelled(id_) if kind == "CANCEL" else self._asked(kind, id_, message)
+            return (
+                self._on_cancel(id_) if kind == "CANCEL" else self._on_request(kind, id_, message)
+            )
         return _stream_action(kind, message)
 
-    def _asked(self, kind: str, id_: Id, message: Wire) -> Action | None:
+    def _on_request(self, kind: str, id_: Id, message: Wire) -> Action | None:
         arguments, keywords = message.get("argumentList") or [], message.get("keywords") or {}
         if kind == "SET":
             arguments = [message.get("value")]
         wires = _wires_in(arguments, keywords)
-        if id_ in self.running:  # two calls can't have one answer
+        if id_ in self.running:  # the id is in use: two requests can't share one answer
             return Discard(wires)
         path = message.get("path") or []
         reason = malformed_reason(path, arguments, keywords)
@@ -314,24 +330,24 @@ class ComlinkProtocol:
         if self._exposing:
             self.running.add(id_)
             return run
-        if self._early is None:
+        if self._queued is None:
             return _refusal(id_, "nothing is exposed here any more", wires)
-        if len(self._early) == MAX_QUEUED_BEFORE_EXPOSE:
+        if len(self._queued) == MAX_QUEUED_BEFORE_EXPOSE:
             return _refusal(
                 id_,
                 f"nothing is exposed here, and {MAX_QUEUED_BEFORE_EXPOSE} calls wait already",
                 wires,
             )
-        self._early.append(run)
+        self._queued.append(run)
         return None
 
-    def _cancelled(self, id_: Id) -> Action | None:
+    def _on_cancel(self, id_: Id) -> Action | None:
         if id_ in self.running:
             self.running.discard(id_)
             return Cancel(id_)
-        for run in self._early or ():
+        for run in self._queued or ():
             if run.id == id_:
-                self._early.remove(run)  # type: ignore[union-attr]
+                self._queued.remove(run)  # type: ignore[union-attr]
                 return Discard(_wires_in(run.arguments, run.keywords))
         return None
 
@@ -356,14 +372,14 @@ def _refusal(id_: Id, reason: str, wires: list[Wire]) -> Answer:
 
 
 def _wires_in(arguments: Any, keywords: Any) -> list[Wire]:
-    """Return the Wires in a request that may be malformed."""
+    """Return the wire values in a request that may be malformed."""
     listed = list(arguments) if type(arguments) is list else []
     named = list(keywords.values()) if type(keywords) is dict else []
     return [wire for wire in listed + named if type(wire) is dict]
 
 
 def malformed_reason(path: Any, arguments: Any, keywords: Any) -> str:
-    """Return what is wrong with a request; nothing if it is fine."""
+    """Return what is wrong with a request; an empty string if it is well formed."""
     if type(path) is not list or not all(type(name) is str for name in path):
         return "the path of a request is a list of strings"
     if len(path) > MAX_PATH_LENGTH:

@@ -16,7 +16,7 @@ __all__ = ["DEFAULT_OPTIONS", "Options", "Remote", "RemoteHandle"]
 
 
 class RemoteClient(Protocol):
-    """What a Remote needs of the port below it."""
+    """The part of a session that remote objects use."""
 
     def request(
         self,
@@ -29,18 +29,18 @@ class RemoteClient(Protocol):
         """Send a request."""
 
     def release(self, handle: RemoteHandle) -> Call:
-        """Release the object."""
+        """Release the remote object."""
 
     def release_soon(self) -> None:
-        """Release the object in a later turn: nobody refers to it any more."""
+        """Release the remote object in a later turn, since no reference to it is left."""
 
 
 class Options(NamedTuple):
-    """What `wrap` was asked for. What comes by a Remote has the options of that.
+    """The options of `wrap`. What is received through a `Remote` inherits its options.
 
     Attributes:
         keywords_as_object: whether keyword arguments become one last object for a JavaScript end.
-        prefetch: items that an iterator over there sends ahead.
+        prefetch: items that a remote iterator may send in advance.
     """
 
     keywords_as_object: bool = False
@@ -51,12 +51,12 @@ DEFAULT_OPTIONS: Final = Options()
 
 
 class RemoteHandle:
-    """What every Remote and Call of one remote object refers to, so that its last end is seen.
+    """A reference to a remote object, shared by its Remotes and Calls; the last one releases it.
 
     Args:
         session: of the port on which the object is reached.
         owned: whether that port was made for this object alone.
-        options: of the `wrap` by which it came.
+        options: of the `wrap` call through which it was received.
     """
 
     __slots__ = ("__weakref__", "options", "owned", "released", "session")
@@ -70,7 +70,10 @@ class RemoteHandle:
         self.released = False
 
     def __del__(self) -> None:
-        """Release a proxied object; never right now, since this may run in the midst of a post."""
+        """Release a proxied object in a later turn.
+
+        Not at once, because the garbage collector may run this while a message is being posted.
+        """
         if self.owned and not self.released:
             self.session.release_soon()
 
@@ -110,7 +113,7 @@ class Remote:
 
     def __setattr__(self, name: str, value: object) -> None:
         """Raise AttributeError: an assignment can't be awaited, so use `assign`."""
-        raise AttributeError(f"write: await assign(remote.{name}, value)")
+        raise AttributeError(f"a remote name can't be set: use await assign(remote.{name}, value)")
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Call:
         """Send a call; awaiting the returned `Call` returns its result.
@@ -147,7 +150,7 @@ class Remote:
         """
         if self._path:
             return aiter(self._handle.session.request("GET", self._handle, self._path))
-        return _Steps(self)
+        return _JsIterator(self)
 
     def __repr__(self) -> str:
         """Return the dotted path."""
@@ -155,61 +158,61 @@ class Remote:
 
 
 @final
-class _Steps:
-    """Iterates over what has `next` and perhaps `return`, as iterators of JavaScript have."""
+class _JsIterator:
+    """Iterates over a remote object that has `next` and perhaps `return`, as in JavaScript."""
 
-    __slots__ = ("_open", "_over", "_remote")
+    __slots__ = ("_finished", "_remote", "_unfinished")
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
-        self._over = False
-        self._open = False  # whether it has given something and may give more
+        self._finished = False
+        self._unfinished = False  # True if it has yielded an item and has not ended
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        if self._over:
+        if self._finished:
             raise StopAsyncIteration
-        self._open = False
+        self._unfinished = False
         try:
-            step = await self._remote.next()
+            result = await self._remote.next()
         except BaseException as error:
-            self._over = True  # an iterator that raised is at its end
+            self._finished = True  # an iterator that raised has ended
             if isinstance(error, asyncio.CancelledError):
                 _return_nowait(self._remote)
             raise
-        if not isinstance(step, dict) or step.get("done"):
-            self._over = True
+        if not isinstance(result, dict) or result.get("done"):
+            self._finished = True
             raise StopAsyncIteration
-        self._open = True
-        return step.get("value")
+        self._unfinished = True
+        return result.get("value")
 
     async def aclose(self) -> None:
         call = self._return()
         if call is not None and not is_being_cancelled():
-            with contextlib.suppress(RemoteError, PortStateError):  # it need not have that
+            with contextlib.suppress(RemoteError, PortStateError):  # `return` is optional
                 await call
 
     def close_nowait(self) -> None:
         self._return()
 
     def __del__(self) -> None:
-        if self._open:
-            with contextlib.suppress(RuntimeError):  # no loop is left
-                # Never right now: this may run in the midst of a post.
+        if self._unfinished:
+            with contextlib.suppress(RuntimeError):  # there is no event loop left
+                # Not at once: the garbage collector may run this while a message is being posted.
                 asyncio.get_event_loop().call_soon(_return_nowait, self._remote)
 
     def _return(self) -> Call | None:
-        was_open, self._open, self._over = self._open, False, True
-        return _return_nowait(self._remote) if was_open else None
+        was_unfinished, self._unfinished, self._finished = self._unfinished, False, True
+        return _return_nowait(self._remote) if was_unfinished else None
 
 
 def _return_nowait(remote: Remote) -> Call | None:
-    """Tell an iterator over there to end."""
+    """Ask a remote iterator to end, without waiting for it."""
     try:
         call: Call = remote["return"]()
     except PortStateError:
         return None
-    call._ignore()  # it need not have that
+    call._ignore()  # `return` is optional
     return call

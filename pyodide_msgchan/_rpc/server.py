@@ -1,4 +1,4 @@
-"""An exposed object at work: requests run, what they give is answered, what is cancelled stops."""
+"""The server side of remote calls: it runs requests on an exposed object and sends the answers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pyodide_msgchan._interfaces import PlainCalls
 from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._rpc.access import AccessPolicy
 from pyodide_msgchan._rpc.marshalling import (
-    EXACT,
-    PLAIN,
+    CLONEABLE_TYPES,
+    UNCHANGED_TYPES,
     Attachments,
     Proxied,
     cross_unchanged,
@@ -31,32 +31,32 @@ __all__ = ["CallServer"]
 
 
 class ServerSession(Protocol):
-    """What an exposed object needs of the port below it."""
+    """The part of a session that the server uses."""
 
     port: MessagePort
     calls: PlainCalls | None
 
     @property
     def protocol(self) -> ComlinkProtocol:
-        """What the port says and hears."""
+        """The state of the calls in both directions."""
 
-    def value(self, wire: Any) -> Any:
-        """Return what a Wire stands for, or raise it."""
+    def from_wire(self, wire: Any) -> Any:
+        """Return the value of a wire value; raise it if that is an error."""
 
-    def wire(self, value: Any, attachments: Attachments) -> Wire:
-        """Return the Wire of a value."""
+    def to_wire(self, value: Any, attachments: Attachments) -> Wire:
+        """Return the wire value of a value, and add the ports it needs to the attachments."""
 
-    def endpoint(self) -> MessagePort:
-        """Expose the same object on one more port, and give its other end."""
+    def expose_on_new_port(self) -> MessagePort:
+        """Expose the same object on a new port, and return its other end."""
 
 
 class CallServer:
-    """What a port offers; requests run in the context that it was made in.
+    """Serves an exposed object on a port. Requests run in the context in which it was exposed.
 
     Args:
         session: of the port.
-        policy: the object, and what of it is reachable.
-        tracebacks: whether the other side may see where an error was raised.
+        policy: the object, and which of its names are reachable.
+        tracebacks: whether the other side sees the tracebacks of errors.
     """
 
     __slots__ = ("_context", "_port", "_protocol", "_tasks", "policy", "session", "tracebacks")
@@ -69,144 +69,146 @@ class CallServer:
         self._context: Context = copy_context()
         self._tasks: dict[Id, asyncio.Task[None]] = {}
 
-    def run(self, run: Execute) -> None:
-        """Do what a request asks, and answer it; in a later turn if it has to wait."""
-        context = (
-            self._context.copy()
-        )  # a call that is still blocked in run_sync may have the other
+    def run(self, request: Execute) -> None:
+        """Run a request and answer it; in a later turn if the result has to be awaited."""
+        # A copy, because a call that is blocked in run_sync may have entered the context already.
+        context = self._context.copy()
         session = self.session
         try:
-            arguments = [session.value(wire) for wire in run.arguments]
-            keywords = {name: session.value(wire) for name, wire in run.keywords.items()}
+            arguments = [session.from_wire(wire) for wire in request.arguments]
+            keywords = {name: session.from_wire(wire) for name, wire in request.keywords.items()}
         except MessageError as error:
-            self.refuse(run, error)
+            self.refuse(request, error)
             return
         except BaseException as error:  # noqa: BLE001 - it goes to the caller
-            self._failed(run, error)
+            self._on_error(request, error)
             return
         try:
-            result = context.run(self._perform, run, arguments, keywords)
+            result = context.run(self._perform, request, arguments, keywords)
         except BaseException as error:  # noqa: BLE001 - it goes to the caller
-            self._failed(run, error)
+            self._on_error(request, error)
         else:
-            self._returned(run, result, context)
+            self._on_result(request, result, context)
 
     def call(self, id_: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
-        """Run a call of plain values; return its result if that is to be sent as it is."""
+        """Run a call of plain values. Return its result if the bridge can send it, else None."""
         context = self._context.copy()
         try:
             result = context.run(self.policy.function(path), *values)
         except BaseException as error:  # noqa: BLE001 - it goes to the caller
-            self._failed(Execute(id_, "APPLY", path, [], {}), error)
+            self._on_error(Execute(id_, "APPLY", path, [], {}), error)
             return None
         if result is not None and (
-            type(result) in EXACT or cross_unchanged(self._port, (result,))  # a call dearer
+            type(result) in UNCHANGED_TYPES
+            or cross_unchanged(self._port, (result,))  # the first saves a function call
         ):
             answered = self._protocol.finish(id_) and not self._port.closed
             return result if answered else None
-        self._returned(Execute(id_, "APPLY", path, [], {}), result, context)
+        self._on_result(Execute(id_, "APPLY", path, [], {}), result, context)
         return None
 
-    def _failed(self, run: Execute, error: BaseException) -> None:
-        self.fail(run, error)
+    def _on_error(self, request: Execute, error: BaseException) -> None:
+        self.fail(request, error)
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             report("a remote call asked for an exit", error)
 
-    def _returned(self, run: Execute, result: Any, context: Context) -> None:
-        if type(result) in PLAIN or not hasattr(type(result), "__await__"):
-            self.reply(run, result)
+    def _on_result(self, request: Execute, result: Any, context: Context) -> None:
+        if type(result) in CLONEABLE_TYPES or not hasattr(type(result), "__await__"):
+            self.reply(request, result)
             return
         loop = asyncio.get_event_loop()
         prepare_task_entry(loop)
         task = asyncio.Task(
-            self._await(run, result),
+            self._await(request, result),
             loop=loop,
             context=context,
-            eager_start=True,  # most need no turn of the loop at all
+            eager_start=True,  # most end without waiting, and then need no turn of the loop
         )
         if not task.done():
-            self._tasks[run.id] = task
+            self._tasks[request.id] = task
 
-    def stop(self, id_: Id) -> None:
-        """Cancel what runs for a request."""
+    def cancel(self, id_: Id) -> None:
+        """Cancel the task of a request."""
         task = self._tasks.pop(id_, None)
         if task is not None:
             task.cancel()
 
-    def stop_all(self) -> None:
-        """Cancel everything that runs: nobody waits for it any more."""
+    def cancel_all(self) -> None:
+        """Cancel the tasks of all requests, because nobody waits for them any more."""
         tasks, self._tasks = self._tasks, {}
         for task in tasks.values():
             task.cancel()
 
-    def reply(self, run: Execute, result: Any) -> None:
+    def reply(self, request: Execute, result: Any) -> None:
         """Answer a request with a value."""
         session, attachments, message = self.session, Attachments.NONE, None
-        short = session.calls
-        if short and type(run.id) is str and cross_unchanged(session.port, (result,)):
-            if session.protocol.finish(run.id) and not session.port.closed:
-                short.answer(run.id, result)
+        fast_path = session.calls
+        if fast_path and type(request.id) is str and cross_unchanged(session.port, (result,)):
+            if session.protocol.finish(request.id) and not session.port.closed:
+                fast_path.answer(request.id, result)
             return
         try:
-            if type(result) in PLAIN:
-                message = session.protocol.reply(run.id, {"type": "RAW", "value": result})
+            if type(result) in CLONEABLE_TYPES:
+                message = session.protocol.reply(request.id, {"type": "RAW", "value": result})
             else:
                 attachments = Attachments()
-                message = session.protocol.reply(run.id, session.wire(result, attachments))
-            if message is None:  # it was cancelled
+                message = session.protocol.reply(request.id, session.to_wire(result, attachments))
+            if message is None:  # the caller cancelled it
                 attachments.undo()
                 return
             session.port.post_message(message, transfer=attachments.transfer)
         except PortStateError:
             attachments.undo()
-        except BaseException as error:  # noqa: BLE001 - it goes to the caller, and is told here
+        except BaseException as error:  # noqa: BLE001 - it is sent to the caller, and reported
             attachments.undo()
             if isinstance(error, DataCloneError):
-                error = with_caller_path(error, f"the result of {'.'.join(run.path) or 'the call'}")
-            session.protocol.running.add(run.id)
-            self.fail(run, error)
+                error = with_caller_path(
+                    error, f"the result of {'.'.join(request.path) or 'the call'}"
+                )
+            session.protocol.running.add(request.id)
+            self.fail(request, error)
             report("a result could not be sent to a remote caller", error)
 
-    def refuse(self, run: Execute, error: MessageError) -> None:
-        """Answer a request that can't be read."""
-        self._answer(run, unreadable_request(error))
+    def refuse(self, request: Execute, error: MessageError) -> None:
+        """Answer a request that can't be decoded."""
+        self._answer(request, unreadable_request(error))
 
-    def fail(self, run: Execute, error: BaseException) -> None:
+    def fail(self, request: Execute, error: BaseException) -> None:
         """Answer a request with an error."""
-        self._answer(run, wire_of_error(error, traceback=self.tracebacks))
+        self._answer(request, wire_of_error(error, traceback=self.tracebacks))
 
-    def _answer(self, run: Execute, wire: Wire) -> None:
-        message = self.session.protocol.reply(run.id, wire)
+    def _answer(self, request: Execute, wire: Wire) -> None:
+        message = self.session.protocol.reply(request.id, wire)
         if message is None:
             return
         with contextlib.suppress(PortStateError):
             post_thrown(message, self.session.port.post_message)
 
-    def _perform(self, run: Execute, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+    def _perform(self, request: Execute, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         policy = self.policy
-        if run.type == "APPLY":
-            return policy.function(run.path)(*arguments, **keywords)
-        if run.type == "GET":
-            value = policy.get(run.path)
+        if request.type == "APPLY":
+            return policy.function(request.path)(*arguments, **keywords)
+        if request.type == "GET":
+            value = policy.get(request.path)
             if isinstance(value, (MessagePort, Remote)):
-                raise AttributeError(f"{'.'.join(run.path)!r} is not reachable: it is a port")
+                raise AttributeError(f"{'.'.join(request.path)!r} is not reachable: it is a port")
             return without_private_names(value, packed=self.session.port._endpoint.packed)
-        if run.type == "SET":
-            policy.set(run.path, *arguments)
+        if request.type == "SET":
+            policy.set(request.path, *arguments)
             return True
-        if run.type == "ENDPOINT":
-            return self.session.endpoint()
-        return Proxied(AccessPolicy(policy.constructor(run.path)(*arguments, **keywords)))
+        if request.type == "ENDPOINT":
+            return self.session.expose_on_new_port()
+        return Proxied(AccessPolicy(policy.constructor(request.path)(*arguments, **keywords)))
 
-    async def _await(self, run: Execute, awaitable: Any) -> None:
+    async def _await(self, request: Execute, awaitable: Any) -> None:
         try:
             result = await awaitable
         except (asyncio.CancelledError, GeneratorExit) as error:
-            self.fail(run, error)
+            self.fail(request, error)
             raise
         except BaseException as error:  # noqa: BLE001 - it goes to the caller
-            self._failed(run, error)
+            self._on_error(request, error)
         else:
-            self.reply(run, result)
+            self.reply(request, result)
         finally:
-            self._tasks.pop(run.id, None)
+            self._tasks.pop(request.id, None)

@@ -1,4 +1,4 @@
-"""All remote calls on one port: the one reader of it, for client and server alike."""
+"""The session of a port: its only reader, for remote calls in both directions."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ __all__ = ["RpcSession"]
 
 
 class RpcSession(CallClient):
-    """A port and all calls on it.
+    """All remote calls on one port: client, server and marshaller.
 
     Args:
-        port: nobody else reads it.
-        parent: the link that it came, or goes, by. It ends with the first of these, not before:
-            an object may outlive the one by which it was had.
+        port: it must have no other reader.
+        parent: the session whose port carried this one. A session ends with its first ancestor, not
+            with its parent, because an object may outlive the one through which it was received.
 
     Attributes:
-        server: the object that it offers, at work.
+        server: serves the exposed object; None while nothing is exposed.
     """
 
     def __init__(self, port: MessagePort, parent: RpcSession | None = None) -> None:
@@ -62,30 +62,30 @@ class RpcSession(CallClient):
         if self._root is not self:
             self._root._children.add(self)
 
-    # What arrives
+    # Incoming messages
 
     def take(self, messages: list[Any]) -> Callable[[], None] | None:
-        """Store what came; return what is to be called for it as the last act."""
-        woken: list[Waiter] = []
+        """Store received messages; return what the caller has to call as its last act."""
+        to_wake: list[Waiter] = []
         before = self._announcement
         for message in messages:
-            known = self._substitute(message, before) if type(message) is Unread else message
+            readable = self._substitute(message, before) if type(message) is Unread else message
             before = message
-            action = self.protocol.received(known)
+            action = self.protocol.received(readable)
             kind = type(action)
             if kind is SettleCall:
-                woken += self._settle(action.token, action.wire)  # type: ignore[union-attr]
+                to_wake += self._settle(action.token, action.wire)  # type: ignore[union-attr]
             elif kind is StreamItem:
-                woken += self._supplied(action.message)  # type: ignore[union-attr]
+                to_wake += self._on_stream_item(action.message)  # type: ignore[union-attr]
             elif action is not None:
                 self._queue.append(action)
         self._announcement = before if is_announcement(before) else None
         if self._unread:
-            woken += self._give_up()
-        return self._wake(woken)
+            to_wake += self._fail_unidentified()
+        return self._wake(to_wake)
 
     def _substitute(self, unread: Unread, before: Any) -> Wire | None:
-        """Return what stands for a message that can't be read; None if nobody knows what it is."""
+        """Return what stands for an unreadable message; None if its kind is unknown."""
         self._discard(wires_of(unread))
         for item in unread.beside:
             if isinstance(item, MessagePort) and not item.closed:
@@ -97,37 +97,37 @@ class RpcSession(CallClient):
             self._unread.append(unread)
         return message
 
-    def _give_up(self) -> list[Waiter]:
-        """End the calls whose answers must be those that can't be read; return who is to be woken.
+    def _fail_unidentified(self) -> list[Waiter]:
+        """Fail the calls whose answers must be the unreadable messages; return the waiters to wake.
 
-        An answer that nothing announced tells not whose it is. It is known once no more calls wait
-        than messages could not be read, if all that comes here are answers.
+        An answer that was not announced doesn't tell which call it belongs to. If only answers
+        arrive here, that is known once no more calls are pending than messages were unreadable.
         """
-        waiting, only_answers = self.protocol.waiting, not self._may_be_asked()
+        waiting, only_answers = self.protocol.pending_count, not self._expects_requests()
         if only_answers and waiting > len(self._unread):
             return []
         unread, self._unread = self._unread, []
         if not only_answers or not waiting:
-            for one in unread:
+            for item in unread:
                 if not self.port._error_listeners:
-                    report(str(one.error), one.error)
+                    report(str(item.error), item.error)
             return []
-        woken: list[Waiter] = []
-        for token in self.protocol.give_up():
-            woken += self._settle(token, unread[0].wire)
-        return woken
+        to_wake: list[Waiter] = []
+        for token in self.protocol.pop_all_pending():
+            to_wake += self._settle(token, unread[0].wire)
+        return to_wake
 
-    def _may_be_asked(self) -> bool:
-        """Return True if more may come than answers to this end: requests, or answers to others."""
+    def _expects_requests(self) -> bool:
+        """Return True if requests, or answers to other ends, may arrive here too."""
         return self.server is not None or self.protocol.shared
 
     def _announce(self, message: Wire) -> None:
-        """Tell the other side what comes next, since it may be unable to read that."""
+        """Announce a message that the other side may be unable to read."""
         if self.python is not False:
             self.port.post_message(announcement(message))
 
-    def _wake(self, woken: list[Waiter]) -> Callable[[], None] | None:
-        waiting = [waiter for waiter in woken if not waiter.done()]
+    def _wake(self, to_wake: list[Waiter]) -> Callable[[], None] | None:
+        waiting = [waiter for waiter in to_wake if not waiter.done()]
         if len(waiting) == 1 and not self._queue:
             return waiting[0].wake_now
         for waiter in waiting:
@@ -135,7 +135,7 @@ class RpcSession(CallClient):
         return self._drain if self._queue else None
 
     def asked(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
-        """Run a call of plain values, unless others come before it; return its plain result."""
+        """Run a call of plain values unless messages before it wait; return its plain result."""
         server, port = self.server, self.port
         if server is None or self._queue or port._expected_count is not None:
             return NotImplemented
@@ -147,26 +147,26 @@ class RpcSession(CallClient):
         return server.call(call, path, values)
 
     def answered(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
-        """Store an answer that is a plain value; return what is to be called for it.
+        """Store answers that are plain values; return what the caller has to call as its last act.
 
         Args:
             call: the number of a request.
             value: its result.
-            more: numbers and results, in turn, that came with it.
+            more: further numbers and results, alternating.
         """
-        waiters = self._answered(call, value)
+        waiters = self._settle_plain(call, value)
         if more:
             waiters = waiters[:]
             for i in range(0, len(more), 2):
-                waiters += self._answered(more[i], more[i + 1])
+                waiters += self._settle_plain(more[i], more[i + 1])
         if self._unread:
-            waiters = waiters + self._give_up()
+            waiters = waiters + self._fail_unidentified()
         if len(waiters) == 1 and not self._queue:
-            return waiters[0].wake_now  # nothing, if it is done
+            return waiters[0].wake_now  # does nothing if that one is done
         return self._wake(waiters)
 
-    def _answered(self, call: int, value: Any) -> list[Waiter]:
-        token = self.protocol.answered(call)
+    def _settle_plain(self, call: int, value: Any) -> list[Waiter]:
+        token = self.protocol.pop_pending(call)
         self.port._count_received()
         if type(token) is Call:
             return token._settle(value)
@@ -179,11 +179,11 @@ class RpcSession(CallClient):
         if wire["type"] == "RAW":
             return token._settle(wire.get("value"))
         try:
-            return token._settle(self.value(wire, token._handle and token._handle.options))
-        except Exception as error:  # noqa: BLE001 - whoever awaits it gets it
+            return token._settle(self.from_wire(wire, token._handle and token._handle.options))
+        except Exception as error:  # noqa: BLE001 - the call raises it
             return token._fail(error)
 
-    def _supplied(self, message: Wire) -> list[Waiter]:
+    def _on_stream_item(self, message: Wire) -> list[Waiter]:
         iterator = self._iterator and self._iterator()
         waiter = iterator._on_item(message) if iterator else None
         return [waiter] if waiter else []
@@ -197,7 +197,8 @@ class RpcSession(CallClient):
         queue = self._queue
         while queue:
             action = queue.popleft()
-            if queue and not self._drain_scheduled:  # this one may block, in run_sync, on the next
+            # This action may block in run_sync until a later one has run.
+            if queue and not self._drain_scheduled:
                 self._drain_scheduled = True
                 loop.call_soon(self._drain)
             self.handle_action(action)
@@ -213,7 +214,7 @@ class RpcSession(CallClient):
                 self._discard(action.arguments)
         elif kind is Cancel:
             if server is not None:
-                server.stop(action.id)
+                server.cancel(action.id)
         elif kind is StreamRequest:
             if self._source is not None:
                 self._source.on_request(action.message)
@@ -221,15 +222,15 @@ class RpcSession(CallClient):
             self._discard(action.discard)
         elif kind is Answer:
             self._discard(action.discard)
-            self._post_quietly(action.message)
+            self._post_if_open(action.message)
         elif kind is Detach:
-            self._post_quietly(action.message)
+            self._post_if_open(action.message)
             self._stop_serving()
             if self._root is not self:
                 self.finish()
 
     def _discard(self, wires: Iterable[Wire]) -> None:
-        """Release ports that came with what nobody wants."""
+        """Release the ports in wire values that nobody will use."""
         for wire in wires:
             port = wire.get("value")
             if isinstance(port, MessagePort) and not port.closed:
@@ -238,83 +239,84 @@ class RpcSession(CallClient):
                     port.post_message(self.protocol.request("RELEASE", (), number))
                 port.close()
 
-    # What is made for others
+    # Sessions and handles of further ports
 
     def child(self, port: MessagePort) -> RpcSession:
-        """Return a link for a port that came, or goes, by this one.
+        """Return a session for a port that was sent or received on this one.
 
         Raises:
-            PortStateError: with that port closed, since all is over.
+            PortStateError: the first ancestor ended. The port is closed.
         """
         if self._root._end is not None:
             port.close()
             raise self._root._end()
         return RpcSession(port, self)
 
-    def handle(self, options: Options) -> RemoteHandle:
-        """Return what refers to the object at the other end of a port that was made for it."""
+    def make_handle(self, options: Options) -> RemoteHandle:
+        """Return a handle for the object at the other end, for which this port was made."""
         return RemoteHandle(self, owned=True, options=options)
 
-    # What is exposed
+    # Exposing
 
     def expose(self, policy: AccessPolicy) -> None:
-        """Offer an object from now on, also to requests that came before."""
+        """Expose an object, also to requests that arrived before."""
         self.server = CallServer(self, policy, tracebacks=self.tracebacks)
         if self.calls is not None and self.protocol.shared:
             self.calls.serve(True)  # noqa: FBT003 - JavaScript has no keywords
-        early = self.protocol.expose()
-        if early:
-            self._queue.extend(early)
+        queued = self.protocol.expose()
+        if queued:
+            self._queue.extend(queued)
             asyncio.get_event_loop().call_soon(self._drain)
 
-    def endpoint(self) -> MessagePort:
-        """Expose the same object on one more port, and give its other end."""
+    def expose_on_new_port(self) -> MessagePort:
+        """Expose the same object on a new port, and return its other end."""
         ours, theirs = self._pair()
         if self.server is not None:
             self.child(ours).expose(self.server.policy)
         return theirs
 
     def _stop_serving(self) -> None:
-        self.protocol.conceal()
+        self.protocol.stop_exposing()
         if self.calls is not None and self.protocol.shared:
             self.calls.serve(False)  # noqa: FBT003 - JavaScript has no keywords
         if self.server is not None:
-            self.server.stop_all()
+            self.server.cancel_all()
             self.server = None
         if self._source is not None:
             source, self._source = self._source, None
-            source.ended()
+            source.close()
 
-    def _post_quietly(self, message: Wire) -> None:
+    def _post_if_open(self, message: Wire) -> None:
         if not self.port.closed:
             self.port.post_message(message)
 
     # The end
 
-    def end_with(self, end: Callable[[], Exception]) -> None:
-        """Be over, since the port that it came by is."""
+    def end_with_parent(self, end: Callable[[], Exception]) -> None:
+        """End this session and close its port, because the session that it belongs to ended."""
         self.ended(end)
-        self.port._reader = None  # what it raises from now on is this end, not its own
+        self.port._reader = None  # so that closing the port does not end this session again
         self.finish()
 
     def ended(self, end: Callable[[], Exception]) -> None:
-        """Be over, since the port is: everything that waits learns of it."""
-        self._deferred = self.port._endpoint.announce = None  # the endpoint may outlive its port
-        woken: list[Waiter] = []
+        """End this session, because the port ended, and fail everything that waits."""
+        # The endpoint may live longer than its port, and must not keep this session alive.
+        self._deferred = self.port._endpoint.announce = None
+        to_wake: list[Waiter] = []
         for token in self.protocol.end():
-            woken += token._fail(end()) if type(token) is Call else token(raw(None))
-        wake_together(woken)
+            to_wake += token._fail(end()) if type(token) is Call else token(raw(None))
+        wake_together(to_wake)
         self._end = end
         if end in (PortClosedError, PortDetachedError):
-            self._queue.clear()  # else the other side's last calls are run
+            self._queue.clear()  # otherwise the last calls of the other side still run
         if not self._queue:
             self._stop_serving()
         elif self.server is not None:
-            self.server.stop_all()
+            self.server.cancel_all()
         iterator = self._iterator and self._iterator()
         if iterator:
             iterator._on_end(end)
         children, self._children = self._children, set()
         for child in children:
-            child.end_with(end)
+            child.end_with_parent(end)
         self._root._children.discard(self)

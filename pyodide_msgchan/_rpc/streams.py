@@ -1,10 +1,10 @@
-"""Asynchronous iteration across a port: items are sent ahead, as many as there is credit for.
+"""Asynchronous iteration across a port, with flow control by credit.
 
-The reader says ``{type: "PULL", credit}`` at its first step, and again whenever it took half of
-what that allowed; the source answers with one ``{type: "ITEM", item: Wire}`` for each, and at last
-with ``{type: "END"}``, whose `item` is a "throw" if it failed. ``{type: "CLOSE"}`` asks for that
-end; ``{type: "THROW", item}`` throws an error into the source, and the ITEM that comes of it says
-``thrown: true``, since those before it were sent ahead.
+The reader sends ``{type: "PULL", credit}`` when it starts, and again whenever it has consumed half
+of its window. The source answers with one ``{type: "ITEM", item}`` for each item, where `item` is a
+wire value, and finally with ``{type: "END"}``, whose `item` is a "throw" if the iterator failed.
+``{type: "CLOSE"}`` asks the source to end. ``{type: "THROW", item}`` throws an error into the
+iterator; the ITEM that results has ``thrown: true``, which tells it from items sent in advance.
 
 A Comlink peer calls `next`, `return` and `throw` on the same port instead.
 """
@@ -28,42 +28,42 @@ __all__ = ["MAX_CREDIT", "RemoteIterator", "StreamSource", "as_async"]
 
 
 MAX_CREDIT: Final = 256
-"""Items that a reader can have sent ahead, whatever it asks for."""
+"""The largest number of items in advance, whatever the reader asks for."""
 
 
 class StreamSession(Protocol):
-    """What the two halves need of the port below them.
+    """The part of a session that both halves of a stream use.
 
     Attributes:
-        waiting: the iterator for whose next item a task waits. Nobody else may refer to that task:
-            the event loop does not, and a loop that was left closes its iterator in one.
+        waiting: the iterator for whose next item a task waits. Nothing else may refer to that task:
+            the event loop does not, and a loop that was left closes its iterator in such a task.
     """
 
     waiting: Any
 
     def post(self, message: Wire) -> None:
-        """Send a message as it is."""
+        """Post a message without marshalling."""
 
     def post_item(self, message: Wire, value: Any) -> None:
-        """Send a message with the Wire of a value as its `item`."""
+        """Post a message with the wire value of `value` as its `item`."""
 
     def post_error(self, message: Wire, error: BaseException) -> None:
-        """Send a message with the Wire of an error as its `item`."""
+        """Post a message with the wire value of an error as its `item`."""
 
-    def value(self, wire: Any, options: Any = None) -> Any:
-        """Return what a Wire stands for, or raise it.
+    def from_wire(self, wire: Any, options: Any = None) -> Any:
+        """Return the value of a wire value; raise it if that is an error.
 
         Args:
-            wire: that came.
-            options: those of the Remote by which it came, for what it brings.
+            wire: as received.
+            options: of the Remote through which it was received; what it contains inherits them.
         """
 
     def finish(self) -> None:
-        """Close the port: all was said on it."""
+        """Close the port, because nothing more is sent on it."""
 
 
 async def as_async(items: Generator[Any, Any, Any]) -> AsyncIterator[Any]:
-    """Return the items of an ordinary generator."""
+    """Iterate asynchronously over an ordinary generator."""
     try:
         for item in items:
             yield item
@@ -72,7 +72,7 @@ async def as_async(items: Generator[Any, Any, Any]) -> AsyncIterator[Any]:
 
 
 class StreamSource:
-    """The sending half: runs an asynchronous iterator as far as it has credit."""
+    """The sending half: runs an iterator and sends items for as long as it has credit."""
 
     def __init__(self, session: StreamSession, items: Any) -> None:
         self._session = session
@@ -83,10 +83,10 @@ class StreamSource:
         self._finished = False
         self._task: asyncio.Task[None] | None = None
         self._waiter: Waiter | None = None
-        self._turn = asyncio.Lock()
+        self._step_lock = asyncio.Lock()
 
     def on_request(self, message: Wire) -> None:
-        """Take PULL, CLOSE or THROW."""
+        """Handle a PULL, CLOSE or THROW."""
         kind, credit = message["type"], message.get("credit")
         if kind == "PULL":
             if type(credit) is int and credit > 0:
@@ -94,30 +94,30 @@ class StreamSource:
         elif kind == "CLOSE":
             self._closing = True
             if self._task is not None and self._waiter is None:
-                self._task.cancel()  # in the midst of an item that nobody wants
+                self._task.cancel()  # it is computing an item that nobody wants
         else:
             try:
-                self._session.value(message.get("item"))
-            except Exception as error:  # noqa: BLE001 - it is the one to be thrown
+                self._session.from_wire(message.get("item"))
+            except Exception as error:  # noqa: BLE001 - this error is to be thrown
                 self._thrown.append(error)
         if self._task is None:
             self._task = asyncio.get_event_loop().create_task(self._run())
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.wake_soon()
 
-    def ended(self) -> None:
-        """The port is over: close the iterator."""
+    def close(self) -> None:
+        """Close the iterator, because the port ended."""
         self._closing = True
         if self._finished:
             return
         if self._task is not None:
             self._task.cancel()
         else:
-            with contextlib.suppress(RuntimeError):  # no loop is left to close it in
-                self._task = asyncio.get_running_loop().create_task(self._close())
+            with contextlib.suppress(RuntimeError):  # there is no event loop left to close it in
+                self._task = asyncio.get_running_loop().create_task(self._close_iterator())
 
     def methods(self) -> dict[str, Callable[..., Any]]:
-        """Return what a JavaScript peer calls."""
+        """Return the methods that a JavaScript peer calls."""
         return {"next": self._next, "return": self._return, "throw": self._throw}
 
     async def _run(self) -> None:
@@ -126,23 +126,23 @@ class StreamSource:
             await self._send_all()
         except StopAsyncIteration:
             pass
-        except GeneratorExit as error:  # the loop was left: nothing can be awaited any more
-            self._say_end(error)
+        except GeneratorExit as error:  # the event loop is gone, so nothing can be awaited
+            self._send_end(error)
             raise
-        except BaseException as error:  # noqa: BLE001 - it goes to the reader
+        except BaseException as error:  # noqa: BLE001 - it is sent to the reader
             failure = self._cause_of_end(error)
         try:
-            await self._close()
+            await self._close_iterator()
         except BaseException as error:  # noqa: BLE001 - as above
             failure = self._cause_of_end(error) or failure
-        self._say_end(failure)
+        self._send_end(failure)
 
     def _cause_of_end(self, error: BaseException) -> BaseException | None:
-        """Return what the reader is told; nothing if it asked for that end itself."""
+        """Return the error to send to the reader; None if the reader asked for the end."""
         return None if self._closing and isinstance(error, asyncio.CancelledError) else error
 
-    def _say_end(self, failure: BaseException | None) -> None:
-        """Tell the reader that there are no more items, and why if something went wrong."""
+    def _send_end(self, failure: BaseException | None) -> None:
+        """Send END, with the error if the iterator failed, and close the port."""
         self._finished = True
         with contextlib.suppress(PortStateError):  # the reader is gone
             if failure is None:
@@ -169,7 +169,7 @@ class StreamSource:
                 finally:
                     self._waiter = None
 
-    async def _close(self) -> None:
+    async def _close_iterator(self) -> None:
         close = getattr(self._items, "aclose", None)
         if close is not None:
             await close()
@@ -183,14 +183,14 @@ class StreamSource:
         return await self._step("athrow", error)
 
     async def _return(self, value: Any = None) -> dict[str, Any]:
-        async with self._turn:
-            await self._close()
+        async with self._step_lock:
+            await self._close_iterator()
         return {"value": value, "done": True}
 
-    async def _step(self, how: str, *arguments: Any) -> dict[str, Any]:
-        async with self._turn:  # JavaScript may ask for several at once
+    async def _step(self, method: str, *arguments: Any) -> dict[str, Any]:
+        async with self._step_lock:  # JavaScript may ask for several items at once
             try:
-                step = getattr(self._items, how)(*arguments) if how else anext(self._items)
+                step = getattr(self._items, method)(*arguments) if method else anext(self._items)
                 return {"value": await step, "done": False}
             except StopAsyncIteration:
                 return {"value": None, "done": True}
@@ -243,7 +243,7 @@ class RemoteIterator:
             await self._wait()
         wire = self._items.popleft()
         self._on_item_consumed()
-        return self._session.value(wire, self._handle.options)
+        return self._session.from_wire(wire, self._handle.options)
 
     async def aclose(self) -> None:
         """End the remote iterator and wait until it has ended.
@@ -256,9 +256,9 @@ class RemoteIterator:
             RemoteError: the remote iterator raised while it ended.
             RuntimeError: another task waits for the next item.
         """
-        over = self._end is not None
+        has_ended = self._end is not None
         self.close_nowait()
-        if over or is_being_cancelled():
+        if has_ended or is_being_cancelled():
             return
         while self._end is None:
             await self._wait()
@@ -269,9 +269,9 @@ class RemoteIterator:
         """End the remote iterator without waiting. Items that were not consumed are dropped."""
         self._started = self._skipping = True
         self._items.clear()
-        if self._end is None and not self._closing:  # a second CLOSE would cut its cleanup off
+        if self._end is None and not self._closing:  # a second CLOSE would cancel its cleanup
             self._closing = True
-            with contextlib.suppress(Exception):  # the port is over: so is the iterator
+            with contextlib.suppress(Exception):  # if the port ended, the iterator ends too
                 self._session.post({"type": "CLOSE"})
 
     async def athrow(self, error: BaseException) -> Any:
@@ -295,14 +295,14 @@ class RemoteIterator:
             await self._wait()
         if not self._items:
             self._raise_end()
-        return self._session.value(self._items.popleft(), self._handle.options)
+        return self._session.from_wire(self._items.popleft(), self._handle.options)
 
     def _on_item(self, message: Wire) -> Waiter | None:
-        """Take ITEM or END; return who is to be woken."""
+        """Handle an ITEM or END; return the waiter to wake."""
         if self._end is not None:
             return None
         if message["type"] == "END":
-            self._end = self._ending(message.get("item"))
+            self._end = self._end_raiser(message.get("item"))
             self._session.finish()
         elif self._skipping and message.get("thrown") is not True:
             self._on_item_consumed()
@@ -313,22 +313,22 @@ class RemoteIterator:
         return self._waiter
 
     def _on_end(self, end: Callable[[], Exception]) -> None:
-        """The port is over."""
+        """End the iteration, because the port ended."""
         if self._end is None:
 
-            def gone() -> None:
+            def raise_end() -> None:
                 raise end()
 
-            self._end = gone
+            self._end = raise_end
         if self._waiter is not None and not self._waiter.done():
             self._waiter.wake_soon()
 
-    def _ending(self, wire: Any) -> Callable[[], Any]:
-        def over() -> None:
+    def _end_raiser(self, wire: Any) -> Callable[[], Any]:
+        def raise_end() -> None:
             if wire is not None:
-                self._session.value(wire)
+                self._session.from_wire(wire)
 
-        return over
+        return raise_end
 
     def _raise_end(self) -> None:
         end, self._end = self._end, _already_raised
@@ -349,10 +349,12 @@ class RemoteIterator:
     def _on_item_consumed(self) -> None:
         self._consumed += 1
         if self._consumed * 2 >= self._window and self._end is None:
-            with contextlib.suppress(PortStateError):  # what came before that end is still here
+            with contextlib.suppress(
+                PortStateError
+            ):  # after the port ended, buffered items can still be consumed
                 self._session.post({"type": "PULL", "credit": self._consumed})
             self._consumed = 0
 
 
 def _already_raised() -> None:
-    """Stand for an end whose error was raised once."""
+    """Raise nothing: the error of the end was raised before."""

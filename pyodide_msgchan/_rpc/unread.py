@@ -1,17 +1,18 @@
-"""Messages of remote calls that can't be read: what is known of each, and who is told.
+"""Unreadable messages of remote calls: how to find the call that one belongs to.
 
-A message that can't be read is an error at whoever waits for it. Three things tell who that is:
+A message that can't be decoded raises an error in the call that waits for it. There are three ways
+to find that call:
 
-- On the packed lane the rest of the message is read all the same
-  (`_codec.packed.values.ValueFactory`), ids included.
-- Before a message with JavaScript objects in it, which another agent cluster may refuse, goes
-  ``{type: "NEXT", about: {type, id, path, thrown}}``, which Comlink passes over. The browser says
-  nothing of a message that it can't read (``messageerror``), but it keeps the order.
-- Where nothing of that came, `RpcSession` counts: once no more calls wait than messages could not
-  be read, these are theirs.
+- On the packed lane the rest of the message is still decoded
+  (`_codec.packed.values.ValueFactory`), with its id.
+- A message that contains JavaScript objects, which another agent cluster may refuse, is announced
+  by ``{type: "NEXT", about: {type, id, path, thrown}}``, which Comlink ignores. The browser's
+  ``messageerror`` event says nothing about the message, but it comes in order.
+- Without either, `RpcSession` counts: once no more calls are pending than messages were unreadable,
+  the messages were the answers to those calls.
 
-`substitute` makes of such a message one of the same kind, whose unreadable parts are a Wire that
-raises a MessageError. No peer can send that Wire, since its name is an object of this module.
+`substitute` returns a message of the same kind whose unreadable parts are replaced by a wire value
+that raises MessageError. No peer can send that wire value, because its name is a Python object.
 """
 
 from __future__ import annotations
@@ -25,30 +26,33 @@ from pyodide_msgchan._rpc.protocol import REQUEST_TYPES, STREAM_ITEM_TYPES, STRE
 __all__ = ["announcement", "is_announcement", "substitute", "wires_of"]
 
 
-ABOUT: Final = ("type", "id", "path", "thrown")
-"""Fields of a message that are said before it."""
+ANNOUNCED_FIELDS: Final = ("type", "id", "path", "thrown")
+"""The fields of a message that its announcement repeats."""
 
 
 def announcement(message: Wire) -> Wire:
-    """Return what is sent before a message that the other side may be unable to read."""
-    return {"type": "NEXT", "about": {key: message[key] for key in ABOUT if key in message}}
+    """Return the announcement of a message that the other side may be unable to read."""
+    return {
+        "type": "NEXT",
+        "about": {key: message[key] for key in ANNOUNCED_FIELDS if key in message},
+    }
 
 
 def is_announcement(message: Any) -> bool:
-    """Return True if a message tells of the one after it."""
+    """Return True if a message announces the next one."""
     return type(message) is dict and message.get("type") == "NEXT"
 
 
-def substitute(unread: Unread, before: Any) -> Wire | None:
-    """Return a message of the same kind that can be read; None if nobody knows the kind.
+def substitute(unread: Unread, previous: Any) -> Wire | None:
+    """Return a readable message of the same kind; None if the kind is unknown.
 
     Args:
-        unread: the message.
-        before: the message that came right before it.
+        unread: the unreadable message.
+        previous: the message that arrived before it.
     """
     about: Any = unread.partial
     if about is None:
-        about = before.get("about") if is_announcement(before) else None
+        about = previous.get("about") if is_announcement(previous) else None
     if type(about) is not dict:
         return None
     kind, id_ = about.get("type"), about.get("id")
@@ -66,7 +70,7 @@ def substitute(unread: Unread, before: Any) -> Wire | None:
 
 
 def wires_of(unread: Unread) -> list[Wire]:
-    """Return the Wires in a request that could be read, whose ports are to be let go of."""
+    """Return the readable wire values of a request, whose ports have to be released."""
     partial = unread.partial or {}
     arguments, keywords = partial.get("argumentList"), partial.get("keywords")
     found = [*arguments] if type(arguments) is list else []
@@ -75,7 +79,7 @@ def wires_of(unread: Unread) -> list[Wire]:
 
 
 def _readable_throw(wire: Any) -> Wire | None:
-    """Return the Wire of an error without the details that can't be read; None for other Wires."""
+    """Return the readable part of an error's wire value; None for other wire values."""
     if type(wire) is not dict or wire.get("name") != "throw":
         return None
     parts = wire.get("value")

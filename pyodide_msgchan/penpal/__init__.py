@@ -105,7 +105,7 @@ class Connecting:
     async def _open(self) -> Remote:
         self._session = session = self._make()
         try:
-            self._page_session = await session.join(None, self._timeout)
+            self._page_session = await session.wait_for_page(None, self._timeout)
         except BaseException:
             session.destroy()
             raise
@@ -133,7 +133,7 @@ class Connecting:
         if self._session is None:
             return await self._open()
         try:
-            self._page_session = await self._session.join(self._page_session, None)
+            self._page_session = await self._session.wait_for_page(self._page_session, None)
         except (HandshakeError, PortStateError):
             raise StopAsyncIteration from None
         return Remote(RemoteHandle(self._session, owned=False))

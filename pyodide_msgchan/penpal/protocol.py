@@ -1,20 +1,23 @@
-"""Penpal 7 on the wire, as two state machines: a message goes in, actions come out.
+"""The protocol of Penpal 7, without I/O: it takes messages and returns steps and actions.
 
-Both sides do the same. Each has a random id, says SYN with it, and says so once more on every SYN
-with an id that is new: whoever spoke before the other could hear is heard now. The larger id (as
-text) leads and says ACK1, the other answers ACK2. Between windows, and from a worker, ACK2 brings
-a port made by who sends it, on which all calls go from then on. Who hears ACK1 knows that it is
-heard, and so does who hears ACK2. A SYN with a new id after that comes from a page that took the
-place of the one before: its port is dead, and all begins anew.
+Both sides run the same handshake. Each has a random id. It sends SYN with its id first, and again
+for each SYN with a new id, so that a side which started to listen too late for the first SYN gets
+one. The side with the larger id (compared as text) is the leader and sends ACK1; the other side
+answers with ACK2. Between windows, and from a worker, ACK2 transfers a port that its sender made,
+and all calls use that port from then on. Each side is connected when it has received its ACK. A SYN
+with a new id after that comes from a page that replaced the previous one: the port is dropped, and
+the handshake starts again.
 
-Every message is an object with ``namespace: "penpal"`` and the `channel`, undefined if it has none:
+Each message is an object with ``namespace: "penpal"`` and `channel`, which is undefined if unused:
 
-    SYN participantId · ACK1 methodPaths · ACK2                         to the window or worker
-    CALL id methodPath args · REPLY callId value isError? isSerializedErrorInstance? · DESTROY
+    to the window or worker   SYN participantId · ACK1 methodPaths · ACK2
+    on the port               CALL id methodPath args
+                              REPLY callId value isError? isSerializedErrorInstance? · DESTROY
 
-What a third party could try: it is no page in that window, so its words never come here. A page
-that takes the other's place and is allowed says SYN like any other, and gets a port of its own.
-ACK1 and ACK2 count only after a SYN, from the same origin, once, and from who is to say them.
+What a third party could try: messages from other windows are never passed to this protocol. A page
+that replaces the peer's page, and has an allowed origin, sends SYN like any other and gets a port
+of its own. ACK1 and ACK2 count only once, after a SYN, from the same origin, and from the side that
+has to send them.
 """
 
 from __future__ import annotations
@@ -35,13 +38,13 @@ from pyodide_msgchan._rpc.protocol import (
 
 __all__ = [
     "Destroyed",
-    "Lost",
-    "Offer",
+    "DropPort",
+    "OfferPort",
     "PenpalHandshake",
     "PenpalProtocol",
     "Post",
     "Step",
-    "Take",
+    "UsePort",
 ]
 
 
@@ -52,32 +55,32 @@ METHOD_NOT_FOUND: Final = "METHOD_NOT_FOUND"
 
 
 class Post(NamedTuple):
-    """Post a message to the other window, for a page of that origin."""
+    """Post a message to the other window, for a page of this origin."""
 
     message: Wire
     origin: str
 
 
-class Offer(NamedTuple):
-    """Do so with the one end of a new channel, and use the other from now on: it is connected."""
+class OfferPort(NamedTuple):
+    """Post a message with one port of a new channel, and use the other port: it is connected."""
 
     message: Wire
     origin: str
 
 
-class Take(NamedTuple):
+class UsePort(NamedTuple):
     """Use the port that came with the message: it is connected."""
 
 
-class Lost(NamedTuple):
-    """Return up the port in use: the page at its other end is no more."""
+class DropPort(NamedTuple):
+    """Drop the port in use, because the page at its other end was replaced."""
 
 
 class Destroyed(NamedTuple):
-    """Be over: the other side has ended the connection."""
+    """End this side, because the other side ended the connection."""
 
 
-type Step = Post | Offer | Take | Lost
+type Step = Post | OfferPort | UsePort | DropPort
 
 
 def _message(channel: str | None, kind: str, **more: Any) -> Wire:
@@ -93,67 +96,80 @@ def _is_for(channel: str | None, message: Any) -> bool:
 
 
 class PenpalHandshake:
-    """Finds the other side, and again whenever its page was replaced.
+    """The handshake with the other side, and with each page that replaces the one there.
 
     Args:
-        channel: the same on both sides, None for none.
-        allowed: origins to speak to, ``*`` for every one.
-        id_: random, another one each time.
+        channel: a name, the same on both sides; None for none.
+        allowed: the origins to send to, ``*`` for every origin.
+        id_: random, and new for each handshake.
     """
 
     def __init__(self, channel: str | None, allowed: Collection[str], id_: str) -> None:
         self._channel = channel
         self._allowed = allowed
         self._id = id_
-        self._theirs = ""
-        self._origin = ""
-        self._waits_for = ""
+        self._peer_id = ""
+        self._peer_origin = ""
+        self._expected_type = ""
         self._connected = False
 
     def start(self) -> list[Step]:
-        """Speak first; to be called once."""
-        named = {"*"} if {"*", "null"} & {*self._allowed} else self._allowed
-        return [Post(self._syn(), origin) for origin in sorted(named)]
+        """Return the first steps. Call this once."""
+        targets = {"*"} if {"*", "null"} & {*self._allowed} else self._allowed
+        return [Post(self._syn(), origin) for origin in sorted(targets)]
 
-    def heard(self, message: Any, origin: str, ports: int) -> list[Step]:
-        """Take a message from the expected window and an allowed origin, with so many ports."""
+    def received(self, message: Any, origin: str, ports: int) -> list[Step]:
+        """Handle a message from the expected window and an allowed origin; return the steps.
+
+        Args:
+            message: as received.
+            origin: of its sender.
+            ports: how many ports came with it.
+        """
         if not _is_for(self._channel, message):
             return []
         kind = message.get("type")
         if kind == "SYN":
-            return self._greeted(message.get("participantId"), origin)
-        if kind != self._waits_for or origin != self._origin or (kind == "ACK2" and not ports):
+            return self._on_syn(message.get("participantId"), origin)
+        if (
+            kind != self._expected_type
+            or origin != self._peer_origin
+            or (kind == "ACK2" and not ports)
+        ):
             return []
-        self._waits_for = ""
+        self._expected_type = ""
         self._connected = True
         if kind == "ACK2":
-            return [Take()]
-        return [Offer(_message(self._channel, "ACK2"), self._target())]
+            return [UsePort()]
+        return [OfferPort(_message(self._channel, "ACK2"), self._target_origin())]
 
-    def _greeted(self, theirs: Any, origin: str) -> list[Step]:
-        if type(theirs) is not str or not 0 < len(theirs) <= MAX_ID_LENGTH:
+    def _on_syn(self, peer_id: Any, origin: str) -> list[Step]:
+        if type(peer_id) is not str or not 0 < len(peer_id) <= MAX_ID_LENGTH:
             return []
-        if theirs in (self._id, self._theirs):
+        if peer_id in (self._id, self._peer_id):
             return []
-        self._theirs, self._origin = theirs, origin
-        leads = self._id > theirs
-        self._waits_for = "ACK2" if leads else "ACK1"
-        steps: list[Step] = [Lost()] if self._connected else []
+        self._peer_id, self._peer_origin = peer_id, origin
+        is_leader = self._id > peer_id
+        self._expected_type = "ACK2" if is_leader else "ACK1"
+        steps: list[Step] = [DropPort()] if self._connected else []
         self._connected = False
-        steps.append(Post(self._syn(), self._target()))
-        if leads:  # Penpal 7 has no use for the names of methods, older ones that had are not heard
-            steps.append(Post(_message(self._channel, "ACK1", methodPaths=[]), self._target()))
+        steps.append(Post(self._syn(), self._target_origin()))
+        if is_leader:
+            # Penpal 7 ignores the names of methods; older versions send no SYN of this form.
+            steps.append(
+                Post(_message(self._channel, "ACK1", methodPaths=[]), self._target_origin())
+            )
         return steps
 
     def _syn(self) -> Wire:
         return _message(self._channel, "SYN", participantId=self._id)
 
-    def _target(self) -> str:
-        return "*" if self._origin == "null" else self._origin
+    def _target_origin(self) -> str:
+        return "*" if self._peer_origin == "null" else self._peer_origin
 
 
 class PenpalProtocol(ComlinkProtocol):
-    """What one port was asked and has asked, as `ComlinkProtocol` keeps it, in Penpal's words."""
+    """The calls of both directions on one port, with the messages of Penpal."""
 
     __slots__ = ("_channel",)
 
@@ -162,20 +178,20 @@ class PenpalProtocol(ComlinkProtocol):
         self._channel = channel
 
     def request(self, kind: str, path: tuple[str, ...], number: int, **more: Any) -> Wire:
-        """Return the message of a call."""
-        del kind  # all are calls
+        """Return the message of a call whose number `expect` has returned."""
+        del kind  # Penpal has calls only
         args = [wire["value"] for wire in more["argumentList"]]
         id_ = self.id_of(number)
         return _message(self._channel, "CALL", id=id_, methodPath=list(path), args=args)
 
     def reply(self, id_: Any, wire: Wire) -> Wire | None:
-        """Return the message that answers a call with a value; None if it is answered already."""
+        """Return the message that answers a call with a value; None if it was answered already."""
         if not self.finish(id_):
             return None
         return _message(self._channel, "REPLY", callId=id_, value=wire["value"])
 
     def fail(self, id_: Any, error: dict[str, str], *, found: bool = True) -> Wire | None:
-        """Return the message that answers a call with an error's name, message and stack."""
+        """Return the message that answers a call with an error; None if it was answered already."""
         return self._error(id_, error, found=found) if self.finish(id_) else None
 
     def destroy(self) -> Wire:
@@ -183,26 +199,26 @@ class PenpalProtocol(ComlinkProtocol):
         return _message(self._channel, "DESTROY")
 
     def received(self, message: Any) -> Action | Destroyed | None:  # type: ignore[override]
-        """Take a message; return what is to be done about it."""
+        """Handle an incoming message; return the action to perform, if any."""
         if not _is_for(self._channel, message):
             return None
         kind = message.get("type")
         if kind == "DESTROY":
             return Destroyed()
         if kind == "REPLY":
-            return self._replied(message)
-        return self._called(message) if kind == "CALL" else None
+            return self._on_reply(message)
+        return self._on_call(message) if kind == "CALL" else None
 
-    def _replied(self, message: Wire) -> SettleCall | None:
+    def _on_reply(self, message: Wire) -> SettleCall | None:
         id_, value = message.get("callId"), message.get("value")
-        if type(id_) is not str or (token := self.answered(self.number_of(id_))) is None:
+        if type(id_) is not str or (token := self.pop_pending(self.number_of(id_))) is None:
             return None
         if not message.get("isError"):
             return SettleCall(token, raw(value))
-        thing = {"isError": message.get("isSerializedErrorInstance") is True, "value": value}
-        return SettleCall(token, {"type": "HANDLER", "name": "throw", "value": thing})
+        outcome = {"isError": message.get("isSerializedErrorInstance") is True, "value": value}
+        return SettleCall(token, {"type": "HANDLER", "name": "throw", "value": outcome})
 
-    def _called(self, message: Wire) -> Action | None:
+    def _on_call(self, message: Wire) -> Action | None:
         id_, path, args = (message.get(key) for key in ("id", "methodPath", "args"))
         if type(id_) is not str or not 0 < len(id_) <= MAX_ID_LENGTH or id_ in self.running:
             return None
@@ -216,5 +232,5 @@ class PenpalProtocol(ComlinkProtocol):
 
     def _error(self, id_: str, error: dict[str, str], *, found: bool) -> Wire:
         value = error if found else {**error, "name": "PenpalError", "penpalCode": METHOD_NOT_FOUND}
-        words = {"callId": id_, "value": value, "isError": True, "isSerializedErrorInstance": True}
-        return _message(self._channel, "REPLY", **words)
+        fields = {"callId": id_, "value": value, "isError": True, "isSerializedErrorInstance": True}
+        return _message(self._channel, "REPLY", **fields)

@@ -1,4 +1,4 @@
-"""Penpal: calls to and from pages and workers that use the npm package penpal 7, or this module."""
+"""Penpal sessions: the handshake in a browser, and the calls with each page that connects."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ from pyodide_msgchan.errors import (
 )
 from pyodide_msgchan.penpal.protocol import (
     Destroyed,
-    Lost,
-    Offer,
+    DropPort,
+    OfferPort,
     PenpalHandshake,
     PenpalProtocol,
     Post,
     Step,
-    Take,
+    UsePort,
 )
 
 __all__ = ["PenpalAccess", "PenpalOptions", "PenpalSession", "_PageSession"]
 
 
 class PenpalOptions(NamedTuple):
-    """What was asked for, checked."""
+    """The checked options of `connect`."""
 
     target: Any
     kind: str
@@ -62,14 +62,14 @@ class PenpalOptions(NamedTuple):
 
 @final
 class PenpalSession:
-    """One side of a Penpal connection, over all pages that come to be at the other one."""
+    """One side of a Penpal connection, for all pages that appear at the other side."""
 
     def __init__(self, options: PenpalOptions, policy: AccessPolicy) -> None:
         self._options = options
         self._policy = policy
         self._context = copy_context()
         self._page_session: _PageSession | None = None
-        self._ended: Callable[[], Exception] | None = None
+        self._end_error: Callable[[], Exception] | None = None
         self._waiters: list[Waiter] = []
         target, _, origins, channel, _ = options
         worker = origins is None
@@ -80,22 +80,34 @@ class PenpalSession:
             target if worker else None,
         )
         self._endpoint = BrowserEndpoint(self._number, stack_switching=True)
-        self._sink = CallbackSink(self._endpoint, self._heard)
+        self._sink = CallbackSink(self._endpoint, self._on_window_message)
         bridge().windows.watchSource(self._number, target)
-        self._perform(self._protocol.start(), None)
+        self._run_steps(self._protocol.start(), None)
 
-    async def join(self, before: _PageSession | None, seconds: float | None) -> _PageSession:
-        """Wait for a line that is not the one before."""
+    async def wait_for_page(
+        self, previous: _PageSession | None, seconds: float | None
+    ) -> _PageSession:
+        """Wait for a session with a page other than the previous one.
+
+        Args:
+            previous: the session with the last page, None for the first page.
+            seconds: time limit, None for no limit.
+
+        Raises:
+            HandshakeTimeoutError: no page connected in time.
+            HandshakeError: the frame was removed, or the window was closed.
+            PortClosedError: the connection was ended here, or by the other side (PeerClosedError).
+        """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
                 while (
                     (page_session := self._page_session) is None
-                    or page_session is before
+                    or page_session is previous
                     or page_session.port.closed
                 ):
-                    if self._ended is not None:
-                        raise self._ended()
+                    if self._end_error is not None:
+                        raise self._end_error()
                     waiter = Waiter(loop)
                     self._waiters.append(waiter)
                     try:
@@ -108,45 +120,47 @@ class PenpalSession:
 
     def _timeout_error(self, seconds: float) -> HandshakeTimeoutError:
         origins = self._options.origins
-        whom = "the worker" if origins is None else " or ".join(map(format_origin, sorted(origins)))
-        heard = () if self._ended else bridge().windows.rejected(self._number)
-        return HandshakeTimeoutError(f"Penpal from {whom}", seconds, heard)
+        peer = "the worker" if origins is None else " or ".join(map(format_origin, sorted(origins)))
+        rejected = () if self._end_error else bridge().windows.rejected(self._number)
+        return HandshakeTimeoutError(f"Penpal from {peer}", seconds, rejected)
 
     # The handshake
 
-    def _heard(self, message: Any, events: Sequence[Any], index: int) -> None:
+    def _on_window_message(self, message: Any, events: Sequence[Any], index: int) -> None:
         if isinstance(message, Notice):
             if message.kind == "gone":
-                self._gone()
+                self._on_target_gone()
         elif type(message) is dict:
             event = events[index]
             ports = event.ports.length if message.get("type") == "ACK2" else 0
             origin = BrowserEvent(event).origin
-            self._perform(self._protocol.heard(message, origin, ports), event)
+            self._run_steps(self._protocol.received(message, origin, ports), event)
 
-    def _perform(self, steps: Sequence[Step], event: Any) -> None:
+    def _run_steps(self, steps: Sequence[Step], event: Any) -> None:
         for step in steps:
             if isinstance(step, Post):
                 self._post(step.message, step.origin)
-            elif isinstance(step, Offer):
+            elif isinstance(step, OfferPort):
                 ours, theirs = map(MessagePort._from_endpoint, browser_pair())
                 self._post(step.message, step.origin, [theirs])
-                self._connected(ours)
-            elif isinstance(step, Take):
-                self._connected(MessagePort(event.ports[0]))
-            elif isinstance(step, Lost) and self._page_session is not None:
+                self._on_connected(ours)
+            elif isinstance(step, UsePort):
+                self._on_connected(MessagePort(event.ports[0]))
+            elif isinstance(step, DropPort) and self._page_session is not None:
                 self._page_session.end(lost=True)
 
     def _post(self, message: Any, origin: str, ports: Sequence[MessagePort] = ()) -> None:
         target, kind, *_ = self._options
         moved = check_transfer(ports) if ports else None
-        where = (target, None if kind == "worker" else origin)
-        with contextlib.suppress(TypeError):  # a frame that is in no document yet will speak first
-            post_encoded(bridge().send_to, where, message, moved)
+        destination = (target, None if kind == "worker" else origin)
+        with contextlib.suppress(
+            TypeError
+        ):  # a frame outside of a document: its page will send SYN later
+            post_encoded(bridge().send_to, destination, message, moved)
         if moved is not None:
             moved.done()
 
-    def _connected(self, port: MessagePort) -> None:
+    def _on_connected(self, port: MessagePort) -> None:
         self._page_session = page_session = _PageSession(port, self._options, self.destroy)
         self._context.run(page_session.expose, self._policy)
         self._sink.run = self._wake
@@ -156,33 +170,33 @@ class PenpalSession:
             if not waiter.done():
                 waiter.wake_soon()
 
-    # The end
+    # End
 
-    def _gone(self) -> None:
-        """Be over: the frame was removed, or the window closed."""
+    def _on_target_gone(self) -> None:
+        """End the session, because the frame was removed or the window was closed."""
         if self._page_session is not None:
             self._page_session.end(lost=True)
         self._finish(partial(HandshakeError, "the frame was removed, or the window closed", "gone"))
 
-    def destroy(self, *, tell: bool = True) -> None:
-        """Be over, and unless the other side said so first, say it."""
+    def destroy(self, *, notify: bool = True) -> None:
+        """End the session; notify the other side unless it sent the end itself."""
         page_session = self._page_session
         if page_session is not None and not page_session.port.closed:
-            if tell:
+            if notify:
                 page_session.port.post_message(page_session.protocol.destroy())
                 page_session.port.close()
             else:
                 page_session.end(lost=False)
-        self._finish(PortClosedError if tell else PeerClosedError)
+        self._finish(PortClosedError if notify else PeerClosedError)
 
-    def _finish(self, over: Callable[[], Exception]) -> None:
-        if self._ended is None:
-            self._ended = over
+    def _finish(self, end_error: Callable[[], Exception]) -> None:
+        if self._end_error is None:
+            self._end_error = end_error
             self._sink.stop()
             self._endpoint.release()
             self._wake()
 
-    # For a Remote
+    # Requests of a Remote
 
     def request(
         self,
@@ -195,14 +209,14 @@ class PenpalSession:
         """Send a call.
 
         Raises:
-            TypeError: Penpal has no such thing.
+            TypeError: Penpal doesn't support this kind of request.
             PeerLostError: the page there was replaced, and the new one is not connected yet.
         """
         if kind != "APPLY" or not path:
-            raise TypeError("over Penpal there are only calls of methods: remote.name(…)")
+            raise TypeError("Penpal supports only method calls: remote.name(…)")
         if keywords:
             raise TypeError(f"Penpal has no keyword arguments ({', '.join(keywords)})")
-        assert self._page_session is not None  # noqa: S101 - there is no Remote before
+        assert self._page_session is not None  # noqa: S101 - a Remote exists only once a page connected
         return self._page_session.request(kind, handle, path, arguments)
 
     def release(self, handle: RemoteHandle) -> Call:
@@ -213,63 +227,67 @@ class PenpalSession:
         return call
 
     def release_soon(self) -> None:
-        """Never asked for: what serves calls lives on without a Remote."""
+        """Do nothing: the session still serves calls when no Remote is left."""
 
 
 class _PageSession(RpcSession):
-    """The port to one page, and all calls on it."""
+    """The session of the port to one page."""
 
     protocol: PenpalProtocol
 
     def __init__(
-        self, port: MessagePort, options: PenpalOptions, over: Callable[..., None]
+        self, port: MessagePort, options: PenpalOptions, on_destroyed: Callable[..., None]
     ) -> None:
         super().__init__(port)
         self.protocol = PenpalProtocol(f"{fresh_id()}-", options.channel)
         self.tracebacks = options.tracebacks
-        self.calls = None  # that short way is Comlink's
+        self.calls = None  # the fast path sends Comlink's messages
         self.python = False
-        self._ended = over
+        self._on_destroyed = on_destroyed
 
     def expose(self, policy: AccessPolicy) -> None:
-        """Let these methods be called."""
+        """Expose the methods that the other side may call."""
         self.server = _PenpalServer(self, policy, tracebacks=self.tracebacks)
 
-    def _may_be_asked(self) -> bool:
+    def _expects_requests(self) -> bool:
         return self.server is not None and self.server.policy.root != {}
 
     def end(self, *, lost: bool) -> None:
-        """Be over: the other side vanished, or ended it."""
+        """End the session, because the other side vanished or ended the connection."""
         self.port._peer_ended(self.port._received_count, lost=lost)
 
     def handle_action(self, action: Any) -> None:
         if isinstance(action, Destroyed):
-            self._ended(tell=False)
+            self._on_destroyed(notify=False)
         else:
             super().handle_action(action)
 
     def cancel_call(self, call: Call) -> None:
-        self.protocol.forget(call._id)  # the other side is not told: Penpal has no word for it
+        self.protocol.withdraw(call._id)  # Penpal has no message that cancels a call
         call._settle(None)
 
     def marshal_proxy(self, policy: AccessPolicy, _attachments: Attachments) -> Any:
-        return {"value": policy.root}  # which can't be sent, as the error says
+        return {"value": policy.root}  # posting it raises DataCloneError
 
     def marshal_stream(self, value: Any, _attachments: Attachments) -> Any:
         return {"value": value}
 
 
 class _NotFoundError(AttributeError):
-    """There is no such method, or it is not reachable."""
+    """The method does not exist, or is not reachable."""
 
 
 class PenpalAccess(AccessPolicy):
-    """What may be called."""
+    """The methods that the other side may call."""
 
     __slots__ = ()
 
     def function(self, path: tuple[str, ...]) -> Callable[..., Any]:
-        """Return what is to be called at a path."""
+        """Return the function to call at a path.
+
+        Raises:
+            AttributeError: the path is not reachable, or its value can't be called.
+        """
         try:
             return super().function(path)
         except (AttributeError, TypeError) as error:
@@ -277,17 +295,19 @@ class PenpalAccess(AccessPolicy):
 
 
 class _PenpalServer(CallServer):
-    """Methods at work."""
+    """Serves the exposed methods, and answers with Penpal's messages."""
 
     __slots__ = ()
 
-    def refuse(self, run: Execute, error: MessageError) -> None:
-        self.fail(run, error)
+    def refuse(self, request: Execute, error: MessageError) -> None:
+        self.fail(request, error)
 
-    def fail(self, run: Execute, error: BaseException) -> None:
+    def fail(self, request: Execute, error: BaseException) -> None:
         session: Any = self.session
         parts = wire_of_error(error, traceback=self.tracebacks)["value"]["value"]
-        message = session.protocol.fail(run.id, parts, found=not isinstance(error, _NotFoundError))
+        message = session.protocol.fail(
+            request.id, parts, found=not isinstance(error, _NotFoundError)
+        )
         if message is not None:
             with contextlib.suppress(PortStateError, DataCloneError):
                 session.port.post_message(message)

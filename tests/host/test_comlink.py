@@ -104,7 +104,7 @@ def test_release_detaches(exposing):
     exposing.received({"id": "slow", "type": "APPLY", "path": ["x"]})
     answer = exposing.received({"id": "r", "type": "RELEASE"})
     assert answer == Detach({"type": "RAW", "value": None, "id": "r"})
-    exposing.conceal()
+    exposing.stop_exposing()
     assert exposing.reply("slow", raw(1)) is None
     late = exposing.received({"id": "late", "type": "GET", "path": ["x"]})
     assert isinstance(late, Answer)
@@ -261,7 +261,7 @@ def test_where_others_listen_too_nothing_is_answered_for_them(kind):
     assert machine.expose() == []  # they were meant for somebody else
     assert machine.received(probe) == Answer(raw({"msgchan": 1}) | {"id": 3}, [])
     assert machine.received(request) is not None
-    machine.conceal()
+    machine.stop_exposing()
     for message in (request, malformed, probe):
         assert machine.received(message) is None
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from pyodide_msgchan._rpc.protocol import Answer, Execute, SettleCall
 from pyodide_msgchan.penpal.protocol import (
     Destroyed,
-    Lost,
-    Offer,
+    DropPort,
+    OfferPort,
     PenpalHandshake,
     PenpalProtocol,
     Post,
-    Take,
+    UsePort,
 )
 
 HERE, THERE = "https://here.example", "https://there.example"
@@ -31,20 +31,20 @@ class Page:
         for step in steps:
             if isinstance(step, Post):
                 other.coming.append((step.message, self.origin, step.origin, None))
-            elif isinstance(step, Offer):
+            elif isinstance(step, OfferPort):
                 line = object()
                 other.coming.append((step.message, self.origin, step.origin, line))
                 self.lines.append(line)
-            elif isinstance(step, Take):
+            elif isinstance(step, UsePort):
                 self.lines.append(port)
-            elif isinstance(step, Lost):
+            elif isinstance(step, DropPort):
                 self.lines.append(None)
 
     def take(self, other):
         """Hear the next message, as the browser would deliver it."""
         message, origin, target, port = self.coming.pop(0)
         if self.running and target in ("*", self.origin):
-            self.perform(self.machine.heard(message, origin, port is not None), other, port)
+            self.perform(self.machine.received(message, origin, port is not None), other, port)
 
 
 @given(st.data(), st.sampled_from(["ab", "ba"]))
@@ -109,29 +109,31 @@ def test_words_that_mean_nothing_here():
         {**SYN, "type": "ACK1"},  # before any SYN
         {**SYN, "type": "ACK2"},
     ):
-        assert machine.heard(message, THERE, 1) == [], message
+        assert machine.received(message, THERE, 1) == [], message
 
 
 def test_each_word_counts_once_and_from_who_said_syn():
     leader, other = PenpalHandshake(None, {"*"}, "b"), PenpalHandshake(None, {"*"}, "b")
-    assert [step.message["type"] for step in leader.heard({**SYN, "participantId": "a"}, HERE, 0)]
-    assert leader.heard({**SYN, "participantId": "a"}, HERE, 0) == []
+    assert [
+        step.message["type"] for step in leader.received({**SYN, "participantId": "a"}, HERE, 0)
+    ]
+    assert leader.received({**SYN, "participantId": "a"}, HERE, 0) == []
     ack = {**SYN, "type": "ACK2"}
-    assert leader.heard({**SYN, "type": "ACK1"}, HERE, 0) == []  # the leader says that
-    assert leader.heard(ack, THERE, 1) == []
-    assert leader.heard(ack, HERE, 0) == []  # without a port
-    assert leader.heard(ack, HERE, 1) == [Take()]
-    assert leader.heard(ack, HERE, 1) == []
-    other.heard({**SYN, "participantId": "c"}, "null", 0)
-    assert other.heard(ack, "null", 1) == []
-    (offer,) = other.heard({**SYN, "type": "ACK1"}, "null", 0)
+    assert leader.received({**SYN, "type": "ACK1"}, HERE, 0) == []  # the leader says that
+    assert leader.received(ack, THERE, 1) == []
+    assert leader.received(ack, HERE, 0) == []  # without a port
+    assert leader.received(ack, HERE, 1) == [UsePort()]
+    assert leader.received(ack, HERE, 1) == []
+    other.received({**SYN, "participantId": "c"}, "null", 0)
+    assert other.received(ack, "null", 1) == []
+    (offer,) = other.received({**SYN, "type": "ACK1"}, "null", 0)
     assert (offer.message["type"], offer.origin) == ("ACK2", "*")
-    assert other.heard({**SYN, "type": "ACK1"}, "null", 0) == []
+    assert other.received({**SYN, "type": "ACK1"}, "null", 0) == []
 
 
 def test_nothing_is_posted_to_an_origin_that_is_not_allowed():
     machine = PenpalHandshake("side", {HERE, THERE}, "b")
-    steps = machine.start() + machine.heard(
+    steps = machine.start() + machine.received(
         {**SYN, "channel": "side", "participantId": "a"}, THERE, 0
     )
     assert [step.origin for step in steps] == [HERE, THERE, THERE, THERE]
