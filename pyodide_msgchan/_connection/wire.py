@@ -1,60 +1,64 @@
-"""The wire of a connection: every message that crosses it, and the words of its state machines.
+"""The wire of a connection: every message that crosses it, and the actions of its state machines.
 
-*Window messages* are plain flat objects, sent with ``window.postMessage`` (in a worker, to and
-from its owner). All carry ``msgchan``: the version, an integer; ``type``; ``name``: at most 200
-characters; ``id``: the sender's, 1 to 64 characters. Unknown fields are ignored.
+*Window messages* are plain flat objects, sent with ``window.postMessage`` (between a worker and its
+owner with the worker's ``postMessage``). All have ``msgchan``: the version, an integer; ``type``;
+``name``: at most 200 characters; ``id``: the sender's, 1 to 64 characters. Unknown fields are
+ignored.
 
-| type | who, when | more fields | posted to |
+| type | sender, when | more fields | target |
 |---|---|---|---|
-| hello | listener, at its start; answering a probe, unless turned | nonce, to?, loaded | (1); (2) |
-| probe | caller, at its start; answering a hello if turned | nonce, to?, loaded | (1); (2) |
-| offer | caller, after a hello; listener, after a probe if turned | to, loaded, two ports | (2) |
-| refusal | listener, to a probe: "taken", "version" | to, reason | (2) |
+| hello | responder, at its start; answering a probe | nonce, to?, loaded | (1); (2) |
+| probe | initiator, at its start; answering a hello if reversed | nonce, to?, loaded | (1); (2) |
+| offer | initiator, after a hello; responder, after a probe if reversed | to, loaded, ports | (2) |
+| refusal | responder, answering a probe: "taken", "version" | to, reason | (2) |
 
-(1) each allowed origin, or ``*`` if any or an opaque one is allowed. (2) the very origin that was
-heard; ``*`` if that is "null". ``nonce`` has the shape of an id and is secret between the two;
-``to`` is the id of the one spoken to; ``loaded`` is the number of milliseconds at which the
-sender's page had loaded, -1 before that and in workers. The ports of an offer are [data, control].
+(1) each allowed origin, or ``*`` if any or an opaque origin is allowed. (2) the exact origin of the
+message that is answered; ``*`` if that is "null". ``nonce`` has the format of an id and is a secret
+between the two sides; ``to`` is the id of the receiver; ``loaded`` is the number of milliseconds
+since the load event of the sender's page, -1 before that and in workers. The two ports of an offer
+are [data, control]. "Reversed" are the roles if only the responder's origin is opaque; it then
+answers a probe with an offer instead of a hello.
 
 *Control messages* are plain objects on the control port.
 
-| type | who, when | more fields |
+| type | sender, when | more fields |
 |---|---|---|
-| acceptance | who took the offer, first of all | nonce: its own; and the description (3) |
-| confirm | who offered, to the right nonce | the description (3) |
-| refusal | who was offered: "taken"; who offered: "nonce"; then both ports close | reason |
-| goodbye | either, when it closes, gives up, or its page goes | sent, answers?, reason (4) |
-| farewell | answer to a goodbye, once all that was sent has arrived | |
-| ping, pong | either, with a heartbeat; who gets a ping answers it | n: the same number |
-| mark | who sends data, to a peer with "credit": which wants to hear of n taken messages | n (5) |
-| taken | answer to a mark, once the user took so many; the last one answers those before | n |
-| unreadable | who could not read a data message: a request ends so | n: its number; reason |
-| introduction | who introduces two peers, to each; with two ports | of the other (3); message (6) |
-| lane | who was introduced to a Python, once it took that connection | lane: "packed", "clone" |
+| acceptance | receiver of the offer, first of all | its nonce; description (3) |
+| confirm | sender of the offer, after the right nonce | description (3) |
+| refusal | receiver of the offer: "taken"; its sender: "nonce"; both ports close | reason |
+| goodbye | either, when it closes, drops an attempt or its page ends | sent, answers?, reason (4) |
+| farewell | answer to a goodbye, once all messages sent before have arrived | |
+| ping, pong | either, for a heartbeat or liveness check; a pong answers a ping | n: the same |
+| mark | sender of data, to a peer with "credit": acknowledge n messages | n (5) |
+| taken | answer to a mark and to those before, once the user has consumed n messages | n |
+| unreadable | receiver of an unreadable data message; ends a request | n: its number; reason |
+| introduction | page that introduces two peers, to each; two ports | the other's (3); message (6) |
+| lane | peer introduced to Python, once it took the connection | lane: "packed", "clone" |
 
 (3) ``version`` and ``runtime``: strings, of the package and of what runs it; ``capabilities``: an
-array of strings; ``loaded``; ``lock``: the name of a Web Lock, or missing. (4) ``sent`` counts the
-messages posted on the data port, null if nobody counted; ``answers`` counts the requests that were
-answered, null or missing where that is not known: the open ones end once so many answers came;
-``reason`` is "close", "pagehide", or "lost" from who took the other side for gone, which may have
-been busy only.
-(5) counts the data messages posted so far; each mark is above the one before, and 16 at most are
-unanswered. Capabilities: "clone"; "credit": marks are answered; "packs": this is Python, and could
-speak the packed lane; "packed": it would, with the one that is told so, since that is of its own
-origin or its user asked for it. They do if both say "packed".
-(6) ``origin``: a string; missing for a worker; ``lane``: "clone" if the two are to speak nothing
-else; ``message``: any value, for the user. The ports are [data, control] of a connection between
-the two, on which neither handshake nor check of origins takes place: what an introduction says of
-a peer is hearsay. Whoever does not take it says goodbye on the control port, and closes both.
+array of strings; ``loaded``; ``lock``: the name of a Web Lock, or missing. (4) ``sent``: the number
+of messages posted on the data port, null if it is not known; ``answers``: the number of requests
+that were answered, null or missing if it is not known (open requests end once that many answers
+have arrived); ``reason``: "close"; "pagehide"; or "lost" from a side that presumed the other lost,
+which may only have been busy. (5) ``n``: the number of data messages posted so far; each mark is
+above the one before, and at most 16 are unanswered. Capabilities: "clone"; "credit": marks are
+answered; "packs": the sender is Python and could use the packed lane; "packed": it would use it
+with the receiver, which has its own origin or whose lane the user asked for. Both use the packed
+lane if both sent "packed". (6) ``origin``: a string, missing for a worker; ``lane``: "clone" if the
+two may use no other lane; ``message``: any value, for the user. The ports are [data, control] of a
+connection between the two peers, on which neither handshake nor check of origins takes place: only
+the introducing page says who the peer is. A side that does not take an introduction sends a goodbye
+on the control port and closes both ports.
 
 The *data port* carries what users post, from the confirm on, and nothing else. On the packed lane
-all but text, numbers that stay what they are, true, false and None go as ``{msgchan: [ArrayBuffer],
-side: [], buffers: [ArrayBuffer]}``: a stream in segments, the JavaScript objects and ports in it,
-and the memory of its arrays (`_codec.packed.codec`). ``side`` and ``buffers`` may be missing, a
-segment may be a Uint8Array, and one alone may stand without the array: a short stream goes as
-``{msgchan: Uint8Array}``, and is cloned. Anything else there is read as structured clone gives it,
-for JavaScript may post by hand. One convention: a *request* is a message whose transfer list ends
-with a reply port; one message on that answers it.
+strings, true, false, None and numbers that keep their type are sent as they are, and all else as
+``{msgchan: [ArrayBuffer], side: [], buffers: [ArrayBuffer]}``: a stream in segments, the JavaScript
+objects and ports in it, and the memory of its arrays (`_codec.packed.codec`). ``side`` and
+``buffers`` may be missing, a segment may be a Uint8Array, and a single segment may stand without
+the array: a short stream is sent as ``{msgchan: Uint8Array}``, which is cloned. Any other value is
+read as a structured clone, since JavaScript may post on the port by hand. One convention: a
+*request* is a message whose transfer list ends with a reply port; one message on that port answers
+it.
 """
 
 from __future__ import annotations
@@ -85,19 +89,19 @@ __all__ = [
 
 
 VERSION: Final = 1
-"""Of this wire: the field ``msgchan`` of every window message."""
+"""The version of this wire, in the field ``msgchan`` of every window message."""
 
 
 MAX_TEXT_LENGTH: Final = 200
-"""Characters of a string in a description; a longer one counts as missing."""
+"""The limit of characters of a string in a description; a longer one counts as missing."""
 
 
 MAX_CAPABILITIES: Final = 64
-"""More than any peer has; further ones are not read."""
+"""The limit of capabilities that are read, which is more than any peer has."""
 
 
 class Envelope(NamedTuple):
-    """A window message whose fields have the right types; what is missing is empty."""
+    """A window message whose fields have the right types; a missing string field is empty."""
 
     version: int
     type: str
@@ -108,14 +112,14 @@ class Envelope(NamedTuple):
     reason: str = ""
     loaded: float = -1
     ports: Any = None
-    """Of an offer: whatever the shell knows its two ports by. Never set on the way out."""
+    """The driver's representation of the ports of a received offer, else None."""
 
 
 class PeerInfo(NamedTuple):
-    """What is known of the other side; all but the origin is what it says of itself."""
+    """A description of the peer; all but the origin is what the peer says about itself."""
 
     origin: str | None
-    """As in ``event.origin``; None for workers."""
+    """The origin as in ``event.origin``; None for workers."""
     runtime: str = ""
     version: str = ""
     capabilities: frozenset[str] = frozenset()
@@ -124,7 +128,7 @@ class PeerInfo(NamedTuple):
 
 
 class Post(NamedTuple):
-    """Post a window message to `sender`; None: to all who are announced to."""
+    """Post a window message to `sender`, or to every target of announcements if that is None."""
 
     envelope: Envelope
     origin: str
@@ -132,7 +136,7 @@ class Post(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """Make two channels, post the far ends [data, control] along, keep the near ones."""
+    """Make two channels, post their far ends [data, control] in `envelope`, and keep the others."""
 
     attempt: int
     envelope: Envelope
@@ -141,57 +145,57 @@ class Offer(NamedTuple):
 
 
 class Adopt(NamedTuple):
-    """Keep the two ports of an offer as those of `attempt`, and read the control port."""
+    """Keep the two ports of an offer as the ports of `attempt`, and read the control port."""
 
     attempt: int
     ports: Any
 
 
 class Send(NamedTuple):
-    """Post on the control port of `attempt`."""
+    """Post `message` on the control port of `attempt`."""
 
     attempt: int
     message: dict[str, Any]
 
 
 class Close(NamedTuple):
-    """Close both ports of `attempt`, after what was sent on them."""
+    """Close both ports of `attempt`; messages sent on them before still arrive."""
 
     attempt: int
 
 
 class Discard(NamedTuple):
-    """Close both ports of an offer that is not taken, after sending `message` on the second."""
+    """Close both ports of an offer that is not adopted, after sending `message` on the second."""
 
     ports: Any
     message: dict[str, Any] | None = None
 
 
 class Connected(NamedTuple):
-    """The ports of `attempt` are a connection now, and the shell's from here on."""
+    """Make a connection of the ports of `attempt`; it owns them from here on."""
 
     attempt: int
     peer: PeerInfo
 
 
 class Fail(NamedTuple):
-    """It can't succeed any more; everything is closed."""
+    """Report `error`: the handshake has failed, and its ports are closed."""
 
     error: HandshakeError
 
 
 class SetTimer(NamedTuple):
-    """Call `expired` in so many seconds; replaces an earlier timer."""
+    """Call `expired` after `seconds`; this replaces an earlier timer."""
 
     seconds: float
 
 
 class StopTimer(NamedTuple):
-    """The timer is not needed any more."""
+    """Cancel the timer."""
 
 
 class PeerReplaced(NamedTuple):
-    """Another listener speaks from the connected window: its page may have been replaced."""
+    """Start a liveness check: another responder posted from the window of the connection."""
 
     attempt: int
 
@@ -212,12 +216,12 @@ type Action = (
 
 
 def is_introduction(message: Any) -> bool:
-    """Return True if a control message brings the ports of an introduction."""
+    """Return True if a control message is an introduction, which has ports."""
     return isinstance(message, dict) and message.get("type") == "introduction"
 
 
 def peer_info(origin: str | None, message: dict[str, Any]) -> PeerInfo:
-    """Read the description in an acceptance or confirm; what has a wrong type counts as missing."""
+    """Return the description in a control message; a value of a wrong type counts as missing."""
     capabilities = message.get("capabilities")
     loaded = message.get("loaded")
     if not isinstance(loaded, (int, float)) or not 0 <= loaded <= 2**53:

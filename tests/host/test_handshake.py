@@ -239,7 +239,7 @@ def test_who_was_there_just_now_probes_again_when_its_goodbye_must_have_come():
     machine = leaver()
     assert same(machine.heard(REFUSAL, APP, WINDOW), SetTimer(initiator.RETRY))
     assert machine.heard(REFUSAL, APP, WINDOW) == []
-    assert "over there is taken" in str(machine.timeout(1))
+    assert "on the other side is taken" in str(machine.timeout(1))
     assert same(machine.expired(), PROBE)
     assert machine.expired() == []
     machine.may_be_ending = lambda: False
@@ -663,7 +663,7 @@ def test_two_that_call_each_other_are_told_so():
     )
     machine = listener()
     machine.heard(envelope("hello", "l7"), HOST, WINDOW)
-    assert machine.timeout(1).hint == "both sides wait to be called: one of them must connect"
+    assert machine.timeout(1).hint == "both sides called accept or listen: one of them must connect"
 
 
 def test_a_timeout_in_the_middle_says_how_far_it_came():

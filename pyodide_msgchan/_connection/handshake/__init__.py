@@ -1,44 +1,57 @@
-"""The handshake of a connection: two state machines, an event in, actions out; no clock, no loop.
+"""The handshake of a connection: two pure state machines that take events and return actions.
 
-**Who speaks first.** Whoever is there first: a listener says hello once to each window that may
-call it, a caller sends one probe, and a listener answers a probe with a hello. One of the two is
-lost if the other page has not loaded yet; the other one then finds it. Nobody polls.
+The *initiator* is the side that calls `connect`, the *responder* the side that calls `accept` or
+`listen`. The machines own no clock, no event loop and no window; `_connection.driver` drives them.
 
-**What each knows after each step.**
+**Who speaks first.** The side that starts first. A responder posts one hello to each window that
+may connect to it, an initiator posts one probe, and a responder answers a probe with a hello. If
+the other page has not loaded yet, the first announcement is lost; the later side's announcement
+then arrives. Neither side polls.
 
-1. The caller heard a hello: the listener's id, its nonce (a secret), and from the browser its
-   origin. It makes a data and a control channel and posts the far ends in an *offer*, to exactly
-   that origin and id, and without the nonce.
-2. The listener got the offer: here is a caller of that origin, which heard this hello. It answers
-   on the control port with the *acceptance*, which carries its nonce.
-3. The caller got the acceptance: who holds the ports is who said hello, since only that one knows
-   the nonce. It is connected, and says so with a *confirm*.
-4. The listener got the confirm: the caller is satisfied, and connected. Only now do users' messages
-   flow; none was sent to somebody who had merely taken the listener's place.
+**What each side knows after each step.**
 
-**The turned direction.** A page of an opaque origin can't be named as a target, so an offer to it
-would have to go to ``*``, ports and all, to whatever page is in that window by then. But such a
-page can name the other. So if the listener alone is opaque it is the listener who offers: the
-caller answers its hello with a probe, the nonce is the caller's, and steps 1 to 4 change sides.
-Both can tell, from their own origin and from the browser's word for the other's. Only if both are
-opaque does the caller offer to ``*``, and the nonce is all that protects them.
+1. The initiator received a *hello*. It knows the responder's id and nonce (a secret), and from the
+   browser its origin. It makes a data and a control channel and posts their far ends in an *offer*
+   to exactly that origin and id. The offer does not contain the nonce.
+2. The responder received the offer. It knows that an initiator of that origin received its hello.
+   It sends the *acceptance*, which contains its nonce, on the control port.
+3. The initiator received the acceptance. Only the side that sent the hello knows the nonce, so
+   that side holds the ports. The initiator is connected and sends a *confirm*.
+4. The responder received the confirm. It knows that the initiator checked the nonce, and it is
+   connected. Users' messages flow only from here on, so none goes to a page that took the
+   responder's place.
 
-**What a third party could try.** Speak from another window or origin: the browser names both, and
-what is not allowed is dropped unread. Navigate the frame between hello and offer: another origin
-gets no offer; the same origin does not know the nonce, so its acceptance is refused and both ports
-close. Guess a nonce: one guess in 2**128 for each offer, each in a message of its own, so a plain
-comparison gives away nothing that could be used. Send an offer again: the id of an attempt is good
-for one, until that has ended. Open attempts and let them lie: `accept` has one pending and a few
-queued ones, and gives the pending one a few seconds once another waits; `listen` drops its oldest.
+**Reversed roles.** A page of an opaque origin can't be named as a target. An offer to it would go
+to ``*``, so whichever page is in that window by then would get the ports. But such a page can name
+the other side. So if only the responder is opaque, the responder offers: the initiator answers its
+hello with a probe, the nonce is the initiator's, and the sides of steps 1 to 4 are exchanged. Each
+side knows this from its own origin and from the origin that the browser reports for the other. If
+both sides are opaque, the initiator offers to ``*``, and only the nonce protects the connection.
 
-**What ends an attempt.** A goodbye to whoever is dropped while pending, so that nobody waits for a
-port that closed in silence (no browser tells). A caller that is told so starts again. An accepted
-listener is *taken*, and refuses callers until it hears its caller's goodbye. A goodbye and a probe
-travel apart, so the probe may come first: a caller whose page has just left that listener probes
-once more after a second, and waits for the next hello meanwhile. Every other one fails at once.
+**What a third party could try.**
 
-**For the shell:** hand in what was heard, after the checks of the window and of types; do the
-actions in their order; read the control port of each attempt from its `Offer` or `Adopt` on, and
-hand in what comes until `Connected`; from then on it is the shell's, which calls `release` at its
-end. The whole wire is in `_connection.wire`.
+- Post from another window or origin. The browser reports both, and what is not allowed is dropped
+  before its data is read.
+- Navigate the frame between hello and offer. A page of another origin does not get the offer. A
+  page of the same origin does not know the nonce, so its acceptance is refused and both ports
+  close.
+- Guess a nonce. One guess in 2**128 is right, each offer allows one guess, and each guess is a
+  message of its own, so a plain comparison leaks no timing that could be used.
+- Repeat an offer. An initiator's id is good for one attempt until that attempt has ended.
+- Open attempts and leave them unfinished. `accept` has one pending attempt and a short queue; once
+  another initiator waits, the pending one has a few seconds to confirm. `listen` drops its oldest
+  pending attempt when there are too many.
+
+**What ends an attempt.** A side that drops a pending attempt sends a goodbye, since browsers don't
+report that a port was closed. An initiator that receives it starts again. An `accept` that has a
+connection is *taken*, and refuses initiators until it receives the goodbye of its peer. A goodbye
+and a probe travel by different ways, so the probe may arrive first. An initiator whose page has
+just closed a connection to that responder therefore probes once more after a second, and meanwhile
+waits for the next hello. Every other initiator fails at once.
+
+**What the driver must do.** Pass in every window message that passed the checks of its source,
+origin and types; carry out the returned actions in their order; read the control port of each
+attempt from its `Offer` or `Adopt` action on, and pass in its messages until `Connected`. From then
+on the connection owns the port, and the driver calls `release` when it ends. The whole wire is
+described in `_connection.wire`.
 """

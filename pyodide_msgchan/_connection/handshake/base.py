@@ -1,4 +1,4 @@
-"""What both sides of a handshake have in common: an identity, checks, what was heard in vain."""
+"""What both sides of a handshake share: their identity, checks, messages and rejected origins."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 MAX_REJECTED: Final = 8
-"""Wrong origins that are remembered for the error."""
+"""The limit of rejected origins that the timeout error lists."""
 
 
 GOODBYE: Final[dict[str, Any]] = {"type": "goodbye", "sent": 0, "reason": "close"}
@@ -49,22 +49,25 @@ WRONG_NONCE: Final[dict[str, Any]] = {"type": "refusal", "reason": "nonce"}
 
 
 def fresh_id() -> str:
-    """Return 128 random bits: what `secrets.token_hex` does, without the price of its imports."""
+    """Return 128 random bits as hexadecimal digits.
+
+    This equals `secrets.token_hex`, whose module takes long to import.
+    """
     return os.urandom(16).hex()
 
 
 def target_for(origin: str) -> str:
-    """Return the target origin for a page of `origin`: itself, if it can be named."""
+    """Return the target origin for a page of `origin`: the origin, or ``*`` if it is opaque."""
     return "*" if origin == "null" else origin
 
 
 def format_origin(origin: str) -> str:
-    """Return the words for an origin in an error."""
+    """Return the description of an origin for an error."""
     return {"*": "any origin", "null": "an opaque origin"}.get(origin, origin)
 
 
 def str_field(message: dict[str, Any], field: str) -> str:
-    """Read a string; empty if there is none."""
+    """Return a string field of a message, or an empty string if it is missing."""
     value = message.get(field)
     return value if isinstance(value, str) else ""
 
@@ -75,22 +78,22 @@ class HandshakePeer(NamedTuple):
     id: str
     origin: str
     nonce: str
-    """What its acceptance has to carry; empty if it offered, and we accept."""
+    """The nonce that its acceptance must contain; empty if the peer made the offer."""
     sender: Any = None
     ports: Any = None
 
 
 def no_description(_origin: str | None) -> dict[str, Any]:
-    """Tell a peer nothing of this side."""
+    """Return an empty description of this side."""
     return {}
 
 
 class HandshakeBase:
-    """A caller or listener, before it hears of the other."""
+    """The part of an initiator or responder that does not depend on the role."""
 
     _greeting: str
-    _counterpart: str
-    _worker_words: str
+    _peer_function: str
+    _worker_peer: str
     _same_role_hint: str
 
     def __init__(
@@ -115,7 +118,7 @@ class HandshakeBase:
         self._rejected: dict[str, None] = {}
 
     def start(self) -> list[Action]:
-        """Announce this side; to be called once."""
+        """Return the actions that announce this side. Call it once."""
         if self._worker:
             origins = [""]
         elif self._allowed & {"*", "null"}:
@@ -130,30 +133,30 @@ class HandshakeBase:
         return self.start()
 
     def rejected(self, origin: str) -> None:
-        """Remember that a page of a wrong origin spoke from the expected window."""
+        """Note an origin that is not allowed and posted from the expected window."""
         if len(self._rejected) < MAX_REJECTED:
             self._rejected[origin] = None
 
     def timeout(self, seconds: float) -> HandshakeTimeoutError:
-        """Compose the error for a wait of so many seconds; what is pending is left to `cancel`."""
+        """Return the error for a timeout of `seconds`; `cancel` closes what is pending."""
         hint = self._same_role_hint if self._same_role_heard else self._pending_hint()
-        waited_for = f"{self._counterpart} from {self._whom()}"
+        waited_for = f"{self._peer_function} from {self._expected_peer()}"
         return HandshakeTimeoutError(waited_for, seconds, self._rejected, hint=hint)
 
     def _pending_hint(self) -> str:
         raise NotImplementedError
 
-    def _whom(self) -> str:
+    def _expected_peer(self) -> str:
         if self._worker:
-            return self._worker_words
+            return self._worker_peer
         return " or ".join(map(format_origin, sorted(self._allowed)))
 
-    def _named(self, peer: HandshakePeer) -> str:
-        return self._worker_words if self._worker else f"a page of {format_origin(peer.origin)}"
+    def _format_peer(self, peer: HandshakePeer) -> str:
+        return self._worker_peer if self._worker else f"a page of {format_origin(peer.origin)}"
 
     def _is_for_us(self, envelope: Envelope, origin: str) -> bool:
-        # The shell's JavaScript has checked all that before it bothered Python. It stands here
-        # too, because this is the module that promises it.
+        # The driver's JavaScript has made the same checks before it called Python. They are
+        # repeated here, because this package is what guarantees them.
         return (
             not self._finished
             and (self._worker or origin in self._allowed or "*" in self._allowed)
@@ -163,31 +166,31 @@ class HandshakeBase:
         )
 
     def _discard(self, envelope: Envelope, message: dict[str, Any] | None = None) -> list[Action]:
-        """Close the ports of an offer to us; another side in this page may want any other."""
+        """Close the ports of an offer to this side; other offers may be for others in this page."""
         if envelope.ports is None or envelope.to != self._id:
             return []
         return [Discard(envelope.ports, message)]
 
     def _envelope(self, kind: str, *, to: str = "", reason: str = "") -> Envelope:
-        greets = kind in {"hello", "probe"}
-        loaded = self._describe(None).get("loaded", -1) if greets else -1
-        nonce = self._nonce if greets else ""
+        announces = kind in {"hello", "probe"}
+        loaded = self._describe(None).get("loaded", -1) if announces else -1
+        nonce = self._nonce if announces else ""
         return Envelope(VERSION, kind, self._name, self._id, nonce, to, reason, loaded)
 
     def _describe_to(self, origin: str) -> dict[str, Any]:
-        """Return what a peer of that origin is told of this side."""
+        """Return the description of this side for a peer of the given origin."""
         return self._describe(None if self._worker else origin)
 
     def _accept(self, attempt: int, peer: HandshakePeer) -> list[Action]:
-        told = self._describe_to(peer.origin)
-        acceptance = {**told, "type": "acceptance", "nonce": self._nonce}
+        description = self._describe_to(peer.origin)
+        acceptance = {**description, "type": "acceptance", "nonce": self._nonce}
         return [Adopt(attempt, peer.ports), Send(attempt, acceptance)]
 
     def _offer(self, attempt: int, peer: HandshakePeer) -> Offer:
         envelope = self._envelope("offer", to=peer.id)
         return Offer(attempt, envelope, target_for(peer.origin), peer.sender)
 
-    def _agree(self, attempt: int, peer: HandshakePeer, message: dict[str, Any]) -> list[Action]:
+    def _complete(self, attempt: int, peer: HandshakePeer, message: dict[str, Any]) -> list[Action]:
         connected = Connected(attempt, peer_info(None if self._worker else peer.origin, message))
         if not peer.nonce:
             return [connected]

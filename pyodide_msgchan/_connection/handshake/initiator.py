@@ -1,4 +1,4 @@
-"""The side that connects: a state machine, an event in, actions out."""
+"""`Initiator`: the state machine of the side that calls `connect`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = ["RETRY", "Initiator"]
 
 
 RETRY: Final = 1.0
-"""Seconds after which a caller probes again that was refused while a goodbye was on its way."""
+"""Seconds until an initiator probes again that was refused while a goodbye was on its way."""
 
 
 MAX_SUPERSEDED: Final = 8
-"""Listeners that a caller remembers to have left."""
+"""The limit of superseded responders that an initiator remembers."""
 
 
 def _never() -> bool:
@@ -44,7 +44,7 @@ def _never() -> bool:
 
 @final
 class Initiator(HandshakeBase):
-    """The side that calls, `connect`: it is connected once, or fails."""
+    """The side that calls `connect`: it gets one connection or fails."""
 
     wait_if_taken = False
     """Whether to wait, instead of failing, while the other side has another connection."""
@@ -52,8 +52,8 @@ class Initiator(HandshakeBase):
     """Return True if an earlier connection of this page may be the reason of a refusal."""
 
     _greeting = "probe"
-    _counterpart = "accept"
-    _worker_words = "the worker"
+    _peer_function = "accept"
+    _worker_peer = "the worker"
     _same_role_hint = "both sides called connect: one of them must accept or listen"
 
     _attempt = 0
@@ -62,13 +62,13 @@ class Initiator(HandshakeBase):
     _successor = ""
     _superseded_ids: tuple[
         str, ...
-    ] = ()  # listeners that were left for a newer one of the same window
-    _retries = False  # whether the timer runs that ends in another probe
+    ] = ()  # responders of the same window that a newer one has replaced
+    _retries = False  # whether the timer for another probe runs
 
     def expired(self) -> list[Action]:
-        """Probe again: a refusal may have been about a connection that has ended since."""
+        """Probe again, since the connection that caused the refusal may have ended."""
         if not self._retries:
-            return []  # the timer was stopped as it rang
+            return []  # The timer was stopped too late.
         self._retries = False
         return self.start()
 
@@ -84,7 +84,7 @@ class Initiator(HandshakeBase):
         return [*actions, *self._start_anew()]
 
     def cancel(self) -> list[Action]:
-        """Return up, unless it is connected already."""
+        """End the attempt; a connection stays open."""
         self._finished = self._finished or not self._connected
         return self._abandon()
 
@@ -95,7 +95,7 @@ class Initiator(HandshakeBase):
         return []
 
     def heard(self, envelope: Envelope, origin: str, sender: Any) -> list[Action]:
-        """Take a window message from the window that is called."""
+        """Handle a window message from the target window."""
         if self._is_for_us(envelope, origin):
             match envelope.type:
                 case "hello":
@@ -120,7 +120,7 @@ class Initiator(HandshakeBase):
         if known or envelope.id in self._superseded_ids or not envelope.nonce:
             return []
         if self._peer is not None:
-            # Two listeners of one page might otherwise call it to and fro.
+            # Otherwise two responders of one page could make it switch between them forever.
             self._superseded_ids = (*self._superseded_ids, self._peer.id)[-MAX_SUPERSEDED:]
         actions = self._abandon()
         if self._roles_reversed(origin):
@@ -152,7 +152,7 @@ class Initiator(HandshakeBase):
         if envelope.reason != "taken":
             return []
         if self._peer is not None:
-            # The offer is refused too, if it is the same listener.
+            # A refusal by the same responder answers the offer as well as the probe.
             other = envelope.id != self._peer.id
             return [] if other or self._may_wait() else self._fail(self._already_taken_error())
         return self._was_taken()
@@ -161,7 +161,7 @@ class Initiator(HandshakeBase):
         return self.wait_if_taken or self.may_be_ending()
 
     def _was_taken(self) -> list[Action]:
-        """Fail, unless what the other side is taken by may be over already."""
+        """Fail as "already taken", unless that connection may have ended already."""
         if not self._may_wait():
             return self._fail(self._already_taken_error())
         actions = self._drop_offer()
@@ -171,7 +171,7 @@ class Initiator(HandshakeBase):
         return actions
 
     def control(self, attempt: int, message: dict[str, Any]) -> list[Action]:
-        """Take a control message of an attempt; whatever makes no sense is dropped."""
+        """Handle a control message of an attempt; one that does not fit its state is ignored."""
         peer = self._peer
         if peer is None or self._connected or attempt != self._attempt:
             return []
@@ -180,7 +180,7 @@ class Initiator(HandshakeBase):
                 return [Send(attempt, WRONG_NONCE), *self._drop_offer()]
             case "acceptance" | "confirm" as kind if (kind == "acceptance") == bool(peer.nonce):
                 self._connected = True
-                return self._agree(attempt, peer, message)
+                return self._complete(attempt, peer, message)
             case "refusal":
                 return (
                     self._was_taken()
@@ -188,13 +188,13 @@ class Initiator(HandshakeBase):
                     else self._drop_offer()
                 )
             case "goodbye":
-                # It gave up on us, and won't greet again by itself. Under a new id, since others
-                # may still hold what was begun under the old one.
+                # The responder dropped this attempt and will not send another hello by itself.
+                # The new id keeps messages of the old attempt from being taken for this one.
                 return [*self._drop_offer(), *self._start_anew()]
         return []
 
     def _drop_offer(self) -> list[Action]:
-        """Be without an offer again; whoever says hello next gets one, even the same."""
+        """Close the pending offer; the next hello gets a new one, also from the same responder."""
         had_offer, self._peer, self._superseded_ids = self._peer is not None, None, ()
         return [Close(self._attempt)] if had_offer else []
 
@@ -214,12 +214,14 @@ class Initiator(HandshakeBase):
         return [*self._abandon(), Fail(error)]
 
     def _already_taken_error(self) -> HandshakeError:
-        called = f" called {self._name!r}" if self._name else ""
+        named = f" named {self._name!r}" if self._name else ""
         return HandshakeError(
-            f"already taken: the accept{called} over there has its caller", "taken"
+            f"already taken: the accept{named} on the other side has a connection", "taken"
         )
 
     def _pending_hint(self) -> str:
         if self._retries:
-            return "the accept over there is taken"
-        return f"{self._named(self._peer)} answered and then fell silent" if self._peer else ""
+            return "the accept on the other side is taken"
+        return (
+            f"{self._format_peer(self._peer)} answered and then fell silent" if self._peer else ""
+        )

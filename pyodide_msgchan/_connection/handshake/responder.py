@@ -1,4 +1,4 @@
-"""The side that is connected to, by accept or listen: a state machine as the other side's."""
+"""`Responder`: the state machine of the side that calls `accept` or `listen`."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ __all__ = ["Responder"]
 
 
 CONFIRM_TIMEOUT: Final = 5.0
-"""Seconds that a pending caller has to confirm once another one waits."""
+"""Seconds that a pending initiator has to confirm once another one waits."""
 
 
 MAX_QUEUED: Final = 8
-"""Callers that wait for the pending one of an `accept`; further ones are refused."""
+"""The limit of initiators that wait for the pending one of an `accept`; others are refused."""
 
 
 MAX_PENDING: Final = 256
-"""Unconfirmed callers of a `listen`; the oldest makes room for the next."""
+"""The limit of pending initiators of a `listen`; the oldest is dropped for the next."""
 
 
 @final
 class Responder(HandshakeBase):
-    """The side that is called: by one caller (`accept`), or by many (`listen`)."""
+    """The side that calls `accept`, for one connection, or `listen`, for many."""
 
     _greeting = "hello"
-    _counterpart = "connect"
-    _worker_words = "the owner of this worker"
-    _same_role_hint = "both sides wait to be called: one of them must connect"
+    _peer_function = "connect"
+    _worker_peer = "the owner of this worker"
+    _same_role_hint = "both sides called accept or listen: one of them must connect"
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Responder(HandshakeBase):
         return [*actions, *self._start_anew()]
 
     def cancel(self) -> list[Action]:
-        """Take no more callers; connections live on, and the one of an `accept` refuses others."""
+        """End pending attempts; connections stay open, and that of an `accept` refuses others."""
         self._finished = self._finished or not self._is_taken
         return self._abandon()
 
@@ -106,13 +106,13 @@ class Responder(HandshakeBase):
         return []
 
     def expired(self) -> list[Action]:
-        """Drop the pending caller, whose patience another one bore; the next is taken."""
+        """Drop the pending initiator, which did not confirm in time, and admit the next one."""
         if not self._queue:
-            return []  # the timer was stopped as it rang
+            return []  # The timer was stopped too late.
         return self._drop(next(iter(self._pending)), GOODBYE)
 
     def heard(self, envelope: Envelope, origin: str, sender: Any) -> list[Action]:
-        """Take a window message from a window that may call."""
+        """Handle a window message from a window that may connect."""
         if self._is_for_us(envelope, origin):
             match envelope.type:
                 case "probe":
@@ -148,25 +148,25 @@ class Responder(HandshakeBase):
         return self._admit(HandshakePeer(envelope.id, origin, "", ports=envelope.ports))
 
     def _admit(self, peer: HandshakePeer) -> list[Action]:
-        """Take a new caller on, or let it wait."""
+        """Start an attempt with a new initiator, queue it, or refuse it."""
         if self._many or not self._pending:
             full = len(self._pending) >= MAX_PENDING
             actions = self._drop(next(iter(self._pending)), GOODBYE) if full else []
-            return [*actions, *self._take(peer)]
+            return [*actions, *self._start_attempt(peer)]
         if len(self._queue) >= MAX_QUEUED:
             return [self._refuse(peer)]
         self._queue.append(peer)
         self._known.add((peer.origin, peer.id))
         return [SetTimer(CONFIRM_TIMEOUT)] if len(self._queue) == 1 else []
 
-    def _take(self, peer: HandshakePeer) -> list[Action]:
+    def _start_attempt(self, peer: HandshakePeer) -> list[Action]:
         attempt = self._last_attempt = self._last_attempt + 1
         self._pending[attempt] = peer._replace(ports=None)
         self._known.add((peer.origin, peer.id))
         return [self._offer(attempt, peer)] if peer.nonce else self._accept(attempt, peer)
 
     def control(self, attempt: int, message: dict[str, Any]) -> list[Action]:
-        """Take a control message of an attempt; whatever makes no sense is dropped."""
+        """Handle a control message of an attempt; one that does not fit its state is ignored."""
         peer = self._pending.get(attempt)
         if peer is None:
             return []
@@ -187,16 +187,16 @@ class Responder(HandshakeBase):
         actions += map(self._refuse, self._queue)
         self._known.difference_update((rival.origin, rival.id) for rival in self._queue)
         self._queue.clear()
-        return [*actions, *self._agree(attempt, peer, message)]
+        return [*actions, *self._complete(attempt, peer, message)]
 
     def _drop(self, attempt: int, message: dict[str, Any] | None = None) -> list[Action]:
-        """End a pending attempt, with a last word; the next in the queue comes up."""
+        """End a pending attempt, after sending `message` if given; start the next in the queue."""
         peer = self._pending.pop(attempt)
         self._known.discard((peer.origin, peer.id))
         actions: list[Action] = [] if message is None else [Send(attempt, message)]
         actions.append(Close(attempt))
         if self._queue:
-            actions += self._take(self._queue.pop(0))
+            actions += self._start_attempt(self._queue.pop(0))
             actions.append(SetTimer(CONFIRM_TIMEOUT) if self._queue else StopTimer())
         return actions
 
@@ -222,5 +222,5 @@ class Responder(HandshakeBase):
 
     def _pending_hint(self) -> str:
         for peer in self._pending.values():
-            return f"{self._named(peer)} called and then fell silent"
+            return f"{self._format_peer(peer)} called and then fell silent"
         return ""
