@@ -1,4 +1,4 @@
-"""What the checks of the contract have in common."""
+"""Helpers of the contract's checks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import Any
 from pyodide_msgchan._port.port import MessagePort, entangle
 from pyodide_msgchan._printing import short_repr
 
-__all__ = ["MakePair", "is_connection", "is_packed", "make_movable", "raises", "refused"]
+__all__ = [
+    "MakePair",
+    "assert_raises",
+    "assert_refused",
+    "is_connection",
+    "is_packed",
+    "make_transferable",
+]
 
 
 type MakePair = Callable[[], Awaitable[tuple[MessagePort, MessagePort]]]
-"""Makes the two ends of a channel, whatever lies between them."""
+"""A coroutine function that returns the two ends of a new channel."""
 
 
 def is_connection(port: MessagePort) -> bool:
@@ -21,12 +28,12 @@ def is_connection(port: MessagePort) -> bool:
 
 
 def is_packed(port: MessagePort) -> bool:
-    """Return True if a port speaks the packed lane."""
+    """Return True if a port uses the packed lane."""
     return getattr(port, "lane", "clone") == "packed"
 
 
-async def make_movable(make: MakePair) -> tuple[MessagePort, MessagePort]:
-    """Make a pair of which an end can be transferred, which a connection can't."""
+async def make_transferable(make: MakePair) -> tuple[MessagePort, MessagePort]:
+    """Return the two ends of a channel that can be transferred, which a connection can't."""
     near, far = await make()
     if not is_connection(near):
         return near, far
@@ -37,22 +44,26 @@ async def make_movable(make: MakePair) -> tuple[MessagePort, MessagePort]:
     return first, second
 
 
-def refused[E: Exception](kind: type[E], port: MessagePort, message: Any, **options: Any) -> E:
-    """See that a message is refused by an error of that kind, and give it."""
+def assert_refused[E: Exception](
+    kind: type[E], port: MessagePort, message: Any, **options: Any
+) -> E:
+    """Check that posting a message raises an error of this class; return the error."""
     try:
         port.post_message(message, **options)
     except kind as error:
         return error
-    raise AssertionError(f"{short_repr(message, 60)} was sent, where {kind.__name__} was due")
+    raise AssertionError(
+        f"{short_repr(message, 60)} was sent, but should have raised {kind.__name__}"
+    )
 
 
-async def raises(kind: type[Exception], awaitable: Awaitable[Any]) -> None:
-    """See that waiting ends with an error of just that kind."""
+async def assert_raises(kind: type[Exception], awaitable: Awaitable[Any]) -> None:
+    """Check that awaiting raises an error of exactly this class."""
     try:
         await awaitable
     except kind as error:
         if type(error) is not kind:
-            text = f"{type(error).__name__} where {kind.__name__} was due"
+            text = f"{type(error).__name__} was raised instead of {kind.__name__}"
             raise AssertionError(text) from error
         return
-    raise AssertionError(f"no {kind.__name__}")
+    raise AssertionError(f"{kind.__name__} was not raised")

@@ -1,4 +1,4 @@
-"""Structured clone without JavaScript: what a message is on the other side of a memory channel."""
+"""Structured clone in pure Python, for channels in memory."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from pyodide_msgchan.errors import DataCloneError
 __all__ = ["clone"]
 
 
-# The memory channel: the same table without JavaScript -------------------------------------------
-
-
 SCALAR_BYTES: Final = 8
-"""Bytes; the size of what is neither text nor buffer."""
+"""The size in bytes that is assumed for a value that is neither text nor a buffer."""
 
 
 def clone(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
-    """Give what a message is on the other side, made by Python alone, and its size in bytes, about.
+    """Return a structured clone of a message, and its approximate size in bytes.
+
+    Args:
+        message: the message to clone.
+        ports: the transferred ports at the other side, by the id of their wrapper at this side.
 
     Raises:
-        DataCloneError: with the path of what can't be sent.
+        DataCloneError: a value can't be sent; the error has its path.
     """
     size = 0
 
@@ -55,7 +56,7 @@ def clone(message: Any, ports: Mapping[int, Any]) -> tuple[Any, int]:
         if isinstance(value, dt.datetime):
             try:
                 return date_of(milliseconds(value))
-            except OverflowError:  # as JavaScript's own it would come back, which memory has not
+            except OverflowError:  # a browser would deliver a JsProxy
                 raise DataCloneError("outside of datetime in UTC", format_path(path)) from None
         view = typed_view(value)
         if view is None:

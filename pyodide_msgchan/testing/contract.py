@@ -1,4 +1,4 @@
-"""The contract of a channel, as checks that run over anything that makes a pair of ports."""
+"""The contract of a channel: checks that run over every kind of channel."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pyodide_msgchan.errors import (
 )
 from pyodide_msgchan.testing.checks import (
     MakePair,
+    assert_raises,
+    assert_refused,
     is_connection,
     is_packed,
-    make_movable,
-    raises,
-    refused,
+    make_transferable,
 )
 from pyodide_msgchan.testing.round_trips import PACKED_TRIPS, ROUND_TRIPS, same
 
@@ -29,15 +29,15 @@ __all__ = ["CONTRACT", "LINKED", "Check"]
 
 
 type Check = Callable[[MakePair], Awaitable[None]]
-"""Raises AssertionError where a channel breaks its contract."""
+"""A check: it raises AssertionError if a channel breaks the contract."""
 
 
 CONTRACT: Final[dict[str, Check]] = {}
-"""Every check that holds for any channel, by name."""
+"""The checks for every kind of channel, by name."""
 
 
 LINKED: Final[dict[str, Check]] = {}
-"""Checks for channels with both ends in one interpreter, which end together."""
+"""The checks for channels with both ends in one interpreter, which end together; by name."""
 
 
 def _check(check: Check) -> Check:
@@ -51,8 +51,8 @@ def _check_linked(check: Check) -> Check:
 
 
 @_check
-async def values_arrive_as_the_table_says(make: MakePair) -> None:
-    """Every kind of value, alone and in a list."""
+async def values_arrive_as_listed(make: MakePair) -> None:
+    """Every kind of value arrives as its table says, alone and in a list."""
     near, far = await make()
     async with near, far:
         packed = [(value, value) for value in PACKED_TRIPS]
@@ -66,13 +66,13 @@ async def values_arrive_as_the_table_says(make: MakePair) -> None:
 
 @_check
 async def shared_references_and_cycles_survive(make: MakePair) -> None:
-    """One object stays one, and may hold itself."""
+    """An object that is referred to twice arrives as one object, also within itself."""
     near, far = await make()
     async with near, far:
         shared: list[Any] = [1]
-        loop: dict[Any, Any] = {"twice": [shared, shared], 7: "makes it a Map"}
-        loop["self"] = loop
-        near.post_message(loop)
+        cyclic: dict[Any, Any] = {"twice": [shared, shared], 7: "makes it a Map"}
+        cyclic["self"] = cyclic
+        near.post_message(cyclic)
         got = await far.receive()
         assert got["self"] is got
         assert got["twice"][0] is got["twice"][1]
@@ -80,7 +80,7 @@ async def shared_references_and_cycles_survive(make: MakePair) -> None:
 
 @_check
 async def exceptions_arrive_as_exceptions(make: MakePair) -> None:
-    """By their nearest name, with their message."""
+    """An exception arrives as the nearest built-in class, with its message."""
     near, far = await make()
     async with near, far:
         near.post_message([TypeError("one"), ValueError("two"), RuntimeError("three")])
@@ -94,7 +94,7 @@ async def exceptions_arrive_as_exceptions(make: MakePair) -> None:
 
 @_check
 async def order_is_kept_both_ways(make: MakePair) -> None:
-    """Also when many are on their way."""
+    """Messages arrive in order, in both directions at once."""
     near, far = await make()
     async with near, far:
         for i in range(500):
@@ -105,10 +105,10 @@ async def order_is_kept_both_ways(make: MakePair) -> None:
 
 
 @_check
-async def nothing_is_taken_before_somebody_asks(make: MakePair) -> None:
-    """A port that nobody read can be passed on with what it holds."""
+async def nothing_is_consumed_before_the_first_receive(make: MakePair) -> None:
+    """An unread port can be transferred together with the messages in its queue."""
     carrier_near, carrier_far = await make()
-    near, far = await make_movable(make)
+    near, far = await make_transferable(make)
     async with carrier_near, carrier_far, near:
         near.post_message("waiting in the browser")
         carrier_near.post_message({"port": far}, transfer=[far])
@@ -118,8 +118,8 @@ async def nothing_is_taken_before_somebody_asks(make: MakePair) -> None:
 
 
 @_check
-async def a_cancelled_receive_loses_nothing(make: MakePair) -> None:
-    """Nor does one whose time ran out."""
+async def cancelled_receive_loses_no_message(make: MakePair) -> None:
+    """A receive that is cancelled or times out loses no message."""
     near, far = await make()
     async with near, far:
         task = asyncio.ensure_future(far.receive())
@@ -138,8 +138,8 @@ async def a_cancelled_receive_loses_nothing(make: MakePair) -> None:
 
 
 @_check
-async def who_waits_first_is_served_first(make: MakePair) -> None:
-    """Also when one between them gives up."""
+async def receivers_are_served_in_order(make: MakePair) -> None:
+    """Receivers get messages in the order in which they wait, also if one is cancelled."""
     near, far = await make()
     async with near, far:
         tasks = [asyncio.ensure_future(far.receive()) for _ in range(4)]
@@ -153,7 +153,10 @@ async def who_waits_first_is_served_first(make: MakePair) -> None:
 
 @_check
 async def listeners_are_called_in_order(make: MakePair) -> None:
-    """The first gets what was buffered; one that raises stops nobody; the last leaves a buffer."""
+    """The first listener gets the buffered messages, and after the last one the port buffers again.
+
+    One listener that raises does not stop the next one.
+    """
     near, far = await make()
     loop = asyncio.get_running_loop()
     handler, reports = loop.get_exception_handler(), list[Any]()
@@ -167,14 +170,14 @@ async def listeners_are_called_in_order(make: MakePair) -> None:
             done = asyncio.Event()
 
             def fail(_event: Any) -> None:
-                raise LookupError("of the listener")
+                raise LookupError("raised by the listener")
 
-            def note(event: Any) -> None:
+            def record(event: Any) -> None:
                 calls.append(event.data)
                 if event.data == 2:  # noqa: PLR2004 - the last of three
                     done.set()
 
-            listeners = [far.on_message(fail), far.on_message(note)]
+            listeners = [far.on_message(fail), far.on_message(record)]
             near.post_message(2)
             await done.wait()
             for listener in listeners:
@@ -189,11 +192,11 @@ async def listeners_are_called_in_order(make: MakePair) -> None:
 
 @_check
 async def tasks_and_listeners_exclude_each_other(make: MakePair) -> None:
-    """At once, instead of waiting for ever."""
+    """A receive while a listener exists, or a listener while a task waits, raises at once."""
     near, far = await make()
     async with near, far:
         listener = far.on_message(print)
-        await raises(PortStateError, far.receive())
+        await assert_raises(PortStateError, far.receive())
         listener.cancel()
         task = asyncio.ensure_future(far.receive())
         await asyncio.sleep(0)
@@ -202,52 +205,55 @@ async def tasks_and_listeners_exclude_each_other(make: MakePair) -> None:
         except PortStateError:
             pass
         else:
-            raise AssertionError("a listener was taken while a task waits")
+            raise AssertionError("a listener was accepted while a task waits")
         near.post_message("for the task")
         assert await task == "for the task"
 
 
 @_check
-async def ports_travel(make: MakePair) -> None:
-    """The same one in the data and in the list; used up here; live there."""
+async def ports_are_transferred(make: MakePair) -> None:
+    """A transferred port is detached here and works at the other side.
+
+    The port in the data is the port in the list of ports.
+    """
     near, far = await make()
-    mine, gift = await make_movable(make)
-    async with near, far, mine:
-        waiting = asyncio.ensure_future(gift.receive())
+    partner, transferred = await make_transferable(make)
+    async with near, far, partner:
+        waiting = asyncio.ensure_future(transferred.receive())
         await asyncio.sleep(0)
-        near.post_message({"gift": gift}, transfer=[gift])
+        near.post_message({"transferred": transferred}, transfer=[transferred])
         event = await far.receive_event()
         async with event.ports[0] as arrived:
-            assert event.data["gift"] is arrived
-            await raises(PortDetachedError, waiting)
-            await raises(PortDetachedError, gift.receive())
-            refused(PortDetachedError, gift, 1)
-            refused(PortDetachedError, near, 1, transfer=[gift])
-            mine.post_message("hello")
+            assert event.data["transferred"] is arrived
+            await assert_raises(PortDetachedError, waiting)
+            await assert_raises(PortDetachedError, transferred.receive())
+            assert_refused(PortDetachedError, transferred, 1)
+            assert_refused(PortDetachedError, near, 1, transfer=[transferred])
+            partner.post_message("hello")
             assert await arrived.receive() == "hello"
             arrived.post_message("and back")
-            assert await mine.receive() == "and back"
+            assert await partner.receive() == "and back"
 
 
 @_check
-async def a_port_with_messages_is_not_moved(make: MakePair) -> None:
-    """It says how many it holds, and gives them."""
+async def port_with_buffered_messages_is_not_transferred(make: MakePair) -> None:
+    """Transferring a port that holds messages raises an error with their number."""
     near, far = await make()
-    mine, full = await make_movable(make)
-    async with near, far, mine:
-        mine.post_message("read")
+    partner, full = await make_transferable(make)
+    async with near, far, partner:
+        partner.post_message("read")
         assert await full.receive() == "read"
         got = full.on_message(print)
         got.cancel()
-        mine.post_message("left")
+        partner.post_message("left")
         probe = asyncio.Event()
-        mine_listener = mine.on_message(lambda _event: probe.set())
-        full.post_message("this has passed when that has arrived")
+        partner_listener = partner.on_message(lambda _event: probe.set())
+        full.post_message("arrives after the message before it")
         await probe.wait()
-        mine_listener.cancel()
-        while not full.buffered:  # noqa: ASYNC110 - no event tells of what nobody asked for
+        partner_listener.cancel()
+        while not full.buffered:  # noqa: ASYNC110 - no event reports a message that nobody awaits
             await asyncio.sleep(0)
-        error = refused(PortStateError, near, 1, transfer=[full])
+        error = assert_refused(PortStateError, near, 1, transfer=[full])
         assert "1 received" in str(error), error
         assert full.take_buffered() == ["left"]
         near.post_message(1, transfer=[full])
@@ -257,14 +263,14 @@ async def a_port_with_messages_is_not_moved(make: MakePair) -> None:
 
 @_check
 async def requests_are_answered(make: MakePair) -> None:
-    """On a channel of their own, in any order; what is no request can't be answered."""
+    """Requests can be answered in any order; a plain message can't be answered."""
     near, far = await make()
     async with near, far:
-        asked = [asyncio.ensure_future(near.request({"question": i})) for i in range(3)]
-        events = [await far.receive_event() for _ in asked]
+        requests = [asyncio.ensure_future(near.request({"question": i})) for i in range(3)]
+        events = [await far.receive_event() for _ in requests]
         for event in reversed(events):
             event.reply([event.data["question"], "answered"])
-        assert await asyncio.gather(*asked) == [[i, "answered"] for i in range(3)]
+        assert await asyncio.gather(*requests) == [[i, "answered"] for i in range(3)]
         near.post_message("no request")
         event = await far.receive_event()
         try:
@@ -275,11 +281,11 @@ async def requests_are_answered(make: MakePair) -> None:
 
 
 @_check
-async def bad_values_name_their_place(make: MakePair) -> None:
-    """Nothing is sent, nothing is moved, and the port goes on."""
+async def errors_name_the_place_of_bad_values(make: MakePair) -> None:
+    """A message that can't be sent raises, names the place, transfers nothing; the port goes on."""
     near, far = await make()
-    mine, kept = await make_movable(make)
-    async with near, far, mine, kept:
+    partner, kept = await make_transferable(make)
+    async with near, far, partner, kept:
         cases: list[tuple[Any, str]] = [
             ({"rows": [0, {"callback": print}]}, "message['rows'][1]['callback']"),
             ([1, object()], "message[1]"),
@@ -288,26 +294,26 @@ async def bad_values_name_their_place(make: MakePair) -> None:
         if not is_packed(near):
             cases.append(([dt.datetime(2026, 1, 1)], "message[0]"))  # noqa: DTZ001 - naive on purpose
         for value, path in cases:
-            error = refused(DataCloneError, near, value)
+            error = assert_refused(DataCloneError, near, value)
             assert error.path == path, error
-        error = refused(DataCloneError, near, [kept, object()], transfer=[kept])
+        error = assert_refused(DataCloneError, near, [kept, object()], transfer=[kept])
         assert error.path == "message[1]", error
         for transfer, path in (
             ([near], "transfer[0]"),
             ([kept, kept], "transfer[1]"),
             ([b""], "transfer[0]"),
         ):
-            error = refused(DataCloneError, near, 1, transfer=transfer)
+            error = assert_refused(DataCloneError, near, 1, transfer=transfer)
             assert error.path == path, error
-        mine.post_message("kept")
+        partner.post_message("kept")
         assert await kept.receive() == "kept"
         near.post_message("goes on")
         assert await far.receive() == "goes on"
 
 
 @_check
-async def depth_has_one_limit(make: MakePair) -> None:
-    """500 levels go everywhere, 501 nowhere, and 100,000 harm nobody."""
+async def depth_is_limited(make: MakePair) -> None:
+    """A message of 500 levels arrives; one of 501 or 100,000 levels raises DataCloneError."""
     near, far = await make()
     async with near, far:
         for levels, fits in ((500, True), (501, False), (100_000, False)):
@@ -321,14 +327,14 @@ async def depth_has_one_limit(make: MakePair) -> None:
                     [got] = got
                 assert got == []
             else:
-                refused(DataCloneError, near, deep)
-            while deep:  # Pyodide overflows its stack where a deep list is dropped whole
+                assert_refused(DataCloneError, near, deep)
+            while deep:  # dropping a deep list at once would overflow the stack of Pyodide
                 [deep] = deep
 
 
 @_check
-async def a_closed_port_says_so(make: MakePair) -> None:
-    """To who waits, at once; iteration ends; everything else raises."""
+async def closed_port_raises(make: MakePair) -> None:
+    """Closing a port raises in tasks that wait and in later calls, and ends iteration."""
     near, far = await make()
     async with far:
         task = asyncio.ensure_future(near.receive())
@@ -336,18 +342,18 @@ async def a_closed_port_says_so(make: MakePair) -> None:
         near.close()
         near.close()
         assert near.closed
-        await raises(PortClosedError, task)
-        await raises(PortClosedError, near.receive())
+        await assert_raises(PortClosedError, task)
+        await assert_raises(PortClosedError, near.receive())
         assert [message async for message in near] == []
-        refused(PortClosedError, near, 1)
+        assert_refused(PortClosedError, near, 1)
         if not is_connection(near):
-            refused(PortClosedError, far, 1, transfer=[near])
+            assert_refused(PortClosedError, far, 1, transfer=[near])
         await near.wait_closed()
 
 
 @_check_linked
-async def both_ends_end_together(make: MakePair) -> None:
-    """What was sent is delivered first."""
+async def closing_one_end_ends_the_other(make: MakePair) -> None:
+    """Messages that were sent before the close are delivered first."""
     near, far = await make()
     for i in range(3):
         near.post_message(i)
@@ -356,21 +362,21 @@ async def both_ends_end_together(make: MakePair) -> None:
     near.close()
     await waiting
     assert [message async for message in far] == [0, 1, 2]
-    await raises(PeerClosedError, far.receive())
-    refused(PeerClosedError, far, 1)
+    await assert_raises(PeerClosedError, far.receive())
+    assert_refused(PeerClosedError, far, 1)
 
 
 @_check_linked
-async def a_request_ends_with_its_port(make: MakePair) -> None:
-    """Whichever side closes it."""
+async def pending_request_fails_when_its_port_closes(make: MakePair) -> None:
+    """A pending request raises at once when either side closes the port."""
     near, far = await make()
-    asked = asyncio.ensure_future(near.request("question"))
+    request = asyncio.ensure_future(near.request("question"))
     await far.receive()
     far.close()
-    await raises(PeerClosedError, asked)
+    await assert_raises(PeerClosedError, request)
     near, far = await make()
     async with far:
-        asked = asyncio.ensure_future(near.request("question"))
+        request = asyncio.ensure_future(near.request("question"))
         await asyncio.sleep(0)
         near.close()
-        await raises(PortClosedError, asked)
+        await assert_raises(PortClosedError, request)

@@ -1,4 +1,4 @@
-"""The end of a channel in memory, below a port."""
+"""Endpoints in memory, which take the place of native ports below the real `MessagePort`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def memory_pair() -> tuple[MemoryEndpoint, MemoryEndpoint]:
 
 
 class _MemoryEvent:
-    """The event of a message that came through memory."""
+    """The event of a message in memory."""
 
     origin = ""
     source = None
@@ -46,12 +46,12 @@ class _MemoryEvent:
         if self._ports and self.endpoint is not None:
             reply: Any = self._ports[-1]._endpoint
             if not reply.sent():
-                reply.asker = self.endpoint
+                reply.requester = self.endpoint
         return self._ports
 
 
 class MemoryEndpoint:
-    """What a native port is in a browser: a queue that starts when asked, and a peer."""
+    """A native port in memory: a queue that is delivered once started, and the peer endpoint."""
 
     js = None
     private = True
@@ -61,7 +61,7 @@ class MemoryEndpoint:
     def __init__(self) -> None:
         self.owner: Any = None
         self.peer: MemoryEndpoint | None = None
-        self._transit: deque[tuple[Any, _MemoryEvent]] = deque()
+        self._in_transit: deque[tuple[Any, _MemoryEvent]] = deque()
         self._queue: deque[tuple[Any, _MemoryEvent]] = deque()
         self._batch: list[_MemoryEvent] = []
         self._started = False
@@ -70,66 +70,68 @@ class MemoryEndpoint:
         self._sent = self._received = self._sent_bytes = 0
         self._sink: MessageSink | None = None
         self.packed = False
-        self.asker: MemoryEndpoint | None = None
+        self.requester: MemoryEndpoint | None = None
         self._answers: int | None = 0
 
     def pack(self) -> None:
         self.packed = True
 
     def post(self, message: Any, moved: TransferList | None) -> None:
-        packs = self.packed and not (moved is None and is_scalar(message))
+        packed = self.packed and not (moved is None and is_scalar(message))
         wrappers = moved.wrappers if moved else {}
-        arriving = {key: MemoryEndpoint() for key in wrappers}
-        ports = {key: MessagePort._from_endpoint(endpoint) for key, endpoint in arriving.items()}
+        new_endpoints = {key: MemoryEndpoint() for key in wrappers}
+        ports = {
+            key: MessagePort._from_endpoint(endpoint) for key, endpoint in new_endpoints.items()
+        }
         try:
-            data, size = encode_packed(message, ports) if packs else clone(message, ports)
+            data, size = encode_packed(message, ports) if packed else clone(message, ports)
         except BaseException:
             for port in ports.values():
                 port.close()
             raise
         for key, wrapper in wrappers.items():
-            wrapper._endpoint._move_to(arriving[key])
+            wrapper._endpoint._move_to(new_endpoints[key])
         self._sent += 1
-        if self.asker is not None:
-            self.asker.answer_sent()
-            self.asker = None
+        if self.requester is not None:
+            self.requester._count_answer()
+            self.requester = None
         self._sent_bytes += size
         if self.peer is None:
             for port in ports.values():
                 port.close()
             return
-        event = _MemoryEvent(tuple(ports.values()), packed=packs)
-        self.peer._transit.append((data, event))
+        event = _MemoryEvent(tuple(ports.values()), packed=packed)
+        self.peer._in_transit.append((data, event))
         self.peer._schedule()
 
     def _move_to(self, new: MemoryEndpoint) -> None:
-        if self.asker is not None:
-            self.asker._answers = None  # it may be answered elsewhere
+        if self.requester is not None:
+            self.requester._answers = None  # the request may be answered from elsewhere
         new.peer, self.peer = self.peer, None
-        new._transit, self._transit = self._transit, deque()
+        new._in_transit, self._in_transit = self._in_transit, deque()
         if new.peer is not None:
             new.peer.peer = new
 
     def _schedule(self) -> None:
-        """Let what is on its way arrive in a later turn, as a browser does."""
+        """Deliver the posted messages in a later turn, as a browser does."""
         if (
             not self._started
             or self._scheduled
-            or not (self._transit or (self._mode and self._queue))
+            or not (self._in_transit or (self._mode and self._queue))
         ):
             return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return  # posted outside of any loop: the first who asks schedules it
+            return  # posted while no event loop runs: the first receive schedules it
         self._scheduled = True
-        loop.call_soon(self._pump)
+        loop.call_soon(self._deliver)
 
-    def _pump(self) -> None:
+    def _deliver(self) -> None:
         self._scheduled = False
-        self._received += len(self._transit)
-        self._queue.extend(self._transit)
-        self._transit.clear()
+        self._received += len(self._in_transit)
+        self._queue.extend(self._in_transit)
+        self._in_transit.clear()
         sink = self._sink
         if not self._mode or not self._queue or sink is None:
             return
@@ -190,8 +192,8 @@ class MemoryEndpoint:
     def answers(self) -> int | None:
         return self._answers
 
-    def answer_sent(self) -> None:
-        """Count one reply port that was posted on."""
+    def _count_answer(self) -> None:
+        """Count a reply port on which an answer was posted."""
         if self._answers is not None:
             self._answers += 1
 
@@ -202,7 +204,7 @@ class MemoryEndpoint:
         return memory_pair()
 
     def calls(self, prefix: str) -> None:
-        """Return nothing: no JavaScript would save anything here."""
+        """Return None: there is no JavaScript whose fast path would save time."""
 
     def close(self) -> None:
         if self.peer is not None:
@@ -214,7 +216,7 @@ class MemoryEndpoint:
 
     def release(self) -> None:
         self.peer = None
-        self._transit.clear()
+        self._in_transit.clear()
         self._queue.clear()
         self.disarm()
 
@@ -223,22 +225,22 @@ def encode_packed(message: Any, ports: Mapping[int, Any]) -> tuple[Packet, int]:
     packet = pack(message, ports)
     packet.segments = list(map(bytes, packet.segments))
     packet.buffers = list(map(bytes, packet.buffers))
-    if packet.exotic and (complaint := scan(packet.segments)):
-        raise DataCloneError(complaint)
+    if packet.exotic and (problem := scan(packet.segments)):
+        raise DataCloneError(problem)
     return packet, sum(map(len, packet.segments + packet.buffers))
 
 
 def decode_packed(data: Any) -> Any:
-    """Return the message that was packed; a notice if it can't be read."""
+    """Return the message that was packed; a notice if it can't be decoded."""
     if type(data) is not Packet:
         return data
     factory = ValueFactory(data.side, data.buffers, _unchanged, bytearray)
     try:
-        complaint = scan(data.segments)
-        if complaint:
-            return unreadable(ValueError(complaint))
+        problem = scan(data.segments)
+        if problem:
+            return unreadable(ValueError(problem))
         return unpack(data.segments, factory, copy_segment)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the next message comes
+    except BaseException as error:  # noqa: BLE001 - no error may stop the messages after this one
         return unreadable(factory.error or error, factory.partial, factory.adopted)
 
 

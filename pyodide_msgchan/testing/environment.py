@@ -1,4 +1,4 @@
-"""Windows in memory, for tests of connections without a browser."""
+"""Pages and windows in memory, for tests of connections without a browser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["MemoryEnvironment"]
 
 @final
 class _MemoryChannelPair:
-    """A connection's two channels, in memory."""
+    """The data channel and the control channel of a connection, in memory."""
 
     def __init__(
         self, page: MemoryEnvironment, data: MemoryEndpoint, control: MemoryEndpoint
@@ -27,13 +27,13 @@ class _MemoryChannelPair:
         self._page = page
         self._control = control
         self._sink: CallbackSink | None = None
-        # What was posted in memory arrives within a few turns of the loop.
+        # A goodbye that is posted in memory is always received, so there is no need to wait for it.
         self.awaits_farewell: Callable[[], bool] = lambda: False
-        page.links.add(self)
+        page.channel_pairs.add(self)
 
-    def listen(self, heard: Callable[[Any, Sequence[Any]], None]) -> None:
+    def listen(self, on_message: Callable[[Any, Sequence[Any]], None]) -> None:
         def handle(message: Any, events: Any, index: int) -> None:
-            heard(message, events[index].ports if is_introduction(message) else ())
+            on_message(message, events[index].ports if is_introduction(message) else ())
 
         self._sink = CallbackSink(self._control, handle)
 
@@ -41,7 +41,7 @@ class _MemoryChannelPair:
         self._control.post(message, moved)
 
     def watch(self, origin: str | None, lock: str) -> None:
-        """Do nothing: in memory a page never ends without its goodbye."""
+        """Do nothing: a page in memory never ends without a goodbye."""
 
     def adopt(self, ports: Sequence[MessagePort]) -> _MemoryChannelPair:
         endpoints: list[Any] = [port._endpoint for port in ports]
@@ -62,20 +62,20 @@ class _MemoryChannelPair:
 
     def close(self, *, goodbye: bool) -> None:
         if goodbye:
-            self._goodbye("close")
-        self._page.links.discard(self)
+            self._send_goodbye("close")
+        self._page.channel_pairs.discard(self)
         if self._sink is not None:
             self._sink.stop()
         self._control.close()
         self.data.close()
 
-    def _goodbye(self, reason: str) -> None:
+    def _send_goodbye(self, reason: str) -> None:
         sent, answers = self.data.sent(), self.data.answers()
         self.send({"type": "goodbye", "sent": sent, "answers": answers, "reason": reason})
 
     def leave(self) -> None:
-        """Be the link of a page that goes."""
-        self._goodbye("pagehide")
+        """Send the goodbye of a page that is unloaded, and end this side."""
+        self._send_goodbye("pagehide")
         if self._sink is not None:
             self._sink._store_batch([Notice("hidden")], None)
 
@@ -86,7 +86,7 @@ class _MemoryChannelPair:
 
 @final
 class _MemoryWindowListener:
-    """A listener for envelopes on a page in memory."""
+    """A listener for the envelopes that are posted to a page in memory."""
 
     def __init__(
         self,
@@ -94,15 +94,15 @@ class _MemoryWindowListener:
         source: Any,
         origins: Collection[str],
         name: str,
-        heard: Callable[[Any, str, Any, Any], None],
+        on_envelope: Callable[[Any, str, Any, Any], None],
     ) -> None:
         self._page = page
         self._source = source
         self._origins = origins
         self._name = name
-        self.heard = heard
+        self.on_envelope = on_envelope
         self._rejected: dict[str, None] = {}
-        page.hearings.append(self)
+        page.listeners.append(self)
 
     def take(self, envelope: Envelope, sender: MemoryEnvironment, ports: Any) -> None:
         if self._source is not None and sender is not self._source:
@@ -110,13 +110,13 @@ class _MemoryWindowListener:
         if "*" not in self._origins and sender.origin not in self._origins:
             self._rejected[sender.origin] = None
         elif envelope.name == self._name:
-            self.heard(envelope[:8], sender.origin, sender, ports)
+            self.on_envelope(envelope[:8], sender.origin, sender, ports)
 
     def rejected(self) -> Sequence[str]:
         return tuple(self._rejected)
 
     def close(self) -> None:
-        self._page.hearings.remove(self)
+        self._page.listeners.remove(self)
 
     def wake(self, run: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(run)
@@ -124,15 +124,15 @@ class _MemoryWindowListener:
 
 @final
 class MemoryEnvironment:
-    """A page in memory, and the pages around it; as a target it stands for its window."""
+    """A page in memory and the pages around it. As a target it stands for its window."""
 
     runtime = "memory"
 
     def __init__(self, origin: str, owner: MemoryEnvironment | None) -> None:
         self.origin = origin
         self._owner = owner
-        self.hearings: list[_MemoryWindowListener] = []
-        self.links: set[_MemoryChannelPair] = set()
+        self.listeners: list[_MemoryWindowListener] = []
+        self.channel_pairs: set[_MemoryChannelPair] = set()
 
     def kind(self, target: Any) -> str:
         return "window" if isinstance(target, MemoryEnvironment) else ""
@@ -154,21 +154,21 @@ class MemoryEnvironment:
         source: Any,
         origins: Collection[str] | None,
         name: str,
-        heard: Callable[[Any, str, Any, Any], None],
+        on_envelope: Callable[[Any, str, Any, Any], None],
     ) -> _MemoryWindowListener:
         del place
-        return _MemoryWindowListener(self, source, origins or (), name, heard)
+        return _MemoryWindowListener(self, source, origins or (), name, on_envelope)
 
     def announce(self, target: MemoryEnvironment, origin: str, envelope: Envelope) -> None:
         self._post(target, origin, envelope, None)
 
     def _post(self, target: MemoryEnvironment, origin: str, envelope: Envelope, ports: Any) -> None:
-        """Deliver in a later turn, if the page that stands there then has that origin."""
+        """Deliver an envelope in a later turn, if the target has the given origin."""
 
         def deliver() -> None:
             if origin in ("*", target.origin):
-                for hearing in tuple(target.hearings):
-                    hearing.take(envelope, self, ports)
+                for listener in tuple(target.listeners):
+                    listener.take(envelope, self, ports)
 
         asyncio.get_running_loop().call_soon(deliver)
 
@@ -176,8 +176,8 @@ class MemoryEnvironment:
         self, target: MemoryEnvironment, origin: str, envelope: Envelope, *, stack_switching: bool
     ) -> _MemoryChannelPair:
         del stack_switching
-        (data, far_data), (control, far_control) = memory_pair(), memory_pair()
-        self._post(target, origin, envelope, (far_data, far_control))
+        (data, peer_data), (control, peer_control) = memory_pair(), memory_pair()
+        self._post(target, origin, envelope, (peer_data, peer_control))
         return _MemoryChannelPair(self, data, control)
 
     def adopt(self, ports: Any, target: Any, *, stack_switching: bool) -> _MemoryChannelPair:
@@ -194,12 +194,12 @@ class MemoryEnvironment:
         return -1
 
     def hold_lock(self) -> None:
-        """Do nothing: there are no locks in memory."""
+        """Do nothing: there are no Web Locks in memory."""
 
     def lock(self) -> str:
         return ""
 
     def leave(self) -> None:
-        """Let this page end: its connections say goodbye, and are over."""
-        for link in tuple(self.links):
-            link.leave()
+        """Unload this page: its connections send a goodbye and end."""
+        for pair in tuple(self.channel_pairs):
+            pair.leave()

@@ -1,4 +1,4 @@
-"""What is sent and what arrives: the value tables of both lanes, as data."""
+"""Values for the contract: what is sent, and what arrives on each lane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PACKED_TRIPS", "ROUND_TRIPS", "same"]
 
 
 def same(one: Any, other: Any) -> bool:
-    """Compare values with their types, NaN with NaN, views by format and bytes."""
+    """Return True if two values and their types are equal; NaN equals NaN here."""
     if isinstance(other, memoryview):
         return (
             isinstance(one, memoryview)
@@ -67,7 +67,7 @@ ROUND_TRIPS: Final[tuple[tuple[Any, Any], ...]] = (
     (_NOON, _NOON.replace(microsecond=123000).astimezone(dt.UTC)),
     ([{"id": i, "name": f"row {i}"} for i in range(50)],) * 2,
 )
-"""What is sent, and what arrives."""
+"""Pairs of a value that is sent and the value that arrives on the clone lane."""
 
 
 PACKED_TRIPS: Final[tuple[Any, ...]] = (
@@ -98,4 +98,4 @@ PACKED_TRIPS: Final[tuple[Any, ...]] = (
     memoryview(bytes(range(24))).cast("B", (2, 3, 4)),
     [(i, float(i), {i}) for i in range(2000)],
 )
-"""What arrives on the packed lane just as it was sent."""
+"""Values that arrive on the packed lane as they were sent."""

@@ -216,9 +216,9 @@ async def test_a_script_that_raised_is_dead_only_if_nothing_comes(windows, monke
     async def connecting():
         task = asyncio.ensure_future(host.connect(app, origin=APP, timeout=5))
         await asyncio.sleep(0)
-        [hearing] = host._environment.hearings
-        hearing.heard(raised, "", None, None)
-        hearing.heard(raised, "", None, None)
+        [listener] = host._environment.listeners
+        listener.on_envelope(raised, "", None, None)
+        listener.on_envelope(raised, "", None, None)
         return task
 
     first = await connecting()
@@ -359,15 +359,15 @@ async def test_cancelling_leaves_nothing(windows):
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert host._environment.hearings == app._environment.hearings == []
-    assert host._environment.links == app._environment.links == set()
+    assert host._environment.listeners == app._environment.listeners == []
+    assert host._environment.channel_pairs == app._environment.channel_pairs == set()
     near, far = await joined(host, app)
     near.close()
     far.close()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert host._environment.hearings == app._environment.hearings == []
-    assert host._environment.links == app._environment.links == set()
+    assert host._environment.listeners == app._environment.listeners == []
+    assert host._environment.channel_pairs == app._environment.channel_pairs == set()
 
 
 async def test_a_dropped_connection_says_goodbye(windows):

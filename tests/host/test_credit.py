@@ -314,7 +314,7 @@ async def test_a_message_that_can_not_be_read_counts_as_taken(ends):
     near.set_high_water(messages=1)
     far.on_message_error(lambda _error: None)
     near.post_message(1)
-    far._endpoint._transit[0] = Notice("messageerror"), far._endpoint._transit[0][1]
+    far._endpoint._in_transit[0] = Notice("messageerror"), far._endpoint._in_transit[0][1]
     waiting = waiting_for(near)
     reading = asyncio.create_task(far.receive())
     await waiting

@@ -319,8 +319,8 @@ async def clusters(request, monkeypatch):
             self.announce(message)
         before(self, message, moved)
         if lost:
-            _, event = self.peer._transit.pop()
-            self.peer._transit.append((Notice("messageerror"), event))
+            _, event = self.peer._in_transit.pop()
+            self.peer._in_transit.append((Notice("messageerror"), event))
 
     before = MemoryEndpoint.post
     monkeypatch.setattr(MemoryEndpoint, "post", post)
