@@ -1,4 +1,4 @@
-"""The exceptions of the package: one tree, fields kept, messages composed from them."""
+"""The public exceptions of the package."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 
-LONG_PATH = 200
-"""Characters: a longer path is shown with both its ends."""
+MAX_PATH_LENGTH = 200
+"""Characters. A longer path is shortened in the middle in the text of an error."""
 
 
 type HandshakeCode = Literal[
@@ -40,17 +40,24 @@ type HandshakeCode = Literal[
     "worker-failed",
     "refused",
 ]
-"""Why no connection came about."""
+"""The values of `HandshakeError.code`."""
 
 
 class MsgChanError(Exception):
-    """Base of every error that this package raises of its own."""
+    """Base class of all exceptions that this package defines.
+
+    Wrong arguments raise the built-in TypeError and ValueError, which are not in this tree.
+    """
 
 
 class NotInBrowserError(MsgChanError, RuntimeError):
-    """A real channel was asked for where there is no JavaScript: on plain CPython.
+    """Raised when something needs JavaScript and there is none, as on plain CPython.
 
-    `pyodide_msgchan.testing` has a channel in memory for tests that run there.
+    Run the program in Pyodide. Tests that run on CPython use the channels in memory of
+    `pyodide_msgchan.testing`.
+
+    Attributes:
+        what: what needs JavaScript, for example ``"a MessageChannel"``.
     """
 
     def __init__(self, what: str = "a MessageChannel") -> None:
@@ -62,11 +69,16 @@ class NotInBrowserError(MsgChanError, RuntimeError):
 
 
 class DataCloneError(MsgChanError, TypeError):
-    """A value can't be sent: structured clone or transfer refuses it.
+    """Raised when a message holds a value that can't be sent.
+
+    Nothing was sent, and nothing was transferred: remove or replace the value and send again. Use
+    `register_converter` or `register_type` to send objects of your own classes. The name is that of
+    the exception that structured clone raises (HTML standard, 2.7 Safe passing of structured data).
 
     Attributes:
-        path: where the value stands, as Python would reach it: ``message['rows'][3]``.
-        reason: what is wrong with it there.
+        path: the place of the value, as a Python expression: ``message['rows'][3]``, or
+            ``transfer[0]`` for an item of the transfer list.
+        reason: why the value can't be sent.
     """
 
     def __init__(self, reason: str, path: str = "message") -> None:
@@ -75,16 +87,28 @@ class DataCloneError(MsgChanError, TypeError):
         super().__init__(f"{_shorten(path)}: {reason}")
 
     def __reduce__(self) -> tuple[type[DataCloneError], tuple[str, str]]:
-        """Copy with the fields, not with the composed text."""
+        """Copy and pickle the error by its fields."""
         return type(self), (self.reason, self.path)
 
 
 class MessageError(MsgChanError):
-    """A message arrived that can't be read, or at a port that had been transferred already.
+    """A message that arrived and could not be delivered, or a request that could not be read.
+
+    A port passes it to its `on_message_error` callbacks; `receive` does not raise it. There are two
+    cases:
+
+    - A message could not be deserialized, in the browser or in Python (the ``messageerror`` event
+      of the HTML standard, 9.4.4 Message ports). Check that both sides register the same types, and
+      run the same version of the package.
+    - A message arrived at a port that had been transferred. `data` and `ports` have what it
+      carried. Start a port, or iterate over it, only if you don't transfer it afterwards.
+
+    `request` and remote calls raise it if one of the two sides could not read the request or the
+    answer.
 
     Attributes:
-        data: the message that came to a port which was transferred meanwhile; else None.
-        ports: the ports that came with it.
+        data: the message that arrived at a transferred port; None in all other cases.
+        ports: the ports that arrived with that message. Close those that you don't need.
     """
 
     def __init__(self, message: str, *, data: Any = None, ports: Iterable[Any] = ()) -> None:
@@ -94,35 +118,52 @@ class MessageError(MsgChanError):
 
 
 class PortStateError(MsgChanError):
-    """The port is not in a state in which this can be done."""
+    """Raised when the state of a port or connection does not allow an operation.
+
+    The subclasses say how a port ended. An instance of this class itself means that the port is
+    open and the operation does not fit: for example, a second kind of reader on one port.
+    """
 
 
 class PortClosedError(PortStateError):
-    """This side closed the port."""
+    """Raised when this side has closed the port.
+
+    Messages that it had not consumed are discarded. Make a new channel or connection to go on.
+    """
 
     def __init__(self, message: str = "this side closed the port") -> None:
         super().__init__(message)
 
 
 class PeerClosedError(PortClosedError):
-    """The other side closed its port; what it had sent was delivered before."""
+    """Raised when the peer has closed the port, after all messages that it sent were consumed.
+
+    Iteration over the port ends without this exception.
+    """
 
     def __init__(self, message: str = "the other side closed its port") -> None:
         super().__init__(message)
 
 
 class PortDetachedError(PortStateError):
-    """The port was transferred: whoever received it holds the only usable end."""
+    """Raised when the port was transferred, so that only its receiver can use it.
+
+    Keep a port out of the transfer list if this side still needs it.
+    """
 
     def __init__(self, message: str = "the port was transferred and can't be used here") -> None:
         super().__init__(message)
 
 
 class PeerLostError(PortStateError):
-    """The other side vanished without a goodbye, or took this one for lost.
+    """Raised when the peer vanished without closing, or wrongly presumed this side lost.
+
+    The page of the peer was reloaded, navigated or removed, crashed, or stopped answering. It is
+    raised after all messages that arrived were consumed. Connect again to go on.
 
     Attributes:
-        missing: how many of its messages are known to be lost; None where nobody can tell.
+        missing: the number of messages that the peer sent and this side never received; None if
+            that is unknown.
     """
 
     def __init__(
@@ -135,16 +176,26 @@ class PeerLostError(PortStateError):
 
 
 class HandshakeError(MsgChanError):
-    """Two windows, or a page and its worker, could not agree on a connection.
+    """Raised when two windows, or a page and its worker, can't set up a connection.
 
     Attributes:
-        code: the reason, for programs. "timeout": nobody answered in time. "taken": the `accept`
-            over there has its caller. "name-in-use": this page has an `accept` or `listen` under
-            that name. "version": the other side speaks another version. "no-owner": there is
-            nobody to accept from. "gone": the frame was removed or the window closed. "detached":
-            the frame is in no document. "blocked": the browser opened no window. "no-opener": the
-            window would not be reachable. "worker-failed": the worker's script did not start.
-            "refused": an origin that is not allowed.
+        code: the reason, one of the strings below.
+
+    The codes, and what to do:
+
+    - ``"timeout"``: nobody answered in time; see `HandshakeTimeoutError`.
+    - ``"taken"``: the peer's `accept` already has a connection. Use `listen` there for several.
+    - ``"name-in-use"``: this page already has an `accept` or `listen` of that name. Choose another
+      ``name=``.
+    - ``"version"``: the peer uses another version of the handshake; see `VersionMismatchError`.
+    - ``"no-owner"``: the page has no parent and no opener to accept from. Pass ``source=``.
+    - ``"gone"``: the frame was removed, or the window was closed.
+    - ``"detached"``: the frame is in no document. Append it to the document first.
+    - ``"blocked"``: the browser opened no window. Open it in answer to a click or a key.
+    - ``"no-opener"``: the window would have no reference to its opener. Leave out ``noopener`` and
+      ``noreferrer``.
+    - ``"worker-failed"``: the worker's script did not start. ``__cause__`` has its error, if known.
+    - ``"refused"``: the peer's origin is not allowed; see `OriginRejectedError`.
     """
 
     def __init__(self, message: str = "", code: HandshakeCode = "refused") -> None:
@@ -153,11 +204,13 @@ class HandshakeError(MsgChanError):
 
 
 class OriginRejectedError(HandshakeError):
-    """A window of an origin that is not allowed took part.
+    """Raised when a window of an origin that is not allowed takes part in a handshake.
+
+    Add the origin to the allowed ones if you trust it. Its `code` is ``"refused"``.
 
     Attributes:
-        heard: the origin that spoke.
-        allowed: the origins that were allowed to.
+        heard: the origin that was refused.
+        allowed: the origins that are allowed.
     """
 
     def __init__(self, heard: str, allowed: Iterable[str]) -> None:
@@ -168,11 +221,17 @@ class OriginRejectedError(HandshakeError):
 
 
 class HandshakeTimeoutError(HandshakeError, TimeoutError):
-    """Nobody answered in time.
+    """Raised when no peer answered within the timeout of a handshake.
+
+    Check that the other page runs, calls the counterpart (`accept` or `listen` for `connect`), and
+    uses the same name. If `heard` is not empty, compare it with the origin that you named. Its
+    `code` is ``"timeout"``.
 
     Attributes:
-        heard: origins that did speak and are not allowed, 8 at most.
-        hint: what may be the reason, where that can be told; else empty.
+        waited_for: what did not arrive, for example ``"accept from https://app.example"``.
+        seconds: the timeout in seconds.
+        heard: origins that sent a message and were refused, 8 at most.
+        hint: the likely reason, if there is one; else empty.
     """
 
     def __init__(
@@ -192,7 +251,14 @@ class HandshakeTimeoutError(HandshakeError, TimeoutError):
 
 
 class VersionMismatchError(HandshakeError):
-    """The other side speaks a version of the handshake that this one does not."""
+    """Raised when the peer uses another version of the handshake.
+
+    Install the same version of the package on both sides. Its `code` is ``"version"``.
+
+    Attributes:
+        ours: the version of this side.
+        theirs: the version of the peer.
+    """
 
     def __init__(self, ours: int, theirs: int) -> None:
         self.ours = ours
@@ -204,41 +270,46 @@ class VersionMismatchError(HandshakeError):
 class RemoteError(MsgChanError):
     """An error that was raised on the other side and sent here.
 
-    Where Python has a built-in of that meaning the exception is an instance of that too, so
-    that ``except TypeError`` and ``except RemoteError`` both catch it.
+    A failed remote call raises it; as a value in a message it is delivered like other values. If
+    Python has a matching built-in exception, or its class was given to `register_error` on both
+    sides, the error is an instance of that class too: ``except TypeError`` and
+    ``except RemoteError`` both catch it.
 
     Attributes:
-        name: the error's name over there (``"TypeError"``).
-        message: its text.
-        stack: the remote stack or traceback, empty where none came.
-        value: what JavaScript threw, where that was no Error; its name is "thrown" then.
+        name: the name of the error on the other side, for example ``"TypeError"``.
+        message: the text of the error.
+        stack: the stack or traceback on the other side; empty if the other side did not send it.
+        value: the value that JavaScript threw, if that was no Error; then `name` is ``"thrown"``.
+        builtin: the Python class that the error is an instance of too; else None.
     """
 
     builtin: ClassVar[type[Exception] | None] = None
-    name: str = ""  # here too, so that no property of a class that is rebuilt comes before them
+    # Defined on the class too, so that they come before the properties of a class that is rebuilt.
+    name: str = ""
     message: str = ""
     stack: str = ""
     value: Any = None
 
     def __init__(self, name: str, message: str = "", stack: str = "") -> None:
         super().__init__(name, message, stack)
-        self.name = name  # after it, since a NameError would clear its own
+        # Set after the call, since NameError.__init__ clears its own `name`.
+        self.name = name
         self.message = message
         self.stack = stack
 
     def __str__(self) -> str:
-        """Say the message, after the name unless the class already says it."""
+        """Return the message, with the name in front unless the class shows it."""
         if type(self).builtin is not None:
             return self.message
         return f"{self.name}: {self.message}" if self.message else self.name
 
     def __repr__(self) -> str:
-        """Show name and message; its args came from the other side, and may print without end."""
+        """Show name and message only: the args are untrusted, and can be expensive to print."""
         return f"{type(self).__name__}({self.name!r}, {self.message!r})"
 
 
 def _shorten(path: str) -> str:
-    """Keep both ends of a path that would fill a screen."""
-    if len(path) <= LONG_PATH:
+    """Return a path, with the middle of a long one left out."""
+    if len(path) <= MAX_PATH_LENGTH:
         return path
     return f"{path[:120]} … {path[-60:]}"

@@ -1,1 +1,1 @@
-"""Values: how they become messages, and messages values."""
+"""Encoding and decoding of messages and of the values in them."""

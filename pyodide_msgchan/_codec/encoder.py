@@ -1,4 +1,4 @@
-"""Messages on their way to JavaScript: written by the C pickler, read by js/decode.mjs."""
+"""The encoder of messages to JavaScript: pickle streams, which js/decode.mjs reads."""
 
 from __future__ import annotations
 
@@ -34,26 +34,38 @@ __all__ = ["ChunkWriter", "EncodedMessage", "encode", "find_unclonable"]
 
 
 OUT_OF_BAND_THRESHOLD: Final = 4096
-"""Bytes: larger typed arrays go beside the stream, so that they are copied once."""
+"""Bytes. Larger typed arrays are sent out of band, so that they are copied only once."""
 
 
 MAX_FAST_DEPTH: Final = 16
-"""Containers within containers that the quick look follows."""
+"""Levels of nested containers that the fast check visits."""
 
 
 MAX_WIDTH: Final = 1_000_000
-"""Values on one level, above which the quick look gives up."""
+"""Values on one level, at most, that the fast check visits."""
 
 
-FEW: Final = 16
-"""Values on one level, above which those that stand there more than once are looked at once."""
+DISTINCT_THRESHOLD: Final = 16
+"""Values. Repeated references are removed from a level that has more."""
+
+
+_OUT_OF_BAND, _DATE, _NULL, _SMALL_BUFFER, _ERROR, _BUFFER, _BIG_INT = range(7)
+"""The kinds of values that a call of `special` stands for, as in js/decode.mjs."""
+
+
+_NULL_PARTS: Final = (_NULL,)
+"""One tuple, so that the stream refers to it when null occurs again."""
 
 
 @final
 class EncodedMessage:
-    """A message on its way to JavaScript: the stream, and what goes beside it.
+    """An encoded message: the pickle stream, and the objects that are sent out of band.
 
-    A short stream is `short`, to be put into the shared memory by who sends it, right before that.
+    Attributes:
+        short: a stream that fits into the shared memory, where the sender copies it to right before
+            sending; else empty.
+        side: the JavaScript objects and the buffers that are sent out of band.
+        chunks: the stream as JavaScript arrays, if it is not `short`.
     """
 
     __slots__ = ("chunks", "short", "side")
@@ -65,11 +77,11 @@ class EncodedMessage:
 
 
 class _NeedsWalkError(Exception):
-    """The quick way can't take this message; the careful one can, or knows why not."""
+    """Raised when a message must be walked to be encoded, or to find what can't be sent."""
 
 
 class ChunkWriter:
-    """What the pickler writes to: payloads over 64 kB come as they are, uncopied."""
+    """A file for the pickler that keeps the chunks; payloads over 64 kB are not copied."""
 
     def __init__(self) -> None:
         self.chunks: list[Any] = []
@@ -93,24 +105,29 @@ class _Pickler(Pickler):
     def parts(self, value: Any) -> tuple[Any, ...] | None:
         native = self.ports.get(id(value), value if is_js_proxy(value) else None)
         if native is not None:
-            return 0, self.beside(native)
+            return _OUT_OF_BAND, self.append_out_of_band(native)
         if is_js_big_int(value):
-            return 6, int.__add__(value, 0)
+            return _BIG_INT, int.__add__(value, 0)
         if isinstance(value, dt.datetime):
-            return None if value.tzinfo is None else (1, milliseconds(value))
+            return None if value.tzinfo is None else (_DATE, milliseconds(value))
         if is_null(value):
-            return (2,)
+            return _NULL_PARTS
         if isinstance(value, BaseException):
-            native = js_error_of(value)
-            return (4, error_parts(value)) if native is None else (0, self.beside(native))
+            js_error = js_error_of(value)
+            return (
+                (_ERROR, error_parts(value))
+                if js_error is None
+                else (_OUT_OF_BAND, self.append_out_of_band(js_error))
+            )
         view = typed_view(value)
         if view is None:
             return None
         if view.nbytes <= OUT_OF_BAND_THRESHOLD:
-            return 3, view.tobytes(), view.format
-        return 5, self.beside(to_js_bytes(view.cast("B"))), view.format
+            return _SMALL_BUFFER, view.tobytes(), view.format
+        return _BUFFER, self.append_out_of_band(to_js_bytes(view.cast("B"))), view.format
 
-    def beside(self, value: Any) -> int:
+    def append_out_of_band(self, value: Any) -> int:
+        """Append an object to the side list, and return its index."""
         self.side.append(value)
         return len(self.side) - 1
 
@@ -122,24 +139,24 @@ _pickler: _Pickler | None = None
 
 
 def special(*_parts: Any) -> None:
-    """Stand in a stream for what pickle has no word for; js/decode.mjs makes the value."""
+    """Represent, in a stream, a call that js/decode.mjs carries out; it is never called here."""
 
 
 def encode(message: Any, ports: Mapping[int, Any]) -> EncodedMessage:
-    """Write a message for the bridge.
+    """Return an encoded message.
 
     Args:
-        message: any value of the table in the README.
-        ports: the native port of each port that is transferred with it, by the wrapper's id.
+        message: a value of the README's table.
+        ports: the native ports of the transferred port objects, by the id of the port object.
 
     Raises:
-        DataCloneError: with the path of what can't be sent.
+        DataCloneError: a value can't be sent; the error has its path.
     """
-    if not _is_plain(message):
+    if not _can_fast_encode(message):
         message = walk(message, _leaf_for(ports))
     try:
         return _pickle(message, ports)
-    except _NeedsWalkError:  # something stands in a key, where the quick look does not go
+    except _NeedsWalkError:  # A key needs conversion; the fast check does not look at keys.
         return _pickle(walk(message, _leaf_for(ports)), ports)
 
 
@@ -148,7 +165,8 @@ def _pickle(message: Any, ports: Mapping[int, Any]) -> EncodedMessage:
     if _pickler is None or _sink is None:
         _sink = ChunkWriter()
         _pickler = _Pickler(_sink)
-    pickler, sink, _pickler = _pickler, _sink, None  # kept only if it comes to its end
+    # The pickler is used again only if it completes: an error leaves it in an unknown state.
+    pickler, sink, _pickler = _pickler, _sink, None
     pickler.ports = ports
     pickler.dump(message)
     chunks, side = sink.chunks[:], pickler.side
@@ -162,23 +180,23 @@ def _pickle(message: Any, ports: Mapping[int, Any]) -> EncodedMessage:
     return EncodedMessage(b"", side, [to_js_bytes(chunk) for chunk in chunks])
 
 
-def _is_plain(message: Any) -> bool:
-    """Return True if a message is of built-in containers and values alone, and not nested deep.
+def _can_fast_encode(message: Any) -> bool:
+    """Return True if a message has only built-in types and is not nested deeply.
 
-    C functions do the looking. Pickling something deep would overflow the browser's stack, which
-    Python can't notice, and the interpreter would be gone.
+    For speed, all values of a level are checked together, by C functions. The depth is limited
+    because pickling a deep message would overflow the browser's stack. Python can't detect that,
+    and it ends the interpreter.
     """
     level = [message]
     for _ in range(MAX_FAST_DEPTH):
         kinds = set(map(type, level))
-        if not kinds <= ATOMS:
-            if not kinds <= ATOMS | CONTAINERS:
-                return False
-        else:
+        if kinds <= ATOMS:
             return True
+        if not kinds <= ATOMS | CONTAINERS:
+            return False
         if len(kinds) > 1:
             level = [item for item in level if type(item) in CONTAINERS]
-        if len(level) > FEW:
+        if len(level) > DISTINCT_THRESHOLD:
             level = distinct(level)
         if dict in kinds:
             level = list(
@@ -194,7 +212,7 @@ def _is_plain(message: Any) -> bool:
 
 
 def _leaf_for(ports: Mapping[int, Any]) -> Leaf:
-    """Return the leaf of the careful way: it lets through what the pickler has words for."""
+    """Return the `leaf` of the walk: it accepts the values that the pickler can write."""
 
     def leaf(value: Any, path: Path) -> Any:
         kind = type(value)
@@ -216,18 +234,27 @@ def _leaf_for(ports: Mapping[int, Any]) -> Leaf:
 
 
 def find_unclonable(message: Any, ports: Mapping[int, Any], moved: Iterable[Any]) -> None:
-    """Raise a DataCloneError that names the JavaScript object the browser refused, if one is."""
-    listed = list(moved)
-    checked = _leaf_for(ports)
+    """Find the JavaScript object in a message that the browser refused to clone.
+
+    Args:
+        message: the message.
+        ports: as for `encode`.
+        moved: the JavaScript objects that are transferred with it.
+
+    Raises:
+        DataCloneError: there is one; the error has its path.
+    """
+    transferred = list(moved)
+    check = _leaf_for(ports)
 
     def leaf(value: Any, path: Path) -> Any:
-        if is_js_proxy(value) and not any(value == item for item in listed):
-            complaint = bridge().clonable(value)
-            if complaint:
+        if is_js_proxy(value) and not any(value == item for item in transferred):
+            reason = bridge().clonable(value)
+            if reason:
                 raise DataCloneError(
-                    f"a JavaScript {bridge().tag(value)} can't be cloned: {complaint}",
+                    f"a JavaScript {bridge().tag(value)} can't be cloned: {reason}",
                     format_path(path),
                 )
-        return checked(value, path)
+        return check(value, path)
 
     walk(message, leaf)

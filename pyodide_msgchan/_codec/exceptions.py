@@ -1,4 +1,4 @@
-"""Exceptions on the wire: each becomes an Error or a "throw", and an exception again."""
+"""Conversion between exceptions and their wire forms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ERROR_NAMES: Final = (
 
 
 def error_parts(error: BaseException) -> tuple[str, str, str]:
-    """Return name, message and stack of the JavaScript error that is nearest to an exception."""
+    """Return name, message and stack of the JavaScript error that corresponds to an exception."""
     if isinstance(error, RemoteError):
         return str(error.name), str(error.message), str(error.stack)
     name = next((name for kind, name in _ERROR_NAMES if isinstance(error, kind)), "Error")
@@ -40,99 +40,110 @@ def error_parts(error: BaseException) -> tuple[str, str, str]:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of an exception as text; empty if one of its classes prevents that."""
+    """Return the traceback of an exception as text; empty if it can't be formatted."""
     try:
         return format_error(error)
-    except BaseException:  # noqa: BLE001 - an error in its chain is not what `traceback` expects
+    except BaseException:  # noqa: BLE001 - `traceback` fails on some errors in the chain
         return ""
 
 
-_REMOTE_CLASSES: dict[str, type[RemoteError]] = {}
+_JS_ERROR_CLASSES: dict[str, type[RemoteError]] = {}
 
 
 def error_of(name: str, message: str, stack: str) -> RemoteError:
-    """Return an error that came from afar as an exception."""
+    """Return the exception for a JavaScript Error that was received."""
     builtin = {
         "TypeError": TypeError, "RangeError": ValueError, "URIError": ValueError,
         "SyntaxError": SyntaxError, "ReferenceError": NameError,
     }.get(name)  # fmt: skip
     if builtin is None:
         return RemoteError(name, message, stack)
-    if name not in _REMOTE_CLASSES:
-        made = type(
+    if name not in _JS_ERROR_CLASSES:
+        _JS_ERROR_CLASSES[name] = type(
             f"Remote{builtin.__name__}",
             (RemoteError, builtin),
             {"builtin": builtin, "__module__": __name__},
         )
-        _REMOTE_CLASSES[name] = made
-    error = _REMOTE_CLASSES[name](name, message, stack)
+    error = _JS_ERROR_CLASSES[name](name, message, stack)
     if isinstance(error, SyntaxError):
-        error.msg = message  # what a traceback shows of it, in place of its text
+        error.msg = message  # Tracebacks of a SyntaxError show `msg` instead of its text.
     return error
 
 
-NOTES: Final = 20
-"""Notes of an exception that travel."""
+MAX_NOTES: Final = 20
+"""Notes of an exception that are sent, at most."""
 
 
-_NEVER: Final = (StopIteration, StopAsyncIteration, TimeoutError, MsgChanError)
-"""Raised in an await these would mean something else: the end of a loop, a timeout over here."""
+_NEVER_REBUILT: Final = (StopIteration, StopAsyncIteration, TimeoutError, MsgChanError)
+"""Classes that are never rebuilt: a local await would take them for its own end or timeout."""
 
 
-_OWN: Final = frozenset(dir(RemoteError))
-"""Attributes that every error from outside has itself; no field of the other side hides one."""
+_RESERVED_NAMES: Final = frozenset(dir(RemoteError))
+"""Attributes of `RemoteError`, which no field of a received error may replace."""
 
 
 _MISSING: Final = object()
 
 
-LONG_SOURCE: Final = 1_000_000
-"""The largest line and column of a SyntaxError that is rebuilt with its place."""
+MAX_SOURCE_POSITION: Final = 1_000_000
+"""The largest line and column of a SyntaxError that is rebuilt with its location."""
 
 
-_registered: dict[str, type[Exception]] = {}
+_registered_classes: dict[str, type[Exception]] = {}
 
 
-_made: dict[type[Exception], type[RemoteError]] = {}
+_remote_classes: dict[type[Exception], type[RemoteError]] = {}
 
 
 def register_error[E: type[Exception]](kind: E) -> E:
-    """Let a class of yours be rebuilt when its instances come from afar; usable as a decorator.
+    """Register an exception class so that its instances keep their class in remote calls.
 
-    Both ends register the same class: it is known by its module and name. What arrives is an
-    instance of it and of `RemoteError`, with args and public fields; its ``__init__`` is not run.
-    A field stays behind if its name is private, belongs to `RemoteError` (``name``, ``message``,
-    ``stack``, ``value``, ``builtin``, ``args`` …) or to a method or property of the class.
+    Register the same class on both sides: it is identified by its module and qualified name. The
+    other side raises an instance of both the class and `RemoteError`, with the args and the public
+    fields of the original, and without calling its ``__init__``. A field is not sent if its name is
+    private, belongs to `RemoteError` (``name``, ``message``, ``stack``, ``value``, ``builtin``,
+    ``args`` …), or is a method or property of the class. It is usable as a decorator.
+
+    Args:
+        kind: the class.
+
+    Returns:
+        The class.
 
     Raises:
-        TypeError: it is no exception class, or one of those that are never rebuilt: StopIteration,
-            StopAsyncIteration, TimeoutError and this package's own.
+        TypeError: `kind` is not an exception class, or one of those that are never rebuilt:
+            StopIteration, StopAsyncIteration, TimeoutError and this package's own exceptions.
     """
     if not isinstance(kind, type) or not issubclass(kind, Exception):
         raise TypeError(f"only classes of exceptions can be registered, not {short_repr(kind)}")
-    if issubclass(kind, _NEVER):
-        raise TypeError(f"{kind.__name__} would mean something else on the other side")
-    _registered[_name(kind)] = kind
+    if issubclass(kind, _NEVER_REBUILT):
+        raise TypeError(
+            f"{kind.__name__} can't be registered: the other side would take it for an error of "
+            "its own; derive the class from another exception"
+        )
+    _registered_classes[_name(kind)] = kind
     return kind
 
 
 def wire_of_error(error: BaseException, *, traceback: bool) -> Wire:
-    """Return the Wire of an exception; never raises, since a caller waits for it.
+    """Return the wire form of an exception. It never raises, since a caller waits for the result.
 
     Args:
-        error: what was raised.
-        traceback: whether the other side may see where.
+        error: the exception.
+        traceback: True if the other side may see the traceback.
     """
     if isinstance(error, RemoteError):
-        name, message, stack = (_part(error, key) for key in ("name", "message", "stack"))
+        name, message, stack = (_text_attribute(error, key) for key in ("name", "message", "stack"))
         wire = thrown(name, message, stack if traceback else "")
         kind = type(error).builtin
-        if kind is None or type(error) is not _made.get(kind):
+        if kind is None or type(error) is not _remote_classes.get(kind):
             return wire
         return _with_details(wire, error, kind)
     native = js_error_of(error)
     if native is not None:
-        name, message, stack = (_part(native, key) for key in ("name", "message", "stack"))
+        name, message, stack = (
+            _text_attribute(native, key) for key in ("name", "message", "stack")
+        )
         return thrown(name, message, stack if traceback else "")
     wire = thrown(type(error).__name__, error_text(error), traceback_of(error) if traceback else "")
     return _with_details(wire, error, type(error))
@@ -141,53 +152,61 @@ def wire_of_error(error: BaseException, *, traceback: bool) -> Wire:
 def _with_details(wire: Wire, error: BaseException, kind: type[BaseException]) -> Wire:
     try:
         return {**wire, "python": _details(error, kind)}
-    except BaseException:  # noqa: BLE001 - the class has its own idea of what an attribute is
+    except BaseException:  # noqa: BLE001 - a class can override attribute access, and raise
         return wire
 
 
 def _details(error: BaseException, kind: type[BaseException]) -> dict[str, Any]:
     notes = vars(error).get("__notes__")
-    received = _note_of(_part(error, "stack")) if isinstance(error, RemoteError) else None
+    received = (
+        _stack_note(_text_attribute(error, "stack")) if isinstance(error, RemoteError) else None
+    )
     return {
         "type": _name(kind),
-        "args": list(_native(kind).__reduce__(error)[1]),  # more than `args`, for an OSError
-        "fields": {key: value for key, value in vars(error).items() if _is_free(kind, key)},
+        # For an OSError this is more than its `args`.
+        "args": list(_builtin_base(kind).__reduce__(error)[1]),
+        "fields": {key: value for key, value in vars(error).items() if _is_settable(kind, key)},
         "notes": [
             note
-            for note in (notes[:NOTES] if isinstance(notes, list) else ())
-            if isinstance(note, str) and note != received  # the stack travels by itself, if it may
+            for note in (notes[:MAX_NOTES] if isinstance(notes, list) else ())
+            if isinstance(note, str) and note != received  # The stack has a field of its own.
         ],
     }
 
 
 def unreadable_request(error: MessageError) -> Wire:
-    """Return the Wire that answers a request which can't be read: a MessageError at its caller."""
+    """Return the wire form of the answer to an unreadable request, a MessageError at its caller."""
     return {**thrown("MessageError", error_text(error)), "unreadable": True}
 
 
-def _is_free(kind: type[BaseException], key: object) -> bool:
-    """Return True if a field of that name hides no attribute of an error from outside.
+def _is_settable(kind: type[BaseException], key: object) -> bool:
+    """Return True if a received field of this name may be set on an error of a class.
 
-    What a class of the user's sets as a plain default is there to be replaced.
+    Fields may replace plain default values of the class, but no methods and properties.
     """
-    if type(key) is not str or not key.isidentifier() or key.startswith("_") or key in _OWN:
+    if (
+        type(key) is not str
+        or not key.isidentifier()
+        or key.startswith("_")
+        or key in _RESERVED_NAMES
+    ):
         return False
     default = next((vars(base)[key] for base in kind.__mro__ if key in vars(base)), _MISSING)
     return not callable(default) and not hasattr(type(default), "__get__")
 
 
 def post_thrown(wire: Wire, post: Callable[[Wire], None]) -> None:
-    """Post the Wire of an error, without those of its args and fields that can't be sent.
+    """Post the wire form of an error, without those of its args and fields that can't be sent.
 
     Raises:
-        PortStateError: the port ended.
+        PortStateError: the port is closed or detached.
     """
     for form in (_whole, _with_atoms, _without_details):
         try:
             post(form(wire))
         except PortStateError:
             raise
-        except BaseException:  # noqa: BLE001, S112 - a value in it, from whomever it came
+        except BaseException:  # noqa: BLE001, S112 - encoding a value of the user can raise anything
             continue
         return
 
@@ -197,7 +216,7 @@ def _whole(wire: Wire) -> Wire:
 
 
 def _with_atoms(wire: Wire) -> Wire:
-    """Return the Wire of an error with those args and fields alone that are sure to be sendable."""
+    """Return the wire form of an error with only those args and fields that can always be sent."""
     details = wire.get("python")
     if details is None:
         return wire
@@ -214,75 +233,74 @@ def _without_details(wire: Wire) -> Wire:
 
 
 def error_from(wire: Wire) -> Exception:
-    """Return the exception that a "throw" stands for; never raises."""
-    thing = wire.get("value")
-    if type(thing) is not dict or thing.get("isError") is not True:
-        return _not_an_error(thing.get("value") if type(thing) is dict else thing)
-    value = thing.get("value")
+    """Return the exception for a received "throw". It never raises."""
+    payload = wire.get("value")
+    if type(payload) is not dict or payload.get("isError") is not True:
+        return _not_an_error(payload.get("value") if type(payload) is dict else payload)
+    value = payload.get("value")
     parts = value if type(value) is dict else {}
-    name, message, stack = (_string(parts.get(key)) for key in ("name", "message", "stack"))
+    name, message, stack = (_as_text(parts.get(key)) for key in ("name", "message", "stack"))
     if wire.get("unreadable") is True:
         return MessageError(f"on the other side {message}")
     details = wire.get("python")
     if type(details) is not dict:
         return error_of(name, message, stack)
-    error = _rebuilt(details, name, message, stack)
-    given = details.get("notes")
-    notes = [_string(note) for note in given[:NOTES]] if type(given) is list else []
+    error = _rebuild(details, name, message, stack)
+    received = details.get("notes")
+    notes = [_as_text(note) for note in received[:MAX_NOTES]] if type(received) is list else []
     if stack:
-        notes.append(_note_of(stack))
+        notes.append(_stack_note(stack))
     if notes:
-        vars(error)["__notes__"] = notes  # not by add_note, which may be the class's own
+        vars(error)["__notes__"] = notes  # A class of the user can override `add_note`.
     return error
 
 
-def _note_of(stack: str) -> str:
+def _stack_note(stack: str) -> str:
     return f"Remote traceback:\n{stack.rstrip()}"
 
 
-def _rebuilt(details: dict[str, Any], name: str, message: str, stack: str) -> RemoteError:
-    kind = _kind_named(_string(details.get("type")))
+def _rebuild(details: dict[str, Any], name: str, message: str, stack: str) -> RemoteError:
+    kind = _class_named(_as_text(details.get("type")))
     if kind is not None:
         args = details.get("args")
         fields = details.get("fields")
         try:
-            return _made_of(
+            return _instantiate(
                 kind,
                 tuple(args) if type(args) is list else (),
                 fields if type(fields) is dict else {},
                 (name, message, stack),
             )
-        except Exception:  # noqa: BLE001, S110 - args that the class does not take: a plain one then
+        except Exception:  # noqa: BLE001, S110 - the class does not accept these args
             pass
     return RemoteError(name, message, stack)
 
 
-def _made_of(
+def _instantiate(
     kind: type[Exception], args: tuple[Any, ...], fields: dict[Any, Any], parts: tuple[str, ...]
 ) -> RemoteError:
-    """Make an error of a class without running anybody's Python `__init__`."""
-    if kind not in _made:
-        _made[kind] = type(
+    """Return an error of a class, made without calling an `__init__` that is written in Python."""
+    if kind not in _remote_classes:
+        _remote_classes[kind] = type(
             f"Remote{kind.__name__}",
             (RemoteError, kind),
             {"builtin": kind, "__module__": __name__, "__reduce__": _reduce},
         )
-    made = _made[kind]
-    native = _native(kind)
+    native = _builtin_base(kind)
     if issubclass(kind, SyntaxError) and not _is_syntax_args(args):
         args = (parts[1],)
-    error: RemoteError = native.__new__(made, *args)
+    error: RemoteError = native.__new__(_remote_classes[kind], *args)
     native.__init__(error, *args)
-    known = {key: value for key, value in fields.items() if _is_free(kind, key)}
-    # not by setattr, which is the class's own
-    vars(error).update(known, **dict(zip(("name", "message", "stack"), parts, strict=True)))
+    allowed = {key: value for key, value in fields.items() if _is_settable(kind, key)}
+    # A class of the user can override `__setattr__`.
+    vars(error).update(allowed, **dict(zip(("name", "message", "stack"), parts, strict=True)))
     return error
 
 
 def _is_syntax_args(args: tuple[Any, ...]) -> bool:
-    """Return True if printing a SyntaxError that has these args works, and costs what it shows.
+    """Return True if a SyntaxError with these args can be printed, at a cost that is bounded.
 
-    The traceback module takes the types for granted, and writes as many carets as it is told to.
+    The traceback module does not check their types, and prints as many carets as the columns say.
     """
     message, *more = args or ("",)
     path = more[0] if len(more) == 1 else ()
@@ -290,33 +308,37 @@ def _is_syntax_args(args: tuple[Any, ...]) -> bool:
         return False
     texts, numbers = (message, *path[0:4:3]), (*path[1:3], *path[4:])
     return all(text is None or type(text) is str for text in texts) and all(
-        number is None or (type(number) is int and -1 <= number <= LONG_SOURCE)
+        number is None or (type(number) is int and -1 <= number <= MAX_SOURCE_POSITION)
         for number in numbers
     )
 
 
-def _native(kind: type[BaseException]) -> Any:
-    """Return the built-in class that an exception class comes from."""
+def _builtin_base(kind: type[BaseException]) -> Any:
+    """Return the nearest built-in base of an exception class."""
     return next(base for base in kind.__mro__ if base.__module__ == "builtins")
 
 
 def _reduce(error: RemoteError) -> tuple[Any, ...]:
-    """Copy as the plain error: the class was made at run time."""
+    """Copy and pickle the error as a plain RemoteError, since its class is made at run time."""
     return RemoteError, (error.name, error.message, error.stack)
 
 
-def _kind_named(name: str) -> type[Exception] | None:
-    if name in _registered:
-        return _registered[name]
+def _class_named(name: str) -> type[Exception] | None:
+    if name in _registered_classes:
+        return _registered_classes[name]
     module, _, rest = name.partition(":")
     kind = getattr(builtins, rest, None) if module == "builtins" else None
-    if not isinstance(kind, type) or not issubclass(kind, Exception) or issubclass(kind, _NEVER):
+    if (
+        not isinstance(kind, type)
+        or not issubclass(kind, Exception)
+        or issubclass(kind, _NEVER_REBUILT)
+    ):
         return None
     return kind
 
 
 def _not_an_error(value: Any) -> RemoteError:
-    """JavaScript may throw anything."""
+    """Return the exception for a thrown value that is no Error."""
     error = RemoteError("thrown", _text(value))
     error.value = value
     return error
@@ -330,13 +352,13 @@ def _text(value: object) -> str:
     return value if type(value) is str else short_repr(value)
 
 
-def _part(error: Any, name: str) -> str:
-    """Return one of the texts of an error, whatever stands in its place."""
+def _text_attribute(error: Any, name: str) -> str:
+    """Return an attribute of an error as text, whatever its type is."""
     try:
-        return _string(getattr(error, name, None))
-    except BaseException:  # noqa: BLE001 - a property of a class, or a getter of JavaScript's
+        return _as_text(getattr(error, name, None))
+    except BaseException:  # noqa: BLE001 - a property or a JavaScript getter can raise anything
         return ""
 
 
-def _string(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return value if type(value) is str else "" if value is None else _text(value)

@@ -1,4 +1,7 @@
-"""Structured clone on the way in: js/encode.mjs writes these names into its streams."""
+"""The functions that decode what a pickle stream of js/encode.mjs can't express directly.
+
+js/encode.mjs writes the names of these functions into its streams, so rename them there too.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,14 @@ from pyodide_msgchan._codec.outgoing import EPOCH, MILLISECOND
 __all__ = ["date_of", "view_of"]
 
 
-# What comes back: js/encode.mjs writes these names into its streams ------------------------------
-
-
-def bytes_of(large: Any) -> bytes:
-    """Copy a JavaScript buffer in, once."""
-    data: bytes = large.to_bytes()
+def bytes_of(buffer: Any) -> bytes:
+    """Return a copy of a JavaScript buffer."""
+    data: bytes = buffer.to_bytes()
     return data
 
 
 def view_of(data: Any, code: str) -> memoryview:
-    """Return a typed array as a writable view of that format, on a copy of its own."""
+    """Return a typed array as a writable memoryview of a format, on a copy of its memory."""
     if not isinstance(data, bytearray):
         copied = bytearray(data.byteLength)
         data.assign_to(copied)
@@ -28,6 +28,6 @@ def view_of(data: Any, code: str) -> memoryview:
     return memoryview(data).cast(code)  # type: ignore[call-overload, no-any-return]
 
 
-def date_of(number: int) -> dt.datetime:
-    """Return JavaScript's number for a moment as that moment."""
-    return EPOCH + number * MILLISECOND
+def date_of(timestamp: int) -> dt.datetime:
+    """Return the datetime of a JavaScript timestamp, in milliseconds."""
+    return EPOCH + timestamp * MILLISECOND

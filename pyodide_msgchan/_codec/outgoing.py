@@ -1,4 +1,4 @@
-"""Structured clone on the way out: what can be sent, in which form, and where it can't."""
+"""The walk over an outgoing message: converts its values, and finds what can't be sent."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ __all__ = [
 ]
 
 MAX_SAFE_INT: Final = 2**53 - 1
+"""Number.MAX_SAFE_INTEGER of JavaScript."""
 
 
 MAX_CONVERSIONS: Final = 20
-"""Converters that may follow one another on one value."""
+"""Converters that are applied to one value, one after another, at most."""
 
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -50,20 +51,20 @@ MILLISECOND: Final = dt.timedelta(milliseconds=1)
 
 
 type Path = tuple[Path, str] | None
-"""A place in a message: the place of its owner and the step from there."""
+"""The path to a value in a message: the path of its container, and the step from there."""
 
 
 type Leaf = Callable[[Any, Path], Any]
-"""Gives the form of a value that is no container, or raises DataCloneError with its place."""
+"""Returns the form in which a value that is no container is sent, or raises DataCloneError."""
 
 
 def distinct(values: list[Any]) -> list[Any]:
-    """Return values without those that are in the list before, so that each is expanded once."""
+    """Return a list of values without repeated references, so that each is expanded once."""
     return list(dict(zip(map(id, values), values, strict=True)).values())
 
 
 def format_path(path: Path) -> str:
-    """Write a place the way Python would reach it."""
+    """Return a path as a Python expression."""
     steps: list[str] = []
     while path is not None:
         path, step = path
@@ -72,19 +73,19 @@ def format_path(path: Path) -> str:
 
 
 def walk(message: Any, leaf: Leaf) -> Any:
-    """Return a message in plain containers, every other value as `leaf` gives it.
+    """Return a copy of a message in built-in containers, with `leaf` applied to its other values.
 
-    Shared references and cycles stay what they are; subclasses become their built-in type,
-    registered types what their converter makes of them.
+    Shared references and cycles are kept. Instances of subclasses become their built-in type, and
+    objects with a converter become its result.
 
     Raises:
-        DataCloneError: with the path of the first value that can't be sent.
+        DataCloneError: a value can't be sent; the error has the path of the first one.
     """
     walker = _Walker(leaf)
     try:
         return walker.value(message, None, 0)
     except RecursionError:
-        raise DataCloneError("nested too deep for the stack that is left here") from None
+        raise DataCloneError("nested too deeply for the remaining stack") from None
 
 
 class _Walker:
@@ -100,43 +101,46 @@ class _Walker:
             return self.leaf(value, path)
         if id(value) in self.done:
             return self.done[id(value)]
-        if kind not in CONTAINERS and (known := self.other(value, path, depth)) is not self:
-            return known
+        if (
+            kind not in CONTAINERS
+            and (result := self.convert_other(value, path, depth)) is not self
+        ):
+            return result
         if depth >= MAX_DEPTH:
             raise DataCloneError(
-                f"nested deeper than {MAX_DEPTH} levels, the most that every browser takes",
+                f"nested deeper than {MAX_DEPTH} levels, the limit that every browser supports",
                 format_path(path),
             )
         depth += 1
         if isinstance(value, dict):
             mapping: dict[Any, Any] = {}
-            self.note(value, mapping)
+            self.remember(value, mapping)
             base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
             for key, item in base.items(value):
                 step = f"[{short_repr(key)}]"
-                known = self.unique_key(key, mapping, path, depth)
-                mapping[known] = self.value(item, (path, step), depth)
+                converted = self.unique_key(key, mapping, path, depth)
+                mapping[converted] = self.value(item, (path, step), depth)
             return mapping
         if isinstance(value, (set, frozenset)):
             members: set[Any] = set()
-            self.note(value, members)
-            held = raw_iter(set if isinstance(value, set) else frozenset, value)
-            for member in held:
+            self.remember(value, members)
+            for member in raw_iter(set if isinstance(value, set) else frozenset, value):
                 members.add(self.unique_key(member, members, path, depth))
             return members
         items: list[Any] = []
-        self.note(value, items)
-        held = raw_iter(list if isinstance(value, list) else tuple, value)
-        for i, item in enumerate(list(held)):
+        self.remember(value, items)
+        # Copied, since a converter can change the list while it is read.
+        raw_items = list(raw_iter(list if isinstance(value, list) else tuple, value))
+        for i, item in enumerate(raw_items):
             items.append(self.value(item, (path, f"[{i}]"), depth))
         return items
 
-    def note(self, source: Any, result: Any) -> None:
+    def remember(self, source: Any, result: Any) -> None:
         self.done[id(source)] = result
         self.alive.append(source)
 
-    def other(self, value: Any, path: Path, depth: int) -> Any:
-        """Return what stands for a value of no built-in type; self for a container's subclass."""
+    def convert_other(self, value: Any, path: Path, depth: int) -> Any:
+        """Return the form of a value of no built-in type; self for a subclass of a container."""
         if (kind := converted_as(value)) is not None:
             return self.converted(value, kind, path, depth)
         if isinstance(value, enum.Enum):
@@ -149,7 +153,7 @@ class _Walker:
         if isinstance(value, (list, tuple, dict, set, frozenset)):
             return self
         result = self.leaf(value, path)
-        self.note(value, result)
+        self.remember(value, result)
         return result
 
     def converted(self, value: Any, kind: type | None, path: Path, depth: int) -> Any:
@@ -168,17 +172,19 @@ class _Walker:
         else:
             name = type(value).__name__
             raise DataCloneError(
-                f"the converter for {name} never comes to an end", format_path(path)
+                f"the converters for {name} never end: more than {MAX_CONVERSIONS} apply in a row",
+                format_path(path),
             )
         result = self.value(plain, path, depth)
-        self.note(value, result)
+        self.remember(value, result)
         return result
 
-    def unique_key(self, key: Any, held: Any, path: Path, depth: int) -> Any:
+    def unique_key(self, key: Any, container: Any, path: Path, depth: int) -> Any:
         result = self.key(key, path, depth)
-        if result in held:
+        if result in container:
             raise DataCloneError(
-                f"{short_repr(result, 60)} would be there twice", format_path(path)
+                f"two keys or members become {short_repr(result, 60)} once they are converted",
+                format_path(path),
             )
         return result
 
@@ -191,10 +197,9 @@ class _Walker:
                 return self.keys[id(key)]
             if depth >= MAX_DEPTH:
                 raise DataCloneError(f"nested deeper than {MAX_DEPTH} levels", format_path(here))
-            made = type(key)(self.key(part, here, depth + 1) for part in key)
-            self.keys[id(key)] = made
+            self.keys[id(key)] = type(key)(self.key(part, here, depth + 1) for part in key)
             self.alive.append(key)
-            return made
+            return self.keys[id(key)]
         result = self.value(key, here, depth)
         try:
             hash(result)
@@ -206,23 +211,25 @@ class _Walker:
 
 
 def exact_value(kind: type, value: Any) -> Any:
-    """Return the plain value of an instance of a subclass, whatever that overrides."""
+    """Return the built-in value of an instance of a subclass, without calling its overrides."""
     if kind is str:
         return str.__str__(value)
     if kind is int:
         return int.__add__(value, 0)
     if kind is float:
-        return float.__pos__(value)  # -0.0 plus anything is none any more
-    every = slice(None)
-    return bytes.__getitem__(value, every) if kind is bytes else bytearray.__getitem__(value, every)
+        return float.__pos__(value)  # Adding 0 would turn -0.0 into 0.0.
+    all_of_it = slice(None)
+    base: Any = bytes if kind is bytes else bytearray
+    return base.__getitem__(value, all_of_it)
 
 
 def raw_iter(kind: Any, value: Any) -> Iterator[Any]:
-    """Iterate over what a container holds, whatever its class shows instead."""
+    """Iterate over the items of a container, without calling overrides of its class."""
     return kind.__iter__(value)  # type: ignore[no-any-return]
 
 
 def refusal_reason(value: object) -> str:
+    """Return the reason why a value can't be sent."""
     name = type(value).__qualname__
     if hasattr(value, "post_message"):
         return "a port must be in the transfer list too"
@@ -230,19 +237,23 @@ def refusal_reason(value: object) -> str:
         return f"the class {value.__qualname__} can't be cloned"
     if callable(value) and hasattr(value, "__qualname__"):
         return "a function can't be cloned"
-    return f"{name} objects can't be cloned; register_converter({name}, …) says how to send them"
+    return f"{name} objects can't be cloned; use register_converter({name}, …) to send them"
 
 
 def check_leaf(value: Any, path: Path) -> Any:
-    """Check what is no atom, port or JavaScript: dates and buffers pass, nothing else."""
+    """Return a datetime, a buffer or the value of a NumPy scalar; raise DataCloneError for others.
+
+    The caller handles atoms, ports and JavaScript objects.
+    """
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
             raise DataCloneError(
-                "a naive datetime has no place in time; give it a tzinfo", format_path(path)
+                "a naive datetime is not a point in time; give it a tzinfo", format_path(path)
             )
         return value
     try:
-        if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a NumPy scalar
+        # This is how a NumPy scalar is recognized without importing NumPy.
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):
             return value.item()
         if typed_view(value) is None:
             raise DataCloneError(refusal_reason(value), format_path(path))
@@ -258,20 +269,23 @@ _FORMATS: Final = {
 } | {(code, size): {4: "i", 8: "q"}[size] for code in "ilqn" for size in (4, 8)} | {
     (code, size): {4: "I", 8: "Q"}[size] for code in "ILQN" for size in (4, 8)
 }  # fmt: skip
-"""The element type of a typed array, by Python's format and the size it has on this machine."""
+"""The format of each typed array's elements, by Python's format and its size on this platform."""
 
 
 def typed_view(value: Any) -> memoryview | None:
-    """Give a one-dimensional view of a buffer in a format that JavaScript has; None for no buffer.
+    """Return a one-dimensional view of a buffer in a format of a JavaScript typed array.
+
+    Returns:
+        The view; None if the value is no buffer.
 
     Raises:
-        BufferError: the buffer has more dimensions, or elements that JavaScript has no array of.
+        BufferError: the buffer has several dimensions, or a format without a typed array.
     """
     try:
         view = memoryview(value)
     except (TypeError, BufferError, ValueError):
         return None
-    if view.ndim != 1:  # and a NumPy scalar was taken before
+    if view.ndim != 1:  # `check_leaf` has handled NumPy scalars, which have no dimension.
         raise BufferError(
             f"an array of {view.ndim} dimensions can't be cloned; send it flat, with its shape"
         )
@@ -284,5 +298,5 @@ def typed_view(value: Any) -> memoryview | None:
 
 
 def milliseconds(moment: dt.datetime) -> int:
-    """Return JavaScript's number for a moment; microseconds are cut off."""
+    """Return the JavaScript timestamp of a datetime, in whole milliseconds."""
     return (moment - EPOCH) // MILLISECOND

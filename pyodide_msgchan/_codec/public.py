@@ -1,4 +1,4 @@
-"""What of a value may be read from outside: all but what stands under a private name."""
+"""Removal of private keys and fields from values that a peer reads."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ __all__ = ["public_fields", "without_private_names"]
 
 
 def public_fields(kind: Any) -> frozenset[str]:
-    """Return the names of the fields of a dataclass that may be read, ClassVars not among them."""
-    from dataclasses import fields  # noqa: PLC0415 - its user has loaded it, others need not
+    """Return the names of the public fields of a dataclass, without ClassVars."""
+    # The module of the dataclass has loaded `dataclasses`; other programs don't need it.
+    from dataclasses import fields  # noqa: PLC0415
 
     return frozenset(field.name for field in fields(kind) if not field.name.startswith("_"))
 
 
 def without_private_names(value: Any, *, packed: bool) -> Any:
-    """Return a value without the private keys of its dicts and private fields of its dataclasses.
+    """Return a value without private keys of dicts and private fields of dataclasses.
 
-    At any depth of dicts, lists, tuples and dataclasses. A dataclass stays one, with None in its
-    private fields. What a converter makes of an object is treated the same; what a registered
-    `pack` gives stays as it is, since `unpack` expects all of it.
+    They are removed at any depth of dicts, lists, tuples and dataclasses. A dataclass keeps its
+    type, with None in its private fields. The result of a converter is treated the same. The result
+    of a registered `pack` stays as it is, since `unpack` expects all of it.
 
     Args:
-        value: what was read. It is returned itself if nothing in it is private.
-        packed: whether it goes by the packed lane, where registered types stay what they are.
+        value: the value that the peer reads. It is returned unchanged if nothing in it is private.
+        packed: True if it is sent on the packed lane, where registered types keep their type.
 
     Raises:
-        DataCloneError: it is nested too deep.
+        DataCloneError: the value is nested too deeply.
     """
     if type(value) in ATOMS:
         return value
@@ -42,7 +43,7 @@ def without_private_names(value: Any, *, packed: bool) -> Any:
     try:
         return copier.copy(value)
     except RecursionError:
-        raise DataCloneError("nested too deep for the stack that is left here") from None
+        raise DataCloneError("nested too deeply for the remaining stack") from None
 
 
 class _Copier:
@@ -52,7 +53,7 @@ class _Copier:
         self.alive: list[Any] = []
 
     def needs_copy(self, value: Any) -> bool:
-        """Return True if something in a value is private, or is to be converted to know that."""
+        """Return True if something in a value is private, or must be converted to find out."""
         seen: set[int] = set()
         level: list[Any] = [value]
         while level:
@@ -73,50 +74,50 @@ class _Copier:
                     inner.extend(getattr(item, name, None) for name in names)
                 elif converter_of(item) is not None:
                     return True
-            self.alive.append(inner)  # so that no id is used twice
+            self.alive.append(inner)  # Keeps the items alive, so that no id is reused.
             level = [] if ATOMS.issuperset(map(type, inner)) else inner
         return False
 
     def fields(self, value: Any) -> tuple[str, ...]:
-        """Return the fields of a value that goes as the dataclass that it is; none of others."""
-        recipe = codec_of(type(value)) if self.packed else None
-        return (recipe.fields if recipe is not None else None) or ()
+        """Return the field names of a value that is sent as a dataclass; empty for all others."""
+        codec = codec_of(type(value)) if self.packed else None
+        return (codec.fields if codec is not None else None) or ()
 
     def copy(self, value: Any) -> Any:
-        """Return a value without what is private in it."""
+        """Return a copy of a value without its private parts."""
         if type(value) in ATOMS:
             return value
         if id(value) in self.done:
             return self.done[id(value)]
         if isinstance(value, dict):
             mapping: dict[Any, Any] = OrderedDict() if isinstance(value, OrderedDict) else {}
-            self.note(value, mapping)
+            self.remember(value, mapping)
             for key, item in dict.items(value):
                 if not _is_private(key):
                     mapping[key] = self.copy(item)
             return mapping
         if isinstance(value, list):
             items: list[Any] = []
-            self.note(value, items)
+            self.remember(value, items)
             items.extend(map(self.copy, value))
             return items
         if isinstance(value, tuple):
-            return self.note(value, tuple(map(self.copy, value)))
+            return self.remember(value, tuple(map(self.copy, value)))
         if names := self.fields(value):
             return self.copy_dataclass(value, names)
-        return self.note(value, self.converted(value))
+        return self.remember(value, self.converted(value))
 
     def copy_dataclass(self, value: Any, names: tuple[str, ...]) -> Any:
-        result = self.note(value, object.__new__(type(value)))
+        result = self.remember(value, object.__new__(type(value)))
         for name in names:
             item = None if _is_private(name) else self.copy(getattr(value, name))
-            object.__setattr__(result, name, item)  # also where it is frozen
+            object.__setattr__(result, name, item)  # This works for frozen dataclasses too.
         return result
 
     def converted(self, value: Any) -> Any:
-        """Return what a value's converters make of it; itself if it has none, or if one fails."""
-        recipe = codec_of(type(value))
-        if self.packed and recipe is not None:
+        """Return the converted value; the value itself if no converter applies, or if one fails."""
+        codec = codec_of(type(value))
+        if self.packed and codec is not None:
             return value
         plain = value
         for _ in range(MAX_CONVERSIONS):
@@ -125,12 +126,12 @@ class _Copier:
                 return value if plain is value else self.copy(plain)
             try:
                 plain = converter(plain)
-            except BaseException:  # noqa: BLE001 - whoever sends the value says so, with its place
+            except BaseException:  # noqa: BLE001 - sending the value raises it again, with its path
                 return value
             self.alive.append(plain)
         return value
 
-    def note(self, source: Any, result: Any) -> Any:
+    def remember(self, source: Any, result: Any) -> Any:
         self.done[id(source)] = result
         self.alive.append(source)
         return result

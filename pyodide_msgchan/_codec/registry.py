@@ -1,4 +1,4 @@
-"""Types of the clone lane: those that it carries, and converters for those of users."""
+"""The built-in types that messages carry, and the registry of converters for users' types."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ converters: dict[type, Callable[[Any], object]] = {}
 
 
 def register_converter[T](kind: type[T], to_clone: Callable[[T], object]) -> None:
-    """Teach the clone lane a type, and its subclasses, wherever they stand in a message.
+    """Register a function that converts objects of a class when they are sent.
 
-    One way only: what `to_clone` returns is sent in its place, and arrives as that.
+    Objects of the class and its subclasses are converted at any depth of a message, on both lanes.
+    The peer receives what `to_clone` returned, and does not convert it back; `register_type` keeps
+    the type on the packed lane. A later call for the same class replaces its converter.
 
     Args:
-        kind: the class; not a built-in type that messages carry already.
-        to_clone: called with the object, returns something that can be sent.
+        kind: the class. Built-in types that messages carry can't be converted.
+        to_clone: called with the object. Returns a value that can be sent, or that another
+            converter converts. An exception that it raises becomes the cause of a `DataCloneError`.
 
     Raises:
-        TypeError: `kind` is no class, a type that messages carry already, or
-            `to_clone` can't be called.
+        TypeError: `kind` is not a class or is a type that messages carry, or `to_clone` is not
+            callable.
     """
     if not isinstance(kind, type):
         raise TypeError(f"a converter belongs to a class, not to {short_repr(kind)}")
@@ -52,16 +55,20 @@ def register_converter[T](kind: type[T], to_clone: Callable[[T], object]) -> Non
 
 
 def converted_as(value: Any) -> type | None:
-    """Return the class whose converter serves a value, if one does."""
+    """Return the class whose converter applies to a value; None if there is none."""
     return next((kind for kind in type(value).__mro__ if kind in converters), None)
 
 
 def converter_of(value: Any) -> Callable[[Any], object] | None:
-    """Return the converter that serves a value, if one does."""
+    """Return the converter that applies to a value; None if there is none."""
     kind = converted_as(value)
     return None if kind is None else converters[kind]
 
 
 def converter_for(kind: type) -> Callable[[Any], object]:
-    """Return the converter of a class that has one."""
+    """Return the converter of a class.
+
+    Raises:
+        KeyError: the class has none.
+    """
     return converters[kind]

@@ -1,4 +1,4 @@
-"""The forms in which values and errors stand in the messages of remote calls."""
+"""The wire form of values and errors in remote calls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ type Wire = dict[str, Any]
 
 
 def raw(value: Any) -> Wire:
-    """Return the Wire of a value that structured clone carries."""
+    """Return the wire form of a value that structured clone carries."""
     return {"type": "RAW", "value": value}
 
 
 def thrown(name: str, message: str, stack: str = "") -> Wire:
-    """Return the Wire of an error."""
+    """Return the wire form of an error."""
     error = {"name": name, "message": message, "stack": stack}
     return {"type": "HANDLER", "name": "throw", "value": {"isError": True, "value": error}}

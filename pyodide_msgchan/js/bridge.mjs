@@ -1,8 +1,8 @@
 // The JavaScript half of a port: it listens, collects what comes while Python is busy, and enters
 // Python once for all of it. One callback serves every port, so that no message costs a proxy.
-import { decode, lone, sizeOf } from "./decode.mjs";
+import { decode, normalizeScalar, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
-import { isEnvelope, putAlone, seal } from "./packed.mjs";
+import { isEnvelope, copyPlainStream, toEnvelope } from "./packed.mjs";
 import { createScan } from "./scan.mjs";
 import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
@@ -241,7 +241,7 @@ export function createBridge(
     setFlag(slot, ASK);
     const silent = mode === DATA || slot.calls; // nobody asks for their events
     if (silent && slot.packed && events.length === 1) {
-      const size = putAlone(events[0].data, heap().subarray(0, streams), scan);
+      const size = copyPlainStream(events[0].data, heap().subarray(0, streams), scan);
       if (size) return -size; // which says that Python wrote it
     }
     const [bytes, side, copied] = encoded(events, slot.packed && scan);
@@ -309,7 +309,7 @@ export function createBridge(
   const post = (id, value) => {
     const slot = slots.get(id);
     posts++;
-    slot.post.call(slot.port, lone(value));
+    slot.post.call(slot.port, normalizeScalar(value));
     slot.sent++;
     slot.bytes += value?.length ?? SMALL;
   };
@@ -408,7 +408,7 @@ export function createBridge(
       const complaint = exotic && scan(segments);
       if (complaint) return `packed ${complaint}`;
       const post = counted(id, sizeOf(n, side, chunks) + sizeOf(0, buffers));
-      return dispatch(post, transfer, () => seal(segments, side, buffers));
+      return dispatch(post, transfer, () => toEnvelope(segments, side, buffers));
     },
     clonable(value) {
       // "" or the browser's complaint

@@ -1,7 +1,7 @@
 // Remote calls of one name, or none, and of plain values: the objects that Comlink makes of them are
 // built and taken apart here, so that only plain values cross. All others go the general way.
 
-import { lone } from "./decode.mjs";
+import { normalizeScalar } from "./decode.mjs";
 import { promisingCall, STEP } from "./enter.mjs";
 
 const LONG_ID = 1000; // as in _rpc/protocol.py
@@ -13,7 +13,7 @@ const plain = (v) => {
   const type = typeof v;
   return type === "number" || type === "string" || type === "boolean" || v == null;
 };
-const raw = (value) => ({ type: "RAW", value: lone(value) });
+const raw = (value) => ({ type: "RAW", value: normalizeScalar(value) });
 
 /** The part of the bridge that knows calls; `post` is its own, `onCall` and `onResults` are Python's. */
 export function createCalls({ slots, post, onCall, onResults, step, pyodide }) {

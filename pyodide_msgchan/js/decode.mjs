@@ -1,67 +1,93 @@
-// From Python to JavaScript: reads the pickle streams that Python's C pickler writes, several times
-// faster than proxies carry the same values one by one. A stream never leaves the page that made
-// it; what travels between windows is structured clone.
+// The decoder of messages from Python: reads the pickle streams of Python's C pickler, which is
+// several times faster than converting values by proxies. A stream is trusted, since it never
+// leaves its page; structured clone carries the values to other windows.
 
-const NAMES = ["TypeError", "RangeError", "SyntaxError", "ReferenceError", "URIError", "EvalError"];
+const ERROR_NAMES = [
+  "TypeError",
+  "RangeError",
+  "SyntaxError",
+  "ReferenceError",
+  "URIError",
+  "EvalError",
+];
 export const ARRAYS = { b: "Int8", h: "Int16", H: "Uint16", i: "Int32", I: "Uint32", e: "Float16" };
 Object.assign(ARRAYS, { f: "Float32", d: "Float64", q: "BigInt64", Q: "BigUint64", B: "Uint8" });
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-const GREATEST = BigInt(Number.MAX_SAFE_INTEGER);
+// The kinds of values that a call of `special` stands for, as in _codec/encoder.py. 4 is an error.
+const OUT_OF_BAND = 0,
+  DATE = 1,
+  NULL = 2,
+  SMALL_BUFFER = 3,
+  BUFFER = 5,
+  BIG_INT = 6;
 
-/** What Python posted by itself: Pyodide makes a BigInt of the greatest safe int too. */
-export function lone(value) {
-  return value === GREATEST || value === -GREATEST ? Number(value) : value;
+const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+
+/**
+ * Returns a scalar that Pyodide converted, which makes a BigInt of the largest safe integer too.
+ */
+export function normalizeScalar(value) {
+  return value === MAX_SAFE || value === -MAX_SAFE ? Number(value) : value;
 }
 
-/** The bytes of a message, about: those of its stream and of the buffers beside it. */
+/** Returns the approximate size of a message in bytes: of its stream and its buffers. */
 export function sizeOf(n, side, chunks) {
   return n + sizeOfBuffers(side) + sizeOfBuffers(chunks);
 }
 
 function sizeOfBuffers(values) {
-  const buffer = (v) => v instanceof ArrayBuffer || ArrayBuffer.isView(v);
-  return values?.reduce((size, v) => (buffer(v) ? size + v.byteLength : size), 0) ?? 0;
+  const isBuffer = (v) => v instanceof ArrayBuffer || ArrayBuffer.isView(v);
+  return values?.reduce((size, v) => (isBuffer(v) ? size + v.byteLength : size), 0) ?? 0;
 }
 
-/** Reads what Python's pickler wrote. Lists of chunks, since large payloads come as their own. */
+/**
+ * Reads a stream of Python's pickler. Returns the value, and the ArrayBuffers in it that can be
+ * transferred.
+ *
+ * `chunks` are the parts of the stream, since large payloads are chunks of their own; `side` has
+ * the out-of-band objects; `limit` is the maximum depth. `maps` has the numbers of the dicts that
+ * become a Map. They are only known after a first pass, so `decode` calls itself for a second one.
+ */
 export function decode(chunks, side, limit, maps = new Set()) {
-  const S = [],
-    D = [],
-    W = [],
+  const stack = [],
+    depths = [],
+    dictNumbers = [],
     marks = [],
     memo = [],
-    memoDepth = [],
-    fresh = [],
-    wrong = new Set();
+    memoDepths = [],
+    ownBuffers = [],
+    needMap = new Set();
   let bytes = chunks[0],
     view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0,
     chunk = 0,
-    dicts = 0,
+    dictCount = 0,
     depth = 0,
-    halves = false; // of characters: two of them are one character here, and two in Python
+    // Two lone surrogates that are two characters in Python can form one character in
+    // JavaScript.
+    hasSurrogates = false;
   const next = () => {
     bytes = chunks[++chunk];
     view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     at = 0;
   };
   const push = (v) => {
-    D[S.length] = 0;
-    S.push(v);
+    depths[stack.length] = 0;
+    stack.push(v);
   };
   const raw = (n) => {
-    // n bytes of the stream; a payload of its own starts a chunk and fills it
+    // A large payload is a whole chunk, so `n` bytes are never in two chunks.
     if (at === bytes.length) next();
     at += n;
     return bytes.subarray(at - n, at);
   };
-  const own = (n) => {
-    // bytes that may be transferred: in a buffer of their own
+  const ownBytes = (n) => {
+    // Bytes can be transferred, so they need a buffer of their own.
     const part = raw(n);
     const whole =
       part.byteLength === part.buffer.byteLength && chunks.length > 1 ? part : part.slice();
-    fresh.push(whole.buffer);
+    ownBuffers.push(whole.buffer);
     push(whole);
   };
   const text = (n) => {
@@ -75,7 +101,7 @@ export function decode(chunks, side, limit, maps = new Set()) {
     try {
       return strict.decode(part);
     } catch {
-      halves = true;
+      hasSurrogates = true;
       return surrogates(part);
     }
   };
@@ -88,18 +114,18 @@ export function decode(chunks, side, limit, maps = new Set()) {
     return view.getUint32(at - 4, true);
   };
   const deepen = (owner, from) => {
-    let d = D[owner];
-    for (let i = from; i < S.length; i++) if (D[i] >= d) d = D[i] + 1;
-    D[owner] = d;
+    let d = depths[owner];
+    for (let i = from; i < stack.length; i++) if (depths[i] >= d) d = depths[i] + 1;
+    depths[owner] = d;
     if (d > depth) depth = d;
   };
   const set = (owner, key, value) => {
-    const target = S[owner];
+    const target = stack[owner];
     if (target instanceof Map) {
-      if (target.has(key)) merged();
+      if (target.has(key)) refuseMerged();
       target.set(key, value);
-    } else if (typeof key !== "string") wrong.add(W[owner]);
-    else if (halves && Object.hasOwn(target, key)) merged();
+    } else if (typeof key !== "string") needMap.add(dictNumbers[owner]);
+    else if (hasSurrogates && Object.hasOwn(target, key)) refuseMerged();
     else if (key !== "__proto__") target[key] = value;
     else
       Object.defineProperty(target, key, {
@@ -110,22 +136,22 @@ export function decode(chunks, side, limit, maps = new Set()) {
       });
   };
   const tuple = (from) => {
-    const items = S.splice(from);
+    const items = stack.splice(from);
     let d = 1;
-    for (let i = 0; i < items.length; i++) if (D[from + i] >= d) d = D[from + i] + 1;
-    D[from] = d;
+    for (let i = 0; i < items.length; i++) if (depths[from + i] >= d) d = depths[from + i] + 1;
+    depths[from] = d;
     if (d > depth) depth = d;
-    S.push(items);
+    stack.push(items);
   };
   const make = ([kind, value, more]) => {
-    // what _clone.special stands for
-    if (kind === 0) return side[value];
-    if (kind === 1) return new Date(value);
-    if (kind === 2) return null;
-    if (kind === 6) return BigInt(value);
-    if (kind === 5) fresh.push((value = side[value]).buffer);
-    if (kind === 3 || kind === 5) return new globalThis[ARRAYS[more] + "Array"](value.buffer);
-    const type = NAMES.includes(value[0]) ? globalThis[value[0]] : Error;
+    if (kind === OUT_OF_BAND) return side[value];
+    if (kind === DATE) return new Date(value);
+    if (kind === NULL) return null;
+    if (kind === BIG_INT) return BigInt(value);
+    if (kind === BUFFER) ownBuffers.push((value = side[value]).buffer);
+    if (kind === SMALL_BUFFER || kind === BUFFER)
+      return new globalThis[ARRAYS[more] + "Array"](value.buffer);
+    const type = ERROR_NAMES.includes(value[0]) ? globalThis[value[0]] : Error;
     const error = new type(value[1]);
     Object.defineProperty(error, "stack", { value: value[2], writable: true, configurable: true });
     return error;
@@ -141,17 +167,17 @@ export function decode(chunks, side, limit, maps = new Set()) {
         at += 8;
         break; // FRAME
       case 0x94:
-        memoDepth.push(D[S.length - 1]);
-        memo.push(S.at(-1));
+        memoDepths.push(depths[stack.length - 1]);
+        memo.push(stack.at(-1));
         break; // MEMOIZE
       case 0x68:
-        D[S.length] = memoDepth[bytes[at]];
-        S.push(memo[bytes[at++]]);
+        depths[stack.length] = memoDepths[bytes[at]];
+        stack.push(memo[bytes[at++]]);
         break; // BINGET
       case 0x6a:
         n = size4();
-        D[S.length] = memoDepth[n];
-        S.push(memo[n]);
+        depths[stack.length] = memoDepths[n];
+        stack.push(memo[n]);
         break; // LONG_BINGET
       case 0x4e:
         push(undefined);
@@ -193,116 +219,118 @@ export function decode(chunks, side, limit, maps = new Set()) {
         push(text(size8()));
         break; // BINUNICODE8
       case 0x43:
-        own(bytes[at++]);
+        ownBytes(bytes[at++]);
         break; // SHORT_BINBYTES
       case 0x42:
-        own(size4());
+        ownBytes(size4());
         break; // BINBYTES
       case 0x8e:
       case 0x96:
-        own(size8());
+        ownBytes(size8());
         break; // BINBYTES8, BYTEARRAY8
       case 0x5d:
         push([]);
-        D[S.length - 1] = 1;
+        depths[stack.length - 1] = 1;
         break; // EMPTY_LIST
       case 0x29:
         push([]);
-        D[S.length - 1] = 1;
+        depths[stack.length - 1] = 1;
         break; // EMPTY_TUPLE
       case 0x8f:
         push(new Set());
-        D[S.length - 1] = 1;
+        depths[stack.length - 1] = 1;
         break; // EMPTY_SET
-      case 0x7d: // EMPTY_DICT: an Object, unless the first reading met a key that needs a Map
-        push(maps.has(++dicts) ? new Map() : {});
-        W[S.length - 1] = dicts;
-        D[S.length - 1] = 1;
+      case 0x7d: // EMPTY_DICT: an Object, unless the first pass found a key that needs a Map
+        push(maps.has(++dictCount) ? new Map() : {});
+        dictNumbers[stack.length - 1] = dictCount;
+        depths[stack.length - 1] = 1;
         break;
       case 0x28:
-        marks.push(S.length);
+        marks.push(stack.length);
         break; // MARK
       case 0x61:
-        deepen(S.length - 2, S.length - 1);
-        n = S.pop();
-        S.at(-1).push(n);
+        deepen(stack.length - 2, stack.length - 1);
+        n = stack.pop();
+        stack.at(-1).push(n);
         break; // APPEND
       case 0x65: // APPENDS
         m = marks.pop();
         deepen(m - 1, m);
-        for (let i = m; i < S.length; i++) S[m - 1].push(S[i]);
-        S.length = m;
+        for (let i = m; i < stack.length; i++) stack[m - 1].push(stack[i]);
+        stack.length = m;
         break;
       case 0x73: // SETITEM
-        deepen(S.length - 3, S.length - 2);
-        n = S.pop();
-        m = S.pop();
-        set(S.length - 1, m, n);
+        deepen(stack.length - 3, stack.length - 2);
+        n = stack.pop();
+        m = stack.pop();
+        set(stack.length - 1, m, n);
         break;
       case 0x75: // SETITEMS
         m = marks.pop();
         deepen(m - 1, m);
-        for (let i = m; i < S.length; i += 2) set(m - 1, S[i], S[i + 1]);
-        S.length = m;
+        for (let i = m; i < stack.length; i += 2) set(m - 1, stack[i], stack[i + 1]);
+        stack.length = m;
         break;
       case 0x90: // ADDITEMS
         m = marks.pop();
         deepen(m - 1, m);
-        n = S[m - 1].size + S.length - m;
-        for (let i = m; i < S.length; i++) S[m - 1].add(S[i]);
-        if (S[m - 1].size < n) merged();
-        S.length = m;
+        n = stack[m - 1].size + stack.length - m;
+        for (let i = m; i < stack.length; i++) stack[m - 1].add(stack[i]);
+        if (stack[m - 1].size < n) refuseMerged();
+        stack.length = m;
         break;
       case 0x91:
         m = marks.pop();
         tuple(m);
-        n = S.pop();
-        S.push(new Set(n));
-        if (S.at(-1).size < n.length) merged();
+        n = stack.pop();
+        stack.push(new Set(n));
+        if (stack.at(-1).size < n.length) refuseMerged();
         break; // FROZENSET
       case 0x74:
         tuple(marks.pop());
         break; // TUPLE
       case 0x85:
-        tuple(S.length - 1);
+        tuple(stack.length - 1);
         break;
       case 0x86:
-        tuple(S.length - 2);
+        tuple(stack.length - 2);
         break;
       case 0x87:
-        tuple(S.length - 3);
+        tuple(stack.length - 3);
         break;
       case 0x30:
-        S.pop();
+        stack.pop();
         break; // POP
       case 0x31:
-        S.length = marks.pop();
+        stack.length = marks.pop();
         break; // POP_MARK
       case 0x93:
-        S.length -= 2;
+        stack.length -= 2;
         push(make);
-        break; // STACK_GLOBAL: only _clone.special is ever named
+        break; // STACK_GLOBAL: the only name is `special` of _codec/encoder.py
       case 0x52:
-        n = S.pop();
-        S.pop();
+        n = stack.pop();
+        stack.pop();
         push(make(n));
         break; // REDUCE
       case 0x2e: // STOP
-        if (wrong.size) return decode(chunks, side, limit, wrong);
-        if (depth > limit) throw new RangeError(`nested ${depth} deep`);
-        return [S[0], fresh];
+        if (needMap.size) return decode(chunks, side, limit, needMap);
+        if (depth > limit) throw new RangeError(`nested ${depth} levels deep`);
+        return [stack[0], ownBuffers];
       default:
         throw new Error(`opcode ${bytes[at - 1]}`);
     }
   }
 }
 
-function merged() {
-  throw new TypeError("two keys or members are one in JavaScript: NaN, or halves of a character");
+function refuseMerged() {
+  throw new TypeError(
+    "two keys or members are the same in JavaScript: NaN, or strings with lone surrogates",
+  );
 }
 
 function integer(part) {
-  // From digits it is made in linear time, by arithmetic it would not be.
+  // Parsing hexadecimal digits takes linear time, and adding up the bytes would not.
   const digits = new Array(part.length);
   for (let i = 0; i < part.length; i++)
     digits[part.length - 1 - i] = part[i].toString(16).padStart(2, "0");
@@ -316,7 +344,10 @@ function integer(part) {
     : big;
 }
 
-/** Text with lone surrogates, which Python writes as three bytes each and TextDecoder refuses. */
+/**
+ * Returns text with lone surrogates: Python writes three bytes for each, and TextDecoder
+ * fails.
+ */
 function surrogates(part) {
   let s = "";
   for (let i = 0; i < part.length;) {

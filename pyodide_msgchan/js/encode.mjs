@@ -1,11 +1,14 @@
-// From JavaScript to Python: writes pickle streams, of functions of ours and plain values alone, for
-// Python's C unpickler.
+// The encoder of messages to Python: writes pickle streams for Python's C unpickler. Apart from
+// plain values they call only functions of this package.
 import { ARRAYS } from "./decode.mjs";
-import { bytesOf, isEnvelope, partsOf } from "./packed.mjs";
+import { bytesOf, isEnvelope, segmentsOf } from "./packed.mjs";
 
-const IN_BAND = 4096; // bytes; larger buffers cross beside the stream, copied once
-const SEGMENT = 1 << 16; // bytes; the same for what Python has packed, which needs no proxy then
-const HOMES = {
+const OUT_OF_BAND_THRESHOLD = 4096; // Bytes. Larger buffers are sent out of band, and copied once.
+// Bytes. The same for the segments of packed messages; a segment in the stream needs no proxy.
+const SEGMENT_THRESHOLD = 1 << 16;
+const MAX_DENSE_LENGTH = 4096; // Items. A longer array may be a proxy if most of it is holes.
+// The modules of the functions that a stream can call, if not _codec.incoming.
+const MODULES = {
   port_of: "_port.endpoint",
   packed_of: "_codec.packed.lane",
   plain_of: "_codec.packed.lane",
@@ -15,40 +18,41 @@ const HOMES = {
 };
 const FORMATS = Object.fromEntries(Object.entries(ARRAYS).map(([f, n]) => [n + "Array", f]));
 FORMATS.Uint8ClampedArray = FORMATS.DataView = "B";
-// A tag and a prototype can be forged; what a port's own method takes for a port can't. This works
-// for ports of other windows too. Node's getter takes anything, but its ports have hasRef.
-const onPort =
+// A tag and a prototype can be forged, so a method that only works on ports checks them. It accepts
+// ports of other windows too. Node's getter accepts any object, but its ports have hasRef.
+const portMethod =
   MessagePort.prototype.hasRef ??
   Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage").get;
 export const tag = (v) => {
   const kind = Object.prototype.toString.call(v).slice(8, -1);
-  // Node gives its ports no tag of their own, other windows have another class
+  // Ports of Node have no tag of their own, and ports of other windows are of another class.
   if (kind !== "MessagePort" && !(v instanceof MessagePort)) return kind;
   try {
-    onPort.call(v);
+    portMethod.call(v);
     return "MessagePort";
   } catch {
     return "Object";
   }
 };
-const MODULUS = 2 ** 31 - 1; // of Python's hashes of numbers, where addresses have 32 bits
-const SAME_HASH = 100; // keys of one hash, at most; powers of two from 2**-1074 to 2**1023 have 68
-const FIRST_DAY = -62135596800000,
-  LAST_DAY = 253402300799999; // of year 1 and 9999
+const MODULUS = 2 ** 31 - 1; // Of Python's hashes of numbers, on 32-bit platforms.
+// Keys of one hash, at most. The powers of two from 2**-1074 to 2**1023 have up to 68.
+const MAX_SAME_HASH = 100;
+const MIN_DATE = -62135596800000,
+  MAX_DATE = 253402300799999; // The range of Python's datetime, from year 1 to 9999.
 const encoder = new TextEncoder();
 
-// The writing half keeps its state here: it runs to its end before anything else can call it.
+// The state of `encode`, which completes before it can be called again.
 let out = new Uint8Array(1 << 16),
   view = new DataView(out.buffer),
   at = 0;
 let count = 0,
   limit = 0,
   side = [],
-  copied = []; // of `side`: what Python copies and then needs no more
+  copied = []; // The buffers of `side`, which Python does not need after it has copied them.
 const memo = new Map(),
-  words = new Map();
+  names = new Map();
 
-function room(n) {
+function reserve(n) {
   if (at + n <= out.length) return;
   const larger = new Uint8Array(Math.max(out.length * 2, at + n));
   larger.set(out);
@@ -56,37 +60,37 @@ function room(n) {
   view = new DataView(out.buffer);
 }
 
-function code(c) {
-  room(1);
+function opcode(c) {
+  reserve(1);
   out[at++] = c;
 }
 
-function code4(c, n) {
-  room(5);
+function opcode4(c, n) {
+  reserve(5);
   out[at] = c;
   view.setUint32(at + 1, n, true);
   at += 5;
 }
 
 function recall(n) {
-  if (n > 255) return code4(0x6a, n);
-  room(2);
+  if (n > 255) return opcode4(0x6a, n);
+  reserve(2);
   out[at++] = 0x68;
   out[at++] = n;
 }
 
 function remember(key, map) {
   map.set(key, count++);
-  code(0x94);
+  opcode(0x94);
 }
 
-function beside(v) {
+function outOfBand(v) {
   side.push(v);
-  code(0x97);
-} // NEXT_BUFFER: Python takes the next of `side`
+  opcode(0x97); // NEXT_BUFFER: the unpickler takes the next object of `side`.
+}
 
 function int(v) {
-  room(10);
+  reserve(10);
   if (v >= 0 && v < 256) {
     out[at] = 0x4b;
     out[at + 1] = v;
@@ -104,27 +108,27 @@ function int(v) {
 }
 
 function float(v) {
-  room(9);
+  reserve(9);
   out[at] = 0x47;
   view.setFloat64(at + 1, v);
   at += 9;
 }
 
 function big(v) {
-  // two's complement, little-endian
+  // The format is two's complement, little-endian.
   let hex = (v < 0n ? ~v : v).toString(16);
   if (hex.length % 2) hex = `0${hex}`;
   if (hex[0] > "7") hex = `00${hex}`;
   const n = hex.length / 2;
-  code4(0x8b, n);
-  room(n);
+  opcode4(0x8b, n);
+  reserve(n);
   for (let i = n - 1; i >= 0; i--)
     out[at++] = parseInt(hex.slice(2 * i, 2 * i + 2), 16) ^ (v < 0n ? 255 : 0);
 }
 
 function string(s) {
   const n = s.length;
-  room(5 + 3 * n);
+  reserve(5 + 3 * n);
   const start = at;
   at += n < 86 ? 2 : 5;
   const from = at;
@@ -133,15 +137,15 @@ function string(s) {
   if (i < n) {
     at = from;
     if (s.isWellFormed()) at += encoder.encodeInto(s, out.subarray(at)).written;
-    else for (const letter of s) point(letter.codePointAt(0));
+    else for (const character of s) codePoint(character.codePointAt(0));
   }
   out[start] = n < 86 ? 0x8c : 0x58;
   if (n < 86) out[start + 1] = at - from;
   else view.setUint32(start + 1, at - from, true);
 }
 
-function point(c) {
-  // UTF-8 that lets lone surrogates pass
+function codePoint(c) {
+  // Lone surrogates are encoded too, as Python's "surrogatepass" does.
   if (c < 0x80) out[at++] = c;
   else {
     const more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
@@ -150,33 +154,34 @@ function point(c) {
   }
 }
 
-function word(s) {
-  // a string that comes again: a key or a name
-  const n = words.get(s);
+/** Writes a string that is likely to occur again, such as a key, once. */
+function repeated(s) {
+  const n = names.get(s);
   if (n !== undefined) return recall(n);
   string(s);
-  remember(s, words);
+  remember(s, names);
 }
 
+/** Writes a call of a Python function; each of `args` is a function that writes one argument. */
 function call(name, ...args) {
-  // a function of _codec/outgoing.py, applied to what the args write
-  const n = words.get(`\0${name}`);
+  const n = names.get(`\0${name}`);
   if (n !== undefined) recall(n);
   else {
-    string(`pyodide_msgchan.${HOMES[name] ?? "_codec.incoming"}`);
+    string(`pyodide_msgchan.${MODULES[name] ?? "_codec.incoming"}`);
     string(name);
-    code(0x93);
-    remember(`\0${name}`, words);
+    opcode(0x93);
+    remember(`\0${name}`, names);
   }
   for (const arg of args) arg();
-  code(0x84 + args.length); // TUPLE1 to TUPLE3
-  code(0x52); // REDUCE
+  opcode(0x84 + args.length); // TUPLE1 to TUPLE3
+  opcode(0x52); // REDUCE
 }
 
-function bytes(c, part, most = IN_BAND) {
+/** Writes bytes into the stream; returns false if they are too large for it. */
+function bytes(c, part, threshold = OUT_OF_BAND_THRESHOLD) {
   const n = part.byteLength;
-  if (n > most) return false;
-  room(9 + n);
+  if (n > threshold) return false;
+  reserve(9 + n);
   out[at] = c;
   view.setUint32(at + 1, n, true);
   view.setUint32(at + 5, 0, true);
@@ -194,52 +199,61 @@ function buffer(v, format) {
     call(
       "view_of",
       () => bytes(0x96, part) || large(part),
-      () => word(format),
+      () => repeated(format),
     );
   else if (!bytes(0x42, part)) call("bytes_of", () => large(part));
 }
 
 function large(part) {
   copied.push(part.buffer);
-  beside(part);
+  outOfBand(part);
 }
 
-/** What Python has packed, if the scan lets it through: _codec/packed/lane.py makes values of it. */
+/**
+ * Writes a packed message as a call of _codec/packed/lane.py, which decodes it or reports its
+ * refusal.
+ */
 function packed(data, scan) {
   const { side = [], buffers = [] } = data;
-  const segments = partsOf(data).map(bytesOf),
+  const segments = segmentsOf(data).map(bytesOf),
     memory = buffers.map(bytesOf);
-  const complaint = scan([...segments, ...memory].every(Boolean) ? segments : []);
-  if (complaint) return call("refused", () => string(complaint));
-  if (scan.plain && segments.length === 1 && segments[0].length <= SEGMENT)
-    return call("plain_of", () => bytes(0x42, segments[0], SEGMENT));
-  const all = (items, one) => () => {
-    code(0x28);
-    items.forEach(one);
-    code(0x74);
+  const refusal = scan([...segments, ...memory].every(Boolean) ? segments : []);
+  if (refusal) return call("refused", () => string(refusal));
+  if (scan.plain && segments.length === 1 && segments[0].length <= SEGMENT_THRESHOLD)
+    return call("plain_of", () => bytes(0x42, segments[0], SEGMENT_THRESHOLD));
+  const tupleOf = (items, write) => () => {
+    opcode(0x28);
+    items.forEach(write);
+    opcode(0x74);
   };
   return call(
     "packed_of",
-    all(segments, (part) => bytes(0x42, part, SEGMENT) || large(part)),
-    all(side, beside),
-    all(memory, large),
+    tupleOf(segments, (part) => bytes(0x42, part, SEGMENT_THRESHOLD) || large(part)),
+    tupleOf(side, outOfBand),
+    tupleOf(memory, large),
   );
 }
 
-/** Python's hash of a number, but for its sign and special values: what it leaves by MODULUS. */
-function remainder(v) {
+/**
+ * Returns Python's hash of a finite number, apart from sign and special values: the rest by
+ * MODULUS.
+ */
+function hashOf(v) {
   if (typeof v === "bigint") return Number(v % BigInt(MODULUS));
-  while (v % 1 !== 0 && Number.isFinite(v)) v *= MODULUS + 1; // which leaves 1, so nothing changes
+  // The factor is 1 modulo MODULUS, so it does not change the hash.
+  while (v % 1 !== 0 && Number.isFinite(v)) v *= MODULUS + 1;
   return v % MODULUS;
 }
 
 /**
- * Whether all are keys that Python can hold, tell apart, and find in no time: it takes 1, true and
- * 1n for one, and compares a number with all others of the same hash. Those of text are secret.
+ * Returns true if all keys can be keys in Python, are distinct there, and few have the same hash.
+ * Python takes 1, true and 1n for the same key, and compares a key with all others of its hash.
+ * Only numbers are checked: the hashes of strings are secret, so no peer can choose them.
  */
-function distinct(keys) {
+function areDistinct(keys) {
   const seen = new Set(),
-    large = new Set(), // in digits, for JavaScript's own hash of a BigInt takes its last 64 bits alone
+    // As text, since JavaScript hashes only the last 64 bits of a BigInt.
+    large = new Set(),
     hashes = new Map();
   let n = 0;
   for (let k of keys) {
@@ -254,9 +268,9 @@ function distinct(keys) {
       (typeof k === "number" && (k % 1 !== 0 || Math.abs(k) >= MODULUS)) ||
       typeof k === "bigint"
     ) {
-      const hash = remainder(k),
+      const hash = hashOf(k),
         same = (hashes.get(hash) ?? 0) + 1;
-      if (same > SAME_HASH) return false;
+      if (same > MAX_SAME_HASH) return false;
       hashes.set(hash, same);
     }
   }
@@ -270,29 +284,29 @@ function put(v, depth) {
     case "number":
       return Number.isSafeInteger(v) ? int(v) : float(v);
     case "boolean":
-      return code(v ? 0x88 : 0x89);
+      return opcode(v ? 0x88 : 0x89);
     case "undefined":
-      return code(0x4e);
+      return opcode(0x4e);
     case "bigint":
       return big(v);
     case "object":
       break;
     default:
-      return beside(v);
+      return outOfBand(v);
   }
-  if (v === null) return code(0x4e);
+  if (v === null) return opcode(0x4e);
   const known = memo.get(v);
   if (known !== undefined) return recall(known);
-  if (depth >= limit) return beside(v);
+  if (depth >= limit) return outOfBand(v);
   const plain = Object.getPrototypeOf(v) === Object.prototype;
   object(plain ? "Object" : Array.isArray(v) ? "Array" : tag(v), v, depth + 1);
   if (!memo.has(v)) remember(v, memo);
 }
 
 function open(c, v) {
-  code(c);
+  opcode(c);
   remember(v, memo);
-  code(0x28);
+  opcode(0x28);
 }
 
 function object(kind, v, depth) {
@@ -300,30 +314,31 @@ function object(kind, v, depth) {
     case "Object":
       open(0x7d, v);
       for (const key of Object.keys(v)) {
-        word(key);
+        repeated(key);
         put(v[key], depth);
       }
-      return code(0x75);
+      return opcode(0x75);
     case "Array":
-      if (v.length > IN_BAND && Object.keys(v).length < v.length / 2) return beside(v); // mostly holes
+      // An array that is mostly holes would become a huge list, so Python gets a proxy.
+      if (v.length > MAX_DENSE_LENGTH && Object.keys(v).length < v.length / 2) return outOfBand(v);
       open(0x5d, v);
       for (let i = 0; i < v.length; i++) put(v[i], depth);
-      return code(0x65);
+      return opcode(0x65);
     case "Map":
-      if (!distinct(v.keys())) return beside(v);
+      if (!areDistinct(v.keys())) return outOfBand(v);
       open(0x7d, v);
       v.forEach((value, key) => {
         put(key, depth);
         put(value, depth);
       });
-      return code(0x75);
+      return opcode(0x75);
     case "Set":
-      if (!distinct(v)) return beside(v);
+      if (!areDistinct(v)) return outOfBand(v);
       open(0x8f, v);
       v.forEach((member) => put(member, depth));
-      return code(0x90);
+      return opcode(0x90);
     case "Date":
-      return v >= FIRST_DAY && v <= LAST_DAY ? call("date_of", () => int(Number(v))) : beside(v);
+      return v >= MIN_DATE && v <= MAX_DATE ? call("date_of", () => int(Number(v))) : outOfBand(v);
     case "Error":
     case "DOMException":
       return call(
@@ -331,30 +346,32 @@ function object(kind, v, depth) {
         ...["name", "message", "stack"].map((k) => () => string(String(v[k] ?? ""))),
       );
     case "MessagePort":
-      return call("port_of", () => beside(v));
+      return call("port_of", () => outOfBand(v));
     case "ArrayBuffer":
     case "Uint8Array":
       return buffer(v);
     default:
-      return FORMATS[kind] ? buffer(v, FORMATS[kind]) : beside(v);
+      return FORMATS[kind] ? buffer(v, FORMATS[kind]) : outOfBand(v);
   }
 }
 
-/** Writes the data of a batch of message events; gives the bytes, what goes beside them, and the
- * buffers among that if it is nothing else. */
+/**
+ * Writes the data of a batch of message events. Returns the stream, the objects that are sent out
+ * of band, and their ArrayBuffers if all of them are buffers, else an empty list.
+ */
 export function encode(events, depthLimit, scan) {
   at = count = 0;
-  if (out.length > 1 << 22) out = new Uint8Array(1 << 16); // give back what one large message took
+  if (out.length > 1 << 22) out = new Uint8Array(1 << 16); // Free the memory of a large message.
   view = new DataView(out.buffer);
   limit = depthLimit;
   side = [];
   copied = [];
   memo.clear();
-  words.clear();
-  code(0x5d);
-  code(0x28);
+  names.clear();
+  opcode(0x5d);
+  opcode(0x28);
   for (const event of events) {
-    memo.clear(); // nothing is shared between messages, and what is done can be collected
+    memo.clear(); // Messages share no objects, and the objects of the last one can be collected.
     if (event.type === "message") {
       if (scan && isEnvelope(event.data)) packed(event.data, scan);
       else put(event.data, 0);
@@ -365,8 +382,8 @@ export function encode(events, depthLimit, scan) {
         () => string(String(event.origin ?? "")),
       );
   }
-  code(0x65);
-  code(0x2e);
+  opcode(0x65);
+  opcode(0x2e);
   memo.clear();
   return [out.subarray(0, at), side, copied.length === side.length ? copied : []];
 }

@@ -1,9 +1,10 @@
-// The packed lane's envelopes: what Python has packed, on its way between windows. What comes in one
-// is scanned (scan.mjs) before Python's unpickler sees it.
+// The envelopes of packed messages. The stream in a received envelope is untrusted: scan.mjs scans
+// it before Python's unpickler reads it.
 
-const CLONED = 1024; // bytes; moving a shorter stream costs more than cloning it
+// Bytes. Transferring a shorter stream costs more than cloning it.
+const CLONE_LIMIT = 1024;
 
-/** Whether this is the data of a message that Python has packed. */
+/** Returns true if the data of a message is an envelope. */
 export const isEnvelope = (data) =>
   data !== null &&
   typeof data === "object" &&
@@ -11,32 +12,37 @@ export const isEnvelope = (data) =>
   Array.isArray(data.side ?? []) &&
   Array.isArray(data.buffers ?? []);
 
-/** The bytes of a part of an envelope; undefined if it is none, or memory that may change. */
+/**
+ * Returns the bytes of a part of an envelope; undefined if it is no buffer, or is shared memory.
+ */
 export function bytesOf(part) {
   const { buffer, byteOffset, byteLength } = ArrayBuffer.isView(part) ? part : { buffer: part };
-  const own = Object.prototype.toString.call(buffer) === "[object ArrayBuffer]";
-  return own ? new Uint8Array(buffer, byteOffset, byteLength) : undefined;
+  const unshared = Object.prototype.toString.call(buffer) === "[object ArrayBuffer]";
+  return unshared ? new Uint8Array(buffer, byteOffset, byteLength) : undefined;
 }
 
-/** The parts of the stream in an envelope. */
-export const partsOf = ({ msgchan }) => (Array.isArray(msgchan) ? msgchan : [msgchan]);
+/** Returns the segments of the stream in an envelope. */
+export const segmentsOf = ({ msgchan }) => (Array.isArray(msgchan) ? msgchan : [msgchan]);
 
-/** Puts a stream that is all of a message, and names nothing, into memory; gives its size, or 0. */
-export function putAlone(data, memory, scan) {
-  const parts = isEnvelope(data) ? partsOf(data) : [];
+/**
+ * Copies the stream of a message into memory, if it is one segment that calls no functions, and
+ * nothing is out of band. Returns its size in bytes, or 0 if the message needs the general way.
+ */
+export function copyPlainStream(data, memory, scan) {
+  const parts = isEnvelope(data) ? segmentsOf(data) : [];
   const stream = parts.length === 1 ? bytesOf(parts[0]) : undefined;
   if (!stream || stream.length > memory.length) return 0;
   memory.set(stream);
   return !scan([memory.subarray(0, stream.length)]) && scan.plain ? stream.length : 0;
 }
 
-/** Returns the data of a message, and the buffers that go with it, each written for it alone. */
-export function seal(segments, side, buffers) {
-  if (!side && !buffers && segments.length === 1 && segments[0].length <= CLONED)
+/** Returns the envelope of a message, and the list of its ArrayBuffers, which are transferred. */
+export function toEnvelope(segments, side, buffers) {
+  if (!side && !buffers && segments.length === 1 && segments[0].length <= CLONE_LIMIT)
     return [{ msgchan: segments[0] }, []];
-  const own = (part) =>
+  const ownBuffer = (part) =>
     part.byteLength === part.buffer.byteLength ? part.buffer : part.slice().buffer;
-  const msgchan = segments.map(own),
-    beside = buffers?.map(own) ?? [];
-  return [{ msgchan, side: side ?? [], buffers: beside }, msgchan.concat(beside)];
+  const msgchan = segments.map(ownBuffer),
+    outOfBand = buffers?.map(ownBuffer) ?? [];
+  return [{ msgchan, side: side ?? [], buffers: outOfBand }, msgchan.concat(outOfBand)];
 }

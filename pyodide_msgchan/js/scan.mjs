@@ -1,8 +1,9 @@
-// The scan of a packed stream, before Python's unpickler sees it. What it promises, and why, stands
-// in _codec/packed/opcodes.py, which is the same scan in Python; the table of opcodes comes from there. Much of a
-// message's way is spent here, so what is on the stack is one number, and so is what is remembered.
+// The scan of a packed stream before Python's unpickler reads it. _codec/packed/opcodes.py is the
+// same scan in Python: it has the table of opcodes, and says what the scan guarantees and why. The
+// scan takes much of the time of a message, so each entry of the stack and of the memo is one
+// number.
 
-// What each opcode does, in the order of _codec/packed/opcodes.py.
+// The actions of the opcodes, in the order of _codec/packed/opcodes.py.
 const ACTIONS =
   "constant short fixed2 fixed4 fixed8 text1 data1 data4 long4 data8 " +
   "list dict set nothing mark append appends setitem setitems additems " +
@@ -18,22 +19,22 @@ const {
 const { text1: TEXT1, list: LIST, dict: DICT, mark: MARK, appends: APPENDS } = ACTION;
 const { setitems: SETITEMS, memoize: MEMOIZE, get1: GET1, stop: STOP } = ACTION;
 const WIDTHS = { [CONSTANT]: 0, [FIXED2]: 2, [FIXED4]: 4, [FIXED8]: 8 }; // bytes behind the opcode
-// Kinds of what is on the stack; from MAKE on it can't be put anywhere.
+// The kinds of values on the stack. Those from MAKE on can't be put into another value.
 const [VALUE, TAG, IN_LIST, IN_DICT, IN_SET, MADE, ARGS, MODULE] = [0, 1, 2, 3, 4, 5, 6, 7];
 const [MAKE, FILL, TARGET, FILLING, FILLED] = [10, 11, 12, 13, 14];
 
-// A word: from the lowest bit on kind (4), depth (10), weight (9), tag + 1 (9).
+// The bits of a word, from the lowest: kind (4), depth (10), weight (9), tag + 1 (9).
 const DEPTH = 4,
   WEIGHT = 14,
   TAGGED = 23;
-const MOST_KEPT = 1 << 16; // numbers of an array, at most, from one scan to the next
-const HEAVIEST = 511; // of a weight; depths go up to 1023
+const MAX_KEPT = 1 << 16; // Numbers. A larger array is released after the scan.
+const MAX_WEIGHT = 511; // What 9 bits can hold.
 const SCALAR = VALUE | (1 << WEIGHT);
 const UNTAGGED = (1 << TAGGED) - 1;
 const isScalar = (word) => (word & UNTAGGED & ~TAG) === SCALAR;
 const kindIn = (word) => word & 15;
 const depthIn = (word) => (word >> DEPTH) & 1023;
-const weightIn = (word) => (word >> WEIGHT) & HEAVIEST;
+const weightIn = (word) => (word >> WEIGHT) & MAX_WEIGHT;
 const tagIn = (word) => (word >>> TAGGED) - 1;
 
 class Refused extends Error {}
@@ -49,26 +50,27 @@ const doubled = (array) => {
 };
 
 /**
- * Returns the scan: a function that says what is wrong with segments; nothing if they may be read. Its
- * `plain` tells of the last ones whether they name nothing, so that reading them calls nothing.
+ * Returns the scan: a function that returns the reason why a stream is refused, or "" if it may be
+ * decoded. Its property `plain` is true if the last stream has no names, so that it calls no
+ * functions.
  */
 export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
-  // The state of one scan; it runs to its end before the next one.
-  let stack = empty(), // words
-    places = empty(), // of each in the memo, or -1
+  // The state of one scan, which completes before the next one starts.
+  let stack = empty(), // Words.
+    places = empty(), // The memo index of each value on the stack, or -1.
     height = 0;
-  let memo = empty(), // words
-    owners = empty(), // where on the stack it is, while more may come into it; else -1
+  let memo = empty(), // Words.
+    owners = empty(), // The stack index of each value in the memo while it can get items, or -1.
     known = 0;
-  // What `deepenFrom` was told of parts of the memo that reach to its end. They are disjoint, or one
-  // holds the other: a forest, so that all of it takes linear time. See _Depths in _codec/packed/opcodes.py.
-  let leaves = empty(); // of each in the memo: the node that holds it, plus 1; 0 if none does
+  // The minimum depths of ranges of the memo, in linear time; see _Depths in
+  // _codec/packed/opcodes.py.
+  let leaves = empty(); // For each value in the memo: its node plus 1, or 0 if it has none.
   const parents = [],
     deepest = [],
-    roots = []; // start, end and node of each part that no other holds
+    roots = []; // The start, end and node of each range that is in no other.
   const marks = [],
-    looped = new Set(); // places in the memo of what something above it on the stack refers to
-  let floor = 0; // the last mark
+    looped = new Set(); // Memo indexes of values that a value above them on the stack refers to.
+  let floor = 0; // The stack index of the last mark.
   const name = names.map((text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
   let parts, part, bytes, view, at;
 
@@ -79,7 +81,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     at = 0;
   }
 
-  /** Passes over bytes, which stand in one segment; gives where they begin. */
+  /** Skips bytes, which must be in one segment, and returns where they start. */
   function take(n) {
     if (at === bytes.length && part + 1 < parts.length) enter(part + 1);
     if (n > bytes.length - at) refuse("cut off");
@@ -87,7 +89,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     return at - n;
   }
 
-  // Each takes first, since that may change what `bytes` and `view` are.
+  // `take` is a default argument so that it runs first: it can change `bytes` and `view`.
   const size1 = (i = take(1)) => bytes[i];
   const size4 = (i = take(4)) => view.getUint32(i, true);
   const size8 = (i = take(8)) => view.getUint32(i, true) + view.getUint32(i + 4, true) * 2 ** 32;
@@ -109,7 +111,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     put(m < 0 ? SCALAR : SCALAR | (MODULE + m), -1);
   }
 
-  /** Gives where the last n begin, which are above the last mark. */
+  /** Returns the stack index of the last n values, which must be above the last mark. */
   function few(n) {
     if (height - n < floor) refuse("nothing to take");
     return height - n;
@@ -122,7 +124,9 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     return start;
   }
 
-  /** Takes what stands from `start` on, and gives how deep it is; nothing more comes into it. */
+  /**
+   * Removes the values from `start` on, and returns their depth. No more items are added to them.
+   */
   function taken(start, allow = -1) {
     let depth = 0;
     for (let i = height - 1; i >= start; i--) {
@@ -139,7 +143,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     return depth;
   }
 
-  /** Lets everything that is in the memo from m on be so deep at least. */
+  /** Sets the minimum depth of all values in the memo from m on. */
   function deepenFrom(m, depth) {
     const node = parents.push(-1) - 1;
     deepest.push(depth);
@@ -159,16 +163,16 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     roots.push([m, known, node]);
   }
 
-  /** Gives how deep what is in a node's part is, at least; the way there is shorter next time. */
+  /** Returns the minimum depth of a node's range, and shortens the path to its root. */
   function depthOf(node) {
     let root = node,
       depth = 0;
     while (parents[root] >= 0) root = parents[root];
-    const way = [];
-    for (let n = node; n !== root; n = parents[n]) way.push(n);
+    const path = [];
+    for (let n = node; n !== root; n = parents[n]) path.push(n);
     depth = deepest[root];
-    while (way.length) {
-      const n = way.pop();
+    while (path.length) {
+      const n = path.pop();
       deepest[n] = depth = Math.max(depth, deepest[n]);
       parents[n] = root;
     }
@@ -207,7 +211,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     let weight = 1;
     for (let i = start; i < height; i++) {
       const own = weightIn(stack[i]);
-      weight = own && weight ? Math.min(weight + own, HEAVIEST) : 0;
+      weight = own && weight ? Math.min(weight + own, MAX_WEIGHT) : 0;
     }
     const tag = height > start && kindIn(stack[start]) === TAG ? tagIn(stack[start]) : -1;
     push(ARGS, taken(start) + 1, Math.min(weight, keyWeight + 1), tag);
@@ -233,7 +237,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   function recall(m) {
     if (m >= known) refuse("a reference to nothing");
     let word = memo[m];
-    // A scalar refers to nothing, and is as deep as it was.
+    // The depth of a scalar is 0 and can't change.
     if (parents.length && leaves[m] && depthIn(word)) word = deeper(word, depthOf(leaves[m] - 1));
     if (height && kindIn(stack[height - 1]) === FILL) {
       few(2);
@@ -260,7 +264,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
       word = stack[i + 1];
     if (!(f === MAKE && kindIn(word) === ARGS) && !(f === FILL && kindIn(word) === FILLING))
       refuse("a call that is not allowed");
-    height = i; // neither is an owner
+    height = i; // `taken` is not needed: no items can be added to either value.
     if (f === FILL) return push(FILLED, depthIn(word), 0);
     const hashed = tagIn(word) >= 0 && tagIn(word) < hashable;
     push(MADE, depthIn(word) - 1, hashed ? weightIn(word) : 0);
@@ -325,14 +329,14 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   const lengths = name.map((bytes) => bytes.length);
 
   /**
-   * Takes steps as long as they are what most of a message is. Each does as its own in `steps`, but
-   * without a call, and on names that are here: that takes a third of the time.
+   * Scans while the opcodes are the most frequent ones. It does the same as `steps`, in a third of
+   * the time, because it makes no calls and uses local variables only.
    */
   function scanFastPath() {
     if (height && kindIn(stack[height - 1]) === FILL) return; // another step recalls then
     const [here, words, own, kept, owning] = [bytes, stack, places, memo, owners];
     const deepened = parents.length > 0;
-    const last = here.length - 257; // the longest of these steps ends before the segment does
+    const last = here.length - 257; // The longest of these opcodes has 257 bytes.
     let i = at,
       top = height,
       count = known,
@@ -435,8 +439,8 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
       looped.clear();
       if (parents.length) leaves = empty();
       parents.length = deepest.length = roots.length = 0;
-      if (stack.length > MOST_KEPT) [stack, places] = [empty(), empty()];
-      if (memo.length > MOST_KEPT) [memo, owners] = [empty(), empty()];
+      if (stack.length > MAX_KEPT) [stack, places] = [empty(), empty()];
+      if (memo.length > MAX_KEPT) [memo, owners] = [empty(), empty()];
       parts = bytes = view = undefined;
     }
   }

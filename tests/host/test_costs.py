@@ -179,7 +179,7 @@ def test_what_is_shared_is_expanded_once():
         wide = [wide] * 300  # 27 million values, if each were expanded
     tracemalloc.start()
     try:
-        assert encoder._is_plain(wide)
+        assert encoder._can_fast_encode(wide)
         assert validation.can_fast_pack(wide)
         assert clone(wide, {})[0] == wide
         assert pack(wide, {}).segments
@@ -200,7 +200,7 @@ def test_keys_of_many_dicts_are_not_put_together(monkeypatch):
             compared += 1
             return int(self) == int(other)
 
-    monkeypatch.setattr(validation, "KEYS", {*validation.KEYS, Key})
+    monkeypatch.setattr(validation, "SIMPLE_KEYS", {*validation.SIMPLE_KEYS, Key})
     message = [{Key(i): 0} for i in range(300)]
     compared = 0
     assert validation._keys_are_simple(message, {dict})

@@ -360,7 +360,7 @@ def test_no_call_reaches_what_is_the_users():
     assert seen["failed"] > 500
     for tag in (True, b"N", get(3), text(b"x")):
         arguments = MARK + (b"\x88" if tag is True else tag) + b"t"
-        with pytest.raises(ValueError, match="nothing is made"):
+        with pytest.raises(ValueError, match="unknown tag"):
             read([HEAD + MARK + GUARDED + fill + get(2) + arguments + REDUCE + b"t" + STOP])
 
 
@@ -669,7 +669,7 @@ def test_a_dtype_that_is_long_is_not_parsed(descr, monkeypatch):
     monkeypatch.setattr(np.lib.format, "descr_to_dtype", None)
     maker = making()
     maker.make(values_module.NUMPY, descr, (0,), "C", bytearray())
-    with pytest.raises(TypeError, match=r"no dtype|is due|too many dimensions"):
+    with pytest.raises(TypeError, match=r"not the description|expected|too many dimensions"):
         maker.done(None)
 
 

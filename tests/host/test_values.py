@@ -13,7 +13,7 @@ import pytest
 
 from pyodide_msgchan import DataCloneError, register_converter
 from pyodide_msgchan._codec import registry
-from pyodide_msgchan._codec.encoder import _is_plain
+from pyodide_msgchan._codec.encoder import _can_fast_encode
 from pyodide_msgchan._codec.outgoing import typed_view, walk
 from pyodide_msgchan.testing.clone import clone
 
@@ -149,7 +149,7 @@ def test_a_converter_that_raises_is_named_with_the_place(converters):
 def test_keys_that_a_converter_makes_one_are_refused(converters):
     register_converter(Key, lambda key: key.name)
     for value in ({Key("a"): 1, Key("a"): 2}, {Key("a"), "a"}):
-        with pytest.raises(DataCloneError, match="'a' would be there twice") as caught:
+        with pytest.raises(DataCloneError, match="become 'a' once") as caught:
             sent({"rows": value})
         assert caught.value.path == "message['rows']"
     assert sent({Key("a"): 1, Key("b"): 2}) == {"a": 1, "b": 2}
@@ -164,7 +164,7 @@ def test_memory_has_no_place_for_moments_outside_of_datetime():
 
 def test_a_converter_without_end_ends(converters):
     register_converter(User, lambda user: User(user.name))
-    with pytest.raises(DataCloneError, match="never comes to an end"):
+    with pytest.raises(DataCloneError, match="never end"):
         sent(User("Ada"))
 
 
@@ -221,7 +221,7 @@ def test_a_deep_value_is_refused_before_the_stack_ends():
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    assert not _is_plain(deep)
+    assert not _can_fast_encode(deep)
     with pytest.raises(DataCloneError, match="500 levels"):
         sent(deep)
     while deep:

@@ -1,1 +1,1 @@
-"""The packed lane: values that keep their Python types, as a checked pickle stream."""
+"""The packed lane: messages as validated pickle streams, which keep the Python types of values."""

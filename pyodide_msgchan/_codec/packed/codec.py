@@ -1,9 +1,9 @@
-"""The packed lane's codec: values to a pickle stream and back, with no trust in who wrote it.
+"""The encoder and the decoder of packed messages.
 
-A `Packet` is what crosses: segments of the stream, and beside them JavaScript objects, ports and
-memory. The stream holds built-in containers and scalars, and calls of `_codec.packed.values.make`
-and `fill` for all the rest. `unpack` scans it before it decodes it; see `_codec.packed.opcodes` for
-what that promises.
+A packed message is a `Packet`: the segments of a pickle stream, and the JavaScript objects, ports
+and buffers that are sent out of band. The stream holds built-in containers and scalars. All other
+values are calls of `make` and `fill` of `_codec.packed.values`. A received stream is untrusted:
+`_codec.packed.opcodes` scans it before `unpack` decodes it, and describes what the scan guarantees.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ __all__ = ["Packet", "is_scalar", "pack", "unpack"]
 
 
 SEGMENT_THRESHOLD: Final = 1 << 18
-"""Bytes: a payload from here on is a segment of its own, so that it is copied once."""
+"""Bytes. A payload of at least this size is its own segment, so that it is copied only once."""
 
 
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
 def is_scalar(message: Any) -> bool:
-    """Return True if a message needs no packing: JavaScript gives it back as it was."""
+    """Return True if a message needs no packing, because JavaScript keeps its type and value."""
     kind = type(message)
     return kind in _SCALARS or (kind is float and not message.is_integer())
 
 
 @final
 class Packet:
-    """A message on the packed lane.
+    """A packed message.
 
     Attributes:
-        segments: of the stream; all but payloads in one.
-        side: JavaScript objects and ports.
-        buffers: memory of arrays, uncopied.
-        exotic: whether it holds what the quick look does not know: then it is scanned here too.
+        segments: the segments of the pickle stream: one per large payload, and one for all else.
+        side: the JavaScript objects and ports of the message.
+        buffers: the memory of arrays, not copied.
+        exotic: True if the fast check refused the message; then the sender scans it too.
     """
 
     __slots__ = ("buffers", "exotic", "segments", "side")
@@ -73,12 +73,12 @@ class _Pickler(Pickler):
         return reduce_other(self, value)
 
     def append_out_of_band(self, value: Any) -> int:
-        """Put something into the side list; return where."""
+        """Append an object to the side list, and return its index."""
         self.side.append(value)
         return len(self.side) - 1
 
     def append_buffer(self, view: memoryview) -> int:
-        """Put memory beside the stream; return where."""
+        """Append memory to the list of buffers, and return its index."""
         self.buffers.append(view)
         return len(self.buffers) - 1
 
@@ -87,20 +87,20 @@ _idle_picklers: list[tuple[ChunkWriter, _Pickler]] = []
 
 
 def pack(message: Any, ports: Mapping[int, Any]) -> Packet:
-    """Write a message.
+    """Return a packed message.
 
     Args:
-        message: any value that the lane carries.
-        ports: what stands for each port that is transferred with it, by the wrapper's id.
+        message: a value that the packed lane carries.
+        ports: the native ports of the transferred port objects, by the id of the port object.
 
     Raises:
-        DataCloneError: with the path of what can't be sent.
+        DataCloneError: a value can't be sent; the error has its path.
     """
     if can_fast_pack(message):
         try:
             return _pickle(message, ports, {}, exotic=False)
         except UnfitError:
-            pass  # that needs care, or can't be sent
+            pass  # Only the full validation can convert the message, or say what can't be sent.
     replacements = validate(message, ports)
     try:
         return _pickle(message, ports, replacements, exotic=True)
@@ -111,7 +111,7 @@ def pack(message: Any, ports: Mapping[int, Any]) -> Packet:
 def _pickle(
     message: Any, ports: Mapping[int, Any], replacements: dict[int, Any], *, exotic: bool
 ) -> Packet:
-    if _idle_picklers:  # making a pickler costs more than a small message
+    if _idle_picklers:  # Making a pickler costs more than packing a small message.
         sink, pickler = _idle_picklers.pop()
     else:
         sink = ChunkWriter()
@@ -122,12 +122,13 @@ def _pickle(
     sink.chunks.clear()
     pickler.clear_memo()
     pickler.side, pickler.buffers, pickler.ports, pickler.replacements = [], [], {}, {}
-    _idle_picklers.append((sink, pickler))  # only if it came to its end
+    # Only a pickler that completed is used again: an error leaves it in an unknown state.
+    _idle_picklers.append((sink, pickler))
     return packet
 
 
 def _join_chunks(chunks: list[Any]) -> list[Any]:
-    """Put small chunks together."""
+    """Return the segments of a stream: small chunks are joined, large ones are not copied."""
     if len(chunks) == 1:
         return chunks[:]
     segments: list[Any] = []
@@ -146,11 +147,11 @@ def _join_chunks(chunks: list[Any]) -> list[Any]:
 
 
 class _Segments:
-    """What the unpickler reads: whole segments at once, and payloads straight to their place.
+    """A file for the unpickler: returns whole segments, and copies payloads to their destination.
 
-    Of what is not a payload it asks for less than it gets; what is left it keeps. So nothing it
-    reads may lie across the end of a segment, which the scan has seen to. Payloads it reads whole,
-    from Python 3.15 on in parts.
+    `read` returns more than the unpickler asks for, unless it reads a payload; the unpickler keeps
+    the rest. So nothing that it reads may cross the end of a segment, which the scan guarantees.
+    The unpickler reads a payload at once, and since Python 3.15 in parts.
     """
 
     __slots__ = ("_copy_to", "_rest")
@@ -163,7 +164,7 @@ class _Segments:
         if not self._rest:
             return b""
         segment = self._rest.pop() if size < SEGMENT_THRESHOLD else self._part(size)
-        # Of this type it has to be from 3.15 on.
+        # Since Python 3.15 the result must be of type bytes.
         return bytes(segment) if isinstance(segment, _PYTHON_BUFFERS) else segment.to_bytes()
 
     def readinto(self, target: memoryview) -> int:
@@ -174,7 +175,7 @@ class _Segments:
         return b""
 
     def _part(self, size: int) -> Any:
-        """Take so much of the next segment."""
+        """Remove up to `size` bytes from the next segment, and return them."""
         segment = self._rest.pop()
         if size >= _size(segment):
             return segment
@@ -188,7 +189,7 @@ class _Segments:
 
 
 _PYTHON_BUFFERS: Final = (bytes, bytearray, memoryview)
-"""Types of segments that are in Python's memory."""
+"""Types of segments in Python's memory; all others are JavaScript arrays."""
 
 
 def _size(segment: Any) -> int:
@@ -208,15 +209,16 @@ def unpack(
     factory: ValueFactory,
     copy_to: Callable[[Any, memoryview], None],
 ) -> Any:
-    """Read a message that was scanned.
+    """Return the message of a stream that was scanned.
 
     Args:
-        segments: of the stream.
-        factory: for this message.
-        copy_to: copies a segment that is not in Python's memory to where it is needed.
+        segments: the segments of the stream.
+        factory: makes the values of this message.
+        copy_to: copies a segment that is not in Python's memory into a memoryview.
 
     Raises:
-        BaseException: of any kind: it can't be read. `factory` tells what of it could be.
+        BaseException: the message can't be read, for any reason: functions of the user run here.
+            `factory` has the parts that could be read.
     """
     unpickler = _Unpickler(_Segments(segments, copy_to))
     unpickler.factory = factory

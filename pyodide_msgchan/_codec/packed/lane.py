@@ -1,4 +1,4 @@
-"""The packed lane in the browser: what Python packs is written once into JavaScript's memory."""
+"""Sending and receiving of packed messages in the browser."""
 
 from __future__ import annotations
 
@@ -29,8 +29,13 @@ _port_of: Callable[[Any], Any] | None = None
 
 
 def start_packing(number: int, port_of: Callable[[Any], Any]) -> None:
-    """Let a port take what was packed; `port_of` gives the wrapper of a native port."""
-    global _port_of  # noqa: PLW0603 - from above, and always the same
+    """Turn on the packed lane of a port.
+
+    Args:
+        number: the number of the port.
+        port_of: returns the port object of a native port; the same function in every call.
+    """
+    global _port_of  # noqa: PLW0603 - passed in because this package can't import `_port`
     if _port_of is not None:
         bridge().pack(number)
         return
@@ -45,16 +50,16 @@ def post_packed(
     moved: TransferList | None,
     announce: Callable[[Any], None] | None = None,
 ) -> None:
-    """Send a message: as itself if JavaScript keeps its type, else packed.
+    """Send a message: unchanged if JavaScript keeps its type, else packed.
 
     Args:
-        number: of the port.
-        message: what to send.
-        moved: what goes along.
-        announce: called before a message with JavaScript objects in it goes.
+        number: the number of the port.
+        message: the message.
+        moved: the transfer list; None if it is empty.
+        announce: called with the message before it is sent, if it holds JavaScript objects.
 
     Raises:
-        DataCloneError: with the path of what can't be sent; nothing was moved.
+        DataCloneError: a value can't be sent; the error has its path. Nothing was transferred.
     """
     if moved is None and is_scalar(message):
         bridge().post(number, message)
@@ -68,40 +73,41 @@ def post_packed(
     if len(segments) == 1 and len(segments[0]) <= SHARED_BYTES:
         short, segments = segments[0], []
     size = len(short)
-    beside: tuple[Any, ...] = ()
+    out_of_band: tuple[Any, ...] = ()
     if items or segments or packet.side or packet.buffers:
-        beside = (
+        out_of_band = (
             to_js_list(items) if items else None,
             to_js_list(packet.side) if packet.side else None,
             to_js_list(list(map(to_js_bytes, segments))) if segments else None,
             to_js_list(list(map(to_js_bytes, packet.buffers))) if packet.buffers else None,
         )
     outgoing, send = bridge().outgoing, bridge().send_packed
-    outgoing[:size] = short  # nothing is called between these two, as in `post_encoded`
-    complaint = send(number, size, packet.exotic, *beside)
-    if not complaint:
+    # Nothing may be called between these two lines, since it could write to the shared memory.
+    outgoing[:size] = short
+    failure = send(number, size, packet.exotic, *out_of_band)
+    if not failure:
         return
-    name, _, text = complaint.partition(" ")
-    if name == "transfer":
+    cause, _, text = failure.partition(" ")
+    if cause == "transfer":
         index, _, text = text.partition(" ")
         raise DataCloneError(text, f"transfer[{index}]")
-    if name == "packed":
+    if cause == "packed":
         raise DataCloneError(text)
     validate(message, ports, lambda value: "" if value in items else bridge().clonable(value))
-    raise DataCloneError(f"the browser refuses it: {text}")
+    raise DataCloneError(f"the browser refused the message: {text}")
 
 
 def packed_of(segments: tuple[Any, ...], side: tuple[Any, ...], buffers: tuple[Any, ...]) -> Any:
-    """Return the message that JavaScript has scanned; a notice if it can't be read."""
+    """Return a message that JavaScript has scanned, or a notice if it can't be read."""
     factory = ValueFactory(side, buffers, _wrap_port, _copy_in)
     try:
         return unpack(segments, factory, _copy_to)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the next message comes
+    except BaseException as error:  # noqa: BLE001 - the messages after this one must be delivered
         return unreadable(factory.error or error, factory.partial, factory.adopted)
 
 
 def plain_of(stream: bytes) -> Any:
-    """Do the same for a stream that calls nothing, as most do."""
+    """Return a message, or a notice if it can't be read, from a stream that calls no functions."""
     try:
         return loads(stream)
     except BaseException as error:  # noqa: BLE001 - as above
@@ -109,7 +115,7 @@ def plain_of(stream: bytes) -> Any:
 
 
 def refused(reason: str) -> Notice:
-    """Return the notice of a message that the scan did not let through."""
+    """Return the notice of a message that the scan refused."""
     return Notice("messageerror", error=ValueError(reason))
 
 

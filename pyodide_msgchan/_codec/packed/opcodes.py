@@ -1,19 +1,20 @@
-"""What a packed stream may hold: the table of opcodes, and the scan that comes before any decoding.
+"""The opcodes that a packed stream may have, and the scan of a stream before it is decoded.
 
-A packed stream is a pickle of protocol 5, and a pickle is a program. This one is read once, from
-front to back, before Python's unpickler sees it; what `_codec.packed.codec` does not write is
-refused. The scan follows the stack by kind, so that:
+A packed stream is a pickle of protocol 5, and a pickle is a program. The scan reads a stream once,
+from front to back, before Python's unpickler does, and refuses everything that
+`_codec.packed.codec` does not write. It tracks the kinds of the values on the stack, so that:
 
-- the only names are ``make`` and ``fill`` of `_codec.packed.values`, and only these two are ever
-  called;
-- only lists, dicts and sets that the stream itself opened, and has not put anywhere yet, get items;
-  so nothing is called on what `make` gave, no attribute is set, and depth can be told in one pass;
-- every length is within what is there, and within one segment: the unpickler reads segments;
-- the memo grows by one at a time, and nothing nests deeper than `MAX_DEPTH`;
-- keys and members are scalars, or tuples that nest `MAX_KEY_DEPTH` deep and hold `MAX_KEY_WEIGHT`
-  values at most, however often these are shared: hashing them costs what the stream has paid for.
+- The only names are ``make`` and ``fill`` of `_codec.packed.values`, and only these two are called.
+- Items are added only to lists, dicts and sets that the stream itself opened and has not yet put
+  into another value. So no method of a value from `make` is called, no attribute is set, and one
+  pass is enough to determine the depth.
+- Every length is within the stream, and within one segment, since the unpickler reads segments.
+- The memo grows by one at a time, and nothing nests deeper than `MAX_DEPTH`.
+- Keys and members of sets are scalars, or tuples with at most `MAX_KEY_DEPTH` levels and
+  `MAX_KEY_WEIGHT` values, where shared values count each time. So the cost of hashing them is in
+  proportion to the length of the stream.
 
-js/scan.mjs is the same scan, on the same table, for what the browser brings.
+js/scan.mjs is the same scan, with the same table, for messages that arrive in the browser.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ __all__ = ["HASHABLE", "MAX_KEY_BITS", "MAX_KEY_DEPTH", "MAX_KEY_WEIGHT", "NAMES
 
 
 MAX_KEY_DEPTH: Final = 8
-"""Tuples within tuples of a key, at most."""
+"""Levels of nested tuples in a key, at most."""
 
 
 MAX_KEY_WEIGHT: Final = 256
-"""Values and tuples of a key, at most, each counted as often as it stands in there."""
+"""Values and tuples in a key, at most. Shared values count each time."""
 
 
 MAX_KEY_BITS: Final = 2039
-"""Bits of an integer that can be a key: hashing a longer one takes long, and is not remembered."""
+"""Bits of an integer key, at most: hashing a longer one is slow, and Python does not cache it."""
 
 
 NAMES: Final = (b"pyodide_msgchan._codec.packed.values", b"make", b"fill")
@@ -43,7 +44,7 @@ NAMES: Final = (b"pyodide_msgchan._codec.packed.values", b"make", b"fill")
 
 
 HASHABLE: Final = 10
-"""Tags of `_codec.packed.values.make` below this give values that can be keys."""
+"""Tags of `_codec.packed.values.make` below this number make values that can be keys."""
 
 
 (
@@ -70,10 +71,10 @@ _OPCODES: Final = {
 
 
 TABLE: Final = bytes(_OPCODES.get(code, 0) for code in range(256))
-"""What each byte means where an opcode is due: one of the numbers above; 0 for all the others."""
+"""The action for each opcode byte: one of the numbers above; 0 for opcodes that are refused."""
 
 
-# Kinds of what is on the stack: those with a use of their own, then what can't be put anywhere.
+# The kinds of values on the stack. Those from _MAKE on can't be put into another value.
 (
     _VALUE, _IN_LIST, _IN_DICT, _IN_SET, _MADE, _ARGS, _TAG, _MODULE, _MAKER, _FILLER,
     _MAKE, _FILL, _TARGET, _FILLING, _FILLED,
@@ -96,7 +97,7 @@ _WIDTH: Final = {
 
 
 def scan(segments: Sequence[Any]) -> str:
-    """Return what is wrong with a stream; nothing if it may be decoded."""
+    """Return the reason why a stream is refused; empty if it may be decoded."""
     try:
         _Scan(segments).run()
     except _RefusedError as error:
@@ -105,20 +106,21 @@ def scan(segments: Sequence[Any]) -> str:
 
 
 class _RefusedError(Exception):
-    """The stream is not one of ours."""
+    """Raised when the scan refuses a stream; the text is the reason."""
 
 
 class _Slot:
-    """What is on the stack, or in the memo.
+    """A value on the stack, or in the memo.
 
     Attributes:
-        kind: one of the above.
-        depth: of containers in it, itself counted.
-        weight: what hashing it costs; 0 if it can't be hashed.
-        tag: the first number of a tuple, by which `make` knows what to do; or -1.
-        index: in the memo, or -1.
-        owner: of what is in the memo: the slot on the stack, while more may come into that.
-        looped: whether something above it on the stack refers to it.
+        kind: one of the kinds above.
+        depth: the levels of containers in it, including itself.
+        weight: the cost of hashing it; 0 if it can't be hashed.
+        tag: the first number of a tuple, which is the tag if the tuple has the arguments of `make`;
+            else -1.
+        index: its index in the memo, or -1.
+        owner: for a value in the memo: its slot on the stack, while items can be added to it.
+        looped: True if a value above it on the stack refers to it.
     """
 
     __slots__ = ("depth", "index", "kind", "looped", "owner", "tag", "weight")
@@ -130,10 +132,11 @@ class _Slot:
 
 
 class _Depths:
-    """What `deepen` was told of parts of the memo that reach to its end; all of it in linear time.
+    """The minimum depths of ranges of the memo, kept in linear time.
 
-    What was closed later was opened earlier, or closed before the other was opened. So parts are
-    disjoint, or one holds the other: a forest, which `at` flattens as it goes.
+    `deepen` adds a range that reaches to the end of the memo. Of two containers the one that is
+    closed later was opened first, or was opened after the other was closed. So two ranges are
+    disjoint, or one includes the other. They form a forest, whose paths `at` shortens (union-find).
     """
 
     def __init__(self) -> None:
@@ -143,7 +146,7 @@ class _Depths:
         self.leaves: dict[int, int] = {}
 
     def deepen(self, start: int, end: int, depth: int) -> None:
-        """Let everything that is in the memo from there on, up to its end, be so deep at least."""
+        """Set the minimum depth of the values in the memo from `start` to `end`, its end."""
         node, before = len(self.parents), end
         self.parents.append(-1)
         self.deepest.append(depth)
@@ -156,19 +159,24 @@ class _Depths:
         self.roots.append((start, end, node))
 
     def at(self, index: int, depth: int) -> int:
-        """Return how deep something in the memo is that was so deep when it came there."""
+        """Return the depth of a value in the memo.
+
+        Args:
+            index: its index in the memo.
+            depth: its depth when it was put there.
+        """
         node = self.leaves.get(index, -1)
         if node < 0:
             return depth
-        way = []
+        path = []
         while self.parents[node] >= 0:
-            way.append(node)
+            path.append(node)
             node = self.parents[node]
-        below = self.deepest[node]
-        for passed in reversed(way):
-            self.deepest[passed] = below = max(below, self.deepest[passed])
+        minimum = self.deepest[node]
+        for passed in reversed(path):
+            self.deepest[passed] = minimum = max(minimum, self.deepest[passed])
             self.parents[passed] = node
-        return max(depth, below)
+        return max(depth, minimum)
 
 
 class _Scan:
@@ -199,7 +207,7 @@ class _Scan:
             raise _RefusedError("more than one value")
 
     def take(self, count: int) -> memoryview:
-        """Return the next bytes; they stand in one segment."""
+        """Return the next bytes, which must be in one segment."""
         if self.at == len(self.here) and self.number + 1 < len(self.segments):
             self.number += 1
             self.here, self.at = self.segments[self.number], 0
@@ -255,7 +263,7 @@ class _Scan:
             self.push(_Slot(kind, 0, 0 if action in (_LONG4, _DATA8) else 1))
 
     def check_floor(self, count: int) -> None:
-        """See that so many are on the stack above the last mark."""
+        """Check that the stack has at least `count` values above the last mark."""
         if len(self.stack) - count < (self.marks[-1] if self.marks else 0):
             raise _RefusedError("nothing to take")
 
@@ -269,9 +277,10 @@ class _Scan:
         return self.taken(self.marks.pop())
 
     def taken(self, start: int) -> list[_Slot]:
-        """Take what stands from there on; nothing more comes into it.
+        """Remove the values from `start` on from the stack, and return them.
 
-        What was written while it was open, and refers to it, is as deep as it became.
+        No more items can be added to them. Values that were written while such a container was
+        open, and refer to it, have at least its final depth.
         """
         taken = self.stack[start:]
         del self.stack[start:]
@@ -283,9 +292,9 @@ class _Scan:
         return taken
 
     def fill(self, action: int) -> None:
-        """Put items into the container below them."""
-        alone = {_APPEND: 1, _SETITEM: 2}.get(action)
-        items = self.few(alone) if alone else self.marked()
+        """Add the items on top of the stack to the container below them."""
+        count = {_APPEND: 1, _SETITEM: 2}.get(action)
+        items = self.few(count) if count else self.marked()
         self.check_floor(1)
         owner = self.stack[-1]
         keys: list[_Slot] = []
@@ -336,7 +345,7 @@ class _Scan:
         return self.push(_Slot(_ARGS, depth, min(weight, MAX_KEY_WEIGHT + 1), tag))
 
     def drop(self, action: int) -> None:
-        """Let items go; since the memo may have them, count them as held by what is below."""
+        """Drop items. They can be in the memo, so their depth counts for the value below them."""
         items = self.few(1) if action == _POP else self.marked()
         if len(items) == 1 and items[0].kind == _FILLED:
             depth = items[0].depth
@@ -360,7 +369,7 @@ class _Scan:
         if index >= len(self.memo):
             raise _RefusedError("a reference to nothing")
         known = self.memo[index]
-        # A scalar refers to nothing, and is as deep as it was.
+        # The depth of a scalar is 0 and can't change.
         depth = known.depth and self.depths.at(index, known.depth)
         slot = _Slot(known.kind, depth, known.weight)
         slot.index = index

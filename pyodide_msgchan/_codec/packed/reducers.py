@@ -1,4 +1,4 @@
-"""How what is no built-in container or scalar is written into a packed stream, type by type."""
+"""The reducers of the packed lane: how each type that is no container or scalar is written."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ __all__ = ["UnfitError", "leaf_types", "names_of", "reduce_other", "reducers", "
 
 
 OUT_OF_BAND_THRESHOLD: Final = 4096
-"""Bytes: larger memory goes beside the stream, so that it is copied once."""
+"""Bytes. Larger memory is sent out of band, so that it is copied only once."""
 
 
 class UnfitError(Exception):
-    """A value can't be sent; the text says why."""
+    """Raised when a value can't be sent; the text says why."""
 
 
 class Writer(Protocol):
-    """What a reducer may ask of the pickler."""
+    """The interface of the pickler that reducers use."""
 
     @property
     def ports(self) -> Mapping[int, Any]:
-        """What stands for each port, by the wrapper's id."""
+        """The native ports of the transferred port objects, by the id of the port object."""
 
     @property
     def replacements(self) -> Mapping[int, Any]:
-        """What `make` is to be called with for some values, by their id."""
+        """The arguments of `make` for converted values, by the id of the value."""
 
     def append_out_of_band(self, value: Any) -> int:
-        """Put something into the side list; return where."""
+        """Append an object to the side list, and return its index."""
 
     def append_buffer(self, view: memoryview) -> int:
-        """Put memory beside the stream; return where."""
+        """Append memory to the list of buffers, and return its index."""
 
 
-def _place_buffer(writer: Writer, view: memoryview) -> Any:
+def _add_buffer(writer: Writer, view: memoryview) -> Any:
     return bytearray(view) if view.nbytes <= OUT_OF_BAND_THRESHOLD else writer.append_buffer(view)
 
 
@@ -57,15 +57,15 @@ def _day(_: Writer, value: dt.date) -> Any:
 
 
 def _time(_: Writer, value: dt.time) -> Any:
-    return make, (to.TIME, _fixed(value).isoformat(), value.fold)
+    return make, (to.TIME, _without_varying_zone(value).isoformat(), value.fold)
 
 
 def _datetime(_: Writer, value: dt.datetime) -> Any:
     return make, (to.DATETIME, value.isoformat(), value.fold)
 
 
-def _fixed(value: dt.time) -> dt.time:
-    """Keep a zone only where its offset does not hang on the day."""
+def _without_varying_zone(value: dt.time) -> dt.time:
+    """Return a time without its zone if the zone's offset depends on the date."""
     return value if value.utcoffset() is not None else value.replace(tzinfo=None)
 
 
@@ -86,7 +86,7 @@ def _path(_: Writer, value: Any) -> Any:
 
 
 def _array(writer: Writer, value: array[Any]) -> Any:
-    return make, (to.ARRAY, value.typecode, _place_buffer(writer, memoryview(value).cast("B")))
+    return make, (to.ARRAY, value.typecode, _add_buffer(writer, memoryview(value).cast("B")))
 
 
 def _view(writer: Writer, value: memoryview) -> Any:
@@ -94,9 +94,9 @@ def _view(writer: Writer, value: memoryview) -> Any:
     if len(code) != 1 or code in "Pn?N":
         raise UnfitError(f"a memoryview of format {value.format!r} can't be sent")
     flat = value if value.c_contiguous else memoryview(value.tobytes())
-    if not flat.nbytes:  # which can't be cast
+    if not flat.nbytes:  # An empty memoryview can't be cast.
         return make, (to.VIEW, bytearray(), code, (0,))
-    return make, (to.VIEW, _place_buffer(writer, flat.cast("B")), code, tuple(value.shape or ()))
+    return make, (to.VIEW, _add_buffer(writer, flat.cast("B")), code, tuple(value.shape or ()))
 
 
 def _numpy(writer: Writer, value: Any) -> Any:
@@ -111,7 +111,7 @@ def _numpy(writer: Writer, value: Any) -> Any:
         _descr(value.dtype),
         tuple(value.shape),
         order,
-        _place_buffer(writer, raw),
+        _add_buffer(writer, raw),
     )
 
 
@@ -135,11 +135,11 @@ reducers: Final[dict[type, Callable[[Any, Any], Any]]] = {
     memoryview: _view,
     **dict.fromkeys(to.PATHS, _path),
 }
-"""How objects of a type are written; more of them once the modules they come from are loaded."""
+"""The reducer of each type. `register_lazily` adds those of modules that are loaded later."""
 
 
 leaf_types: Final[set[type]] = {*ATOMS, *reducers}
-"""Types whose objects hold nothing that would have to be looked at."""
+"""Types whose objects hold no other values that have to be validated."""
 
 
 _LAZY_REDUCERS: Final = (
@@ -151,7 +151,7 @@ _LAZY_REDUCERS: Final = (
 
 
 def register_lazily(kind: type) -> bool:
-    """Take note of a type that is carried and was not met before; False if it is not carried."""
+    """Register the reducer of a type at its first use; return False if it has none."""
     found = [
         reducer
         for module, name, reducer in _LAZY_REDUCERS
@@ -168,7 +168,11 @@ def register_lazily(kind: type) -> bool:
 
 
 def names_of(member: Enum) -> tuple[str, ...]:
-    """Return the names of the members that a value of an enum is made of."""
+    """Return the name of an enum member, or the names of the members of a combined flag.
+
+    Raises:
+        UnfitError: the flag has bits without a name.
+    """
     if isinstance(member, Flag) and member.name not in type(member).__members__:
         parts = tuple(part.name or "" for part in member)
         whole = type(member)(0)
@@ -181,7 +185,11 @@ def names_of(member: Enum) -> tuple[str, ...]:
 
 
 def reduce_other(writer: Writer, value: Any) -> Any:
-    """Write a value of no type with a reducer of its own."""
+    """Return the reduction of a value whose type is not in `reducers`.
+
+    Raises:
+        UnfitError: the value can't be sent.
+    """
     key = id(value)
     if key in writer.ports:
         return make, (to.SIDE, writer.append_out_of_band(writer.ports[key]))
@@ -193,8 +201,9 @@ def reduce_other(writer: Writer, value: Any) -> Any:
     if is_js_proxy(value):
         return make, (to.SIDE, writer.append_out_of_band(value))
     if is_null(value):
+        # A new tuple each time: the pickler would write a constant one as a reference.
         parts = [to.PLAIN, None]
-        return make, tuple(parts)  # never the same tuple, which would be a reference
+        return make, tuple(parts)
     if register_lazily(type(value)):
         return reducers[type(value)](writer, value)
     raise UnfitError(f"a {type(value).__qualname__} can't be sent")
@@ -205,4 +214,4 @@ def _reduce_registered(codec: TypeCodec, value: Any) -> Any:
         return make, (to.NEW, codec.name), codec.values(value), None, None, fill
     if codec.pack is None:
         return make, (to.ENUM, codec.name, names_of(value))
-    raise UnfitError("not looked at before")
+    raise UnfitError("it has a pack function, and only the full validation calls it")

@@ -1,4 +1,4 @@
-"""The types that users have registered for the packed lane, and how their objects travel."""
+"""The registry of users' types for the packed lane."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["TypeCodec", "codec_named", "codec_of", "register_type"]
 
 @final
 class TypeCodec:
-    """How objects of a registered type are taken apart and put together.
+    """How objects of a registered type are encoded and decoded.
 
     Attributes:
         kind: the type.
-        name: what both sides know it by.
-        pack: gives what is sent in place of an object; None for dataclasses and enums.
-        unpack: makes the object of that.
-        fields: of a dataclass.
-        values: gives these of an object.
+        name: the name of the type on the wire.
+        pack: returns the value that is sent for an object; None for dataclasses and enums.
+        unpack: returns the object for that value; None for dataclasses and enums.
+        fields: the names of a dataclass's fields; None for all other types.
+        values: returns the values of these fields for an object.
     """
 
     __slots__ = ("fields", "kind", "name", "pack", "unpack", "values")
@@ -39,7 +39,8 @@ class TypeCodec:
         self.fields: tuple[str, ...] | None = None
         self.values: Callable[[Any], tuple[Any, ...]] = tuple
         if pack is None and not issubclass(kind, Enum):
-            from dataclasses import fields  # noqa: PLC0415 - its user has loaded it, others need not
+            # The module of the dataclass has loaded `dataclasses`; other programs don't need it.
+            from dataclasses import fields  # noqa: PLC0415
 
             described: Any = kind
             self.fields = tuple(field.name for field in fields(described))
@@ -65,37 +66,40 @@ def register_type[T](
     *,
     name: str | None = None,
 ) -> type[T]:
-    """Teach the packed lane a type, both ways; usable as a decorator.
+    """Register a class so that its objects keep their type on the packed lane.
 
-    Dataclasses and enums need no more than this: of a dataclass the fields travel, and
-    ``__init__`` is not run over there. Others say how. Both ends register the same, and objects of
-    the very type are meant, not of subclasses.
+    Register the same class on both sides, before the first message that holds such an object. Only
+    objects of exactly this class are meant: register subclasses too. It is usable as a decorator.
+
+    Dataclasses and enums need no functions. The fields of a dataclass are sent, and the receiver
+    sets them without calling ``__init__`` or ``__post_init__``. Enum members are sent by name.
 
     Args:
         kind: the class.
-        pack: called with an object, gives what is sent in its place.
-        unpack: called over there with that, which a hostile peer may have made up; return the
-            object.
-        name: what both ends know it by; module and name of the class if it is not given.
+        pack: called with an object. Returns a value that the packed lane can carry.
+        unpack: called on the other side with that value. Returns the object. A hostile peer chooses
+            the value, so check it.
+        name: the name of the class on the wire, the same on both sides; by default
+            ``module:qualified name``.
 
     Returns:
         The class.
 
     Raises:
-        TypeError: `kind` is no class; one of `pack` and `unpack` is missing, or both are and it is
-            neither a dataclass nor an enum.
+        TypeError: `kind` is not a class, or is a built-in type; only one of `pack` and `unpack` is
+            given; or none is, and `kind` is neither a dataclass nor an enum.
         ValueError: another class is registered under that name.
     """
     if not isinstance(kind, type):
         raise TypeError(f"only classes can be registered, not {short_repr(kind)}")
     if getattr(builtins, kind.__name__, None) is kind:
-        raise TypeError(f"{kind.__name__} is carried as it is, or not at all")
+        raise TypeError(f"{kind.__name__} is a built-in type and can't be registered")
     if (pack is None) != (unpack is None):
-        raise TypeError("pack and unpack belong together: one for each way")
+        raise TypeError("pack and unpack belong together: give both or neither")
     if pack is None and not (issubclass(kind, Enum) or hasattr(kind, "__dataclass_fields__")):
         raise TypeError(
             f"{kind.__name__} is neither a dataclass nor an enum: "
-            "pack and unpack say how it travels"
+            "give pack and unpack, which say how to send it"
         )
     name = f"{kind.__module__}:{kind.__qualname__}" if name is None else name
     known = _by_name.get(name)
@@ -110,15 +114,15 @@ def _name(kind: type) -> str:
 
 
 def codec_of(kind: type) -> TypeCodec | None:
-    """Return how a type travels, if it was registered."""
+    """Return the codec of a type; None if the type is not registered."""
     return _by_type.get(kind)
 
 
 def codec_named(name: Any) -> TypeCodec:
-    """Return how what came under a name is put together.
+    """Return the codec of the type that is registered under a name.
 
     Raises:
-        ValueError: nothing is registered under it.
+        ValueError: there is none.
     """
     if type(name) is not str or name not in _by_name:
         shown = name if type(name) is str else type(name).__name__

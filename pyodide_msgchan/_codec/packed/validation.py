@@ -1,4 +1,4 @@
-"""Whether a message fits the packed lane: a quick look, and a careful one that names the place."""
+"""Validation of outgoing packed messages: a fast check, and a full one that finds the path."""
 
 from __future__ import annotations
 
@@ -31,22 +31,23 @@ __all__ = ["can_fast_pack", "validate"]
 
 
 MAX_FAST_DEPTH: Final = 16
-"""Containers within containers that the quick look follows."""
+"""Levels of nested containers that the fast check visits."""
 
 
 MAX_WIDTH: Final = 1_000_000
-"""Values on one level, above which the quick look gives up."""
+"""Values on one level, at most, that the fast check visits."""
 
 
-FEW: Final = 16
-"""Values on one level, above which those that stand there more than once are looked at once."""
+DISTINCT_THRESHOLD: Final = 16
+"""Values. Repeated references are removed from a level that has more."""
 
 
-KEYS: Final = frozenset({type(None), bool, int, float, str, bytes})
+SIMPLE_KEYS: Final = frozenset({type(None), bool, int, float, str, bytes})
+"""Types of keys that need no call of `make`."""
 
 
 MAX_MADE_WEIGHT: Final = 8
-"""What a key that is made of several scalars counts, at most."""
+"""The weight of a key that `make` returns from several scalars."""
 
 
 _PLAIN: Final = ATOMS | CONTAINERS
@@ -59,15 +60,17 @@ _HASHABLE_TYPES: Final = ("complex", "date", "time", "datetime", "timedelta", "D
 
 
 def can_fast_pack(message: Any) -> bool:
-    """Return True if a message is not nested deep, and holds nothing that may be.
+    """Return True if a message can be pickled without the full validation.
 
-    C functions do the looking: the collector's, since whatever holds something is known to it. What
-    holds nothing is left to the pickler. Pickling something deep would overflow the browser's
-    stack, which Python can't notice, and the interpreter would be gone.
+    It is not nested deeply, and its containers are built-in or registered types. For speed, all
+    values of a level are checked together, by a C function of the garbage collector, which knows
+    all objects that hold others. The pickler checks the values that hold none. The depth is limited
+    because pickling a deep message would overflow the browser's stack. Python can't detect that,
+    and it ends the interpreter.
     """
     level = [message]
     for _ in range(MAX_FAST_DEPTH):
-        if len(level) > FEW:  # what is shared is expanded once, however often it stands there
+        if len(level) > DISTINCT_THRESHOLD:
             if ATOMS.issuperset(map(type, level)):
                 return True
             level = distinct([item for item in level if type(item) not in ATOMS])
@@ -84,7 +87,7 @@ def can_fast_pack(message: Any) -> bool:
 
 
 def _contents(level: list[Any], kinds: set[type]) -> list[Any] | None:
-    """Return what a level with more than built-in containers holds; None if that needs care."""
+    """Return the values within a level of mixed types; None if it needs the full validation."""
     inner: list[Any] = []
     for kind in kinds - leaf_types:
         items: list[Any] = [item for item in level if type(item) is kind]
@@ -108,14 +111,14 @@ def _is_enum(codec: TypeCodec | None) -> bool:
 
 
 def _keys_are_simple(level: list[Any], kinds: set[type]) -> bool:
-    """Return True if all keys and members on a level are such that need no second look."""
+    """Return True if no key or set member on a level needs the full validation."""
     hashing = kinds & _HASHING
     if not hashing:
         return True
     holders = level if len(kinds) == 1 else [item for item in level if type(item) in hashing]
-    # In no set of their own: keys that are no trouble apart may all have one hash together.
+    # The keys of several containers are not put into one set, since they may all have one hash.
     found = set(map(type, chain.from_iterable(holders)))
-    return found <= KEYS and (
+    return found <= SIMPLE_KEYS and (
         int not in found
         or all(
             key.bit_length() <= MAX_KEY_BITS
@@ -126,33 +129,33 @@ def _keys_are_simple(level: list[Any], kinds: set[type]) -> bool:
 
 
 def validate(
-    message: Any, ports: Mapping[int, Any], complain: Callable[[Any], str] = lambda _: ""
+    message: Any, ports: Mapping[int, Any], check_js: Callable[[Any], str] = lambda _: ""
 ) -> dict[int, Any]:
-    """Look at every value of a message.
+    """Validate every value of a message.
 
     Args:
-        message: what is to be sent.
+        message: the message.
         ports: as for `pack`.
-        complain: says what is wrong with a JavaScript object; nothing if it can be sent.
+        check_js: returns the reason why a JavaScript object can't be sent; empty if it can.
 
     Returns:
-        What `make` is to be called with for some of them, by their id.
+        The arguments of `make` for converted values, by the id of the value.
 
     Raises:
-        DataCloneError: with the path of the first that can't be sent.
+        DataCloneError: a value can't be sent; the error has the path of the first one.
     """
-    checker = _Validator(ports, complain)
+    validator = _Validator(ports, check_js)
     try:
-        checker.value(message, None, 0)
+        validator.value(message, None, 0)
     except RecursionError:
-        raise DataCloneError("nested too deep for the stack that is left here") from None
-    return checker.replacements
+        raise DataCloneError("nested too deeply for the remaining stack") from None
+    return validator.replacements
 
 
 class _Validator:
-    def __init__(self, ports: Mapping[int, Any], complain: Callable[[Any], str]) -> None:
+    def __init__(self, ports: Mapping[int, Any], check_js: Callable[[Any], str]) -> None:
         self.ports = ports
-        self.complain = complain
+        self.check_js = check_js
         self.replacements: dict[int, Any] = {}
         self.seen: dict[int, Any] = {}
         self.open: set[int] = set()
@@ -173,7 +176,7 @@ class _Validator:
             return
         if depth >= MAX_DEPTH:
             raise DataCloneError(
-                f"nested deeper than {MAX_DEPTH} levels, the most that every browser takes",
+                f"nested deeper than {MAX_DEPTH} levels, the limit that every browser supports",
                 format_path(path),
             )
         if id(value) in self.replacements:
@@ -183,7 +186,7 @@ class _Validator:
         self.open.discard(id(value))
 
     def parts(self, value: Any, path: Path, depth: int) -> list[tuple[Any, str]] | None:
-        """Return what a container holds, with the way there; None for what holds nothing."""
+        """Return the items of a container, each with its step; None for all other values."""
         kind = type(value)
         try:
             if kind in reducers or register_lazily(kind):
@@ -199,27 +202,27 @@ class _Validator:
         except (UnfitError, AttributeError, ValueError, BufferError) as error:
             raise DataCloneError(error_text(error), format_path(path)) from None
         if codec is not None:
-            self.take_apart(value, codec.pack, (to.CUSTOM, codec.name), path, depth)
+            self.convert(value, codec.pack, (to.CUSTOM, codec.name), path, depth)
             return None
         if kind not in CONTAINERS:
             converter = converter_of(value)
             if converter is not None:
-                self.take_apart(value, converter, (to.PLAIN,), path, depth)
+                self.convert(value, converter, (to.PLAIN,), path, depth)
                 return None
             value = self.plain(value, path)
         return self.contents(value, path)
 
-    def take_apart(
-        self, value: Any, pack: Any, how: tuple[Any, ...], path: Path, depth: int
+    def convert(
+        self, value: Any, pack: Any, prefix: tuple[Any, ...], path: Path, depth: int
     ) -> None:
-        """Let a user's function say what is sent for a value, and look at that."""
+        """Convert a value by a function of the user, and validate the result."""
         try:
             state = pack(value)
         except Exception as error:
             raised = f"{type(error).__name__}: {error_text(error)}"
-            what = f"packing a {type(value).__name__} raised {raised}"
-            raise DataCloneError(what, format_path(path)) from error
-        self.replacements[id(value)] = (*how, state)
+            reason = f"packing a {type(value).__name__} raised {raised}"
+            raise DataCloneError(reason, format_path(path)) from error
+        self.replacements[id(value)] = (*prefix, state)
         if depth >= MAX_DEPTH:
             raise DataCloneError(f"nested deeper than {MAX_DEPTH} levels", format_path(path))
         self.open.add(id(value))
@@ -227,19 +230,20 @@ class _Validator:
         self.open.discard(id(value))
 
     def plain(self, value: Any, path: Path) -> Any:
-        """Return the built-in container that a value is a subclass of; None for what holds nothing.
+        """Return the built-in value of an instance of a subclass; None for values without items.
 
         Raises:
-            DataCloneError: it is nothing that can be sent.
+            DataCloneError: the value can't be sent.
         """
         if is_js_proxy(value):
             tag = bridge().tag(value)
             if tag == "MessagePort" and value not in self.ports.values():
                 raise DataCloneError("a port must be in the transfer list too", format_path(path))
-            complaint = self.complain(value)
-            if complaint:
-                reason = f"a JavaScript {tag} can't be cloned: {complaint}"
-                raise DataCloneError(reason, format_path(path))
+            reason = self.check_js(value)
+            if reason:
+                raise DataCloneError(
+                    f"a JavaScript {tag} can't be cloned: {reason}", format_path(path)
+                )
             return None
         if is_null(value):
             return None
@@ -254,14 +258,14 @@ class _Validator:
 
     def error(self, error: BaseException) -> tuple[Any, ...]:
         wire = wire_of_error(error, traceback=True)
-        told = wire["value"]["value"]
-        parts = to.ERROR, told["name"], told["message"], told["stack"]
+        fields = wire["value"]["value"]
+        parts = to.ERROR, fields["name"], fields["message"], fields["stack"]
         details = wire.get("python")
         if details is None:
             return parts
         try:
             self.value(details, None, MAX_DEPTH // 2)
-        except DataCloneError:  # its args or fields stay here
+        except DataCloneError:  # One of its args or fields can't be sent, so none is.
             return parts
         return *parts, tuple(details[key] for key in ("type", "args", "fields", "notes"))
 
@@ -282,8 +286,8 @@ class _Validator:
         weight = self.weight(key, 0)
         if not weight:
             reason = (
-                "keys and members of sets are scalars, or tuples of them: a "
-                f"{type(key).__qualname__} is not, or holds what is not"
+                "keys and members of sets must be scalars or tuples of scalars, but this "
+                f"{type(key).__qualname__} is not, or contains a value that is not"
             )
         elif weight > MAX_KEY_WEIGHT:
             reason = f"a key holds more than {MAX_KEY_WEIGHT} values"
@@ -292,9 +296,9 @@ class _Validator:
         raise DataCloneError(reason, format_path((path, f"<key of type {type(key).__name__}>")))
 
     def weight(self, key: Any, level: int) -> int:
-        """Return what hashing a key costs; 0 if it can be none."""
+        """Return the cost of hashing a key; 0 if the value can't be a key."""
         kind = type(key)
-        if kind in KEYS:
+        if kind in SIMPLE_KEYS:
             return int(kind is not int or key.bit_length() <= MAX_KEY_BITS)
         if isinstance(key, tuple):
             if level >= MAX_KEY_DEPTH:
@@ -303,7 +307,7 @@ class _Validator:
             for part in tuple.__iter__(key):
                 own = self.weight(part, level + 1)
                 weight += own
-                if not own or weight > MAX_KEY_WEIGHT:  # whatever else there is
+                if not own or weight > MAX_KEY_WEIGHT:  # The rest can't change the verdict.
                     return own and weight
         elif kind in reducers or register_lazily(kind):
             hashable = kind.__name__ in _HASHABLE_TYPES or kind in to.PATHS
@@ -324,7 +328,10 @@ class _Validator:
 
 
 def _plain(value: Any) -> Any:
-    """Give the built-in value of an instance of a subclass, whatever that overrides; else None."""
+    """Return the built-in value of an instance of a subclass; None for all other values.
+
+    No overrides of the subclass are called.
+    """
     for kind in (str, int, float, bytes, bytearray):
         if isinstance(value, kind):
             return exact_value(kind, value)
@@ -339,16 +346,16 @@ def _plain(value: Any) -> Any:
 
 
 def _refusal_reason(value: Any) -> str:
-    """Say why a value can't be sent."""
+    """Return the reason why a value can't be sent."""
     name = type(value).__qualname__
     known = isinstance(value, Enum) or hasattr(value, "__dataclass_fields__")
     if known and not isinstance(value, type):
-        return f"{name} is not registered: register_type({name}) on both sides lets it travel"
+        return f"{name} is not registered; call register_type({name}) on both sides to send it"
     return refusal_reason(value).replace("register_converter", "register_type")
 
 
 class _Probe:
-    """Stands for the pickler where a reducer is only asked whether it can."""
+    """Replaces the pickler when a reducer is called only to see whether it accepts a value."""
 
     def append_buffer(self, _view: memoryview) -> int:
         return 0

@@ -1,7 +1,7 @@
-"""The only functions that a packed stream may call: they make what is no container or scalar.
+"""The only functions that a packed stream may call, which make values of all other types.
 
-A stream calls ``make(tag, …)`` for whatever is no built-in container or scalar, and ``fill(object,
-state)`` for what may refer to itself. Both take nothing on trust: the arguments came from afar.
+A stream calls ``make(tag, …)`` for a value that is no built-in container or scalar, and
+``fill(object, state)`` for an object that can refer to itself. Their arguments are untrusted.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 
 
 (
-    PLAIN, COMPLEX, DAY, TIME, DATETIME, DURATION, ENUM, PATH, DECIMAL, UUID,  # these can be keys
+    PLAIN, COMPLEX, DAY, TIME, DATETIME, DURATION, ENUM, PATH, DECIMAL, UUID,  # These can be keys.
     SIDE, NEW, CUSTOM, ERROR, VIEW, ARRAY, NUMPY,
 ) = range(17)  # fmt: skip
 
@@ -58,27 +58,28 @@ PATHS: Final = (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath)
 
 
 MAX_DIMENSIONS: Final = 64
+"""Dimensions of a NumPy array or a subarray field, at most."""
 
 
 MAX_PARTS: Final = 1000
-"""Of the description of a dtype."""
+"""Parts in the description of a dtype, at most."""
 
 
-LONGEST_FORMAT: Final = 64
-"""Characters of a dtype without fields, at most; NumPy reads a longer one as many fields."""
+MAX_FORMAT_LENGTH: Final = 64
+"""Characters in the format of a dtype without fields, at most. NumPy parses it for fields."""
 
 
 def make(*_parts: Any) -> None:
-    """Stand in a stream for `Making.make` of the other side."""
+    """Represent `ValueFactory.make` of the receiver in a stream; it is never called."""
 
 
 def fill(*_parts: Any) -> None:
-    """Stand in a stream for `Making.fill` of the other side."""
+    """Represent `ValueFactory.fill` of the receiver in a stream; it is never called."""
 
 
 @final
 class RestrictedCallable:
-    """Stands for a function inside of the unpickler: to be called, and good for nothing else."""
+    """A function inside of the unpickler. It can be called, and every other use of it raises."""
 
     __slots__ = ("_run",)
     _run: Callable[..., Any]
@@ -87,7 +88,7 @@ class RestrictedCallable:
         object.__setattr__(self, "_run", run)
 
     def __call__(self, *parts: Any) -> Any:
-        """Call it."""
+        """Call the function."""
         return self._run(*parts)
 
     def _refuse(self, *_: Any) -> NoReturn:
@@ -98,29 +99,29 @@ class RestrictedCallable:
 
 
 def _refuse(*_: Any) -> NoReturn:
-    raise TypeError("this could not be made")
+    raise TypeError("this value could not be made")
 
 
 _UNMADE: Final = RestrictedCallable(_refuse)
-"""Stands for a value that can't be made; nobody but the decoder ever sees it."""
+"""The placeholder of a value that can't be made. It never leaves the decoder."""
 
 
 class ValueFactory:
     """Makes the values of one message.
 
-    After the first value that can't be made nothing is, except for what came beside the stream.
-    The rest of the message can be read all the same, which tells whom it was for.
+    After the first value that can't be made, only out-of-band objects are made. The rest of the
+    message can still be read, to find out which call it belongs to.
 
     Args:
-        side: what came beside the stream.
-        buffers: memory that came beside it; each is taken once.
-        adopt: gives what stands in Python for something of `side`.
-        copy_in: gives a bytearray with what is in one of `buffers`.
+        side: the JavaScript objects and ports of the message.
+        buffers: the memory of its arrays; each buffer is used once.
+        adopt: returns the Python object for an object of `side`.
+        copy_in: returns a bytearray with a copy of a buffer.
 
     Attributes:
-        error: why the first value that can't be made can't; None if there is no such.
-        partial: the message without those values, if there is one.
-        adopted: what of `side` was given to the message.
+        error: the error of the first value that can't be made; None if there is none.
+        partial: if there is an error, the message without the values that can't be made.
+        adopted: the objects of `side` that are in the message.
     """
 
     def __init__(
@@ -140,50 +141,50 @@ class ValueFactory:
         self.adopted: list[Any] = []
 
     def find(self, module: str, name: str) -> RestrictedCallable:
-        """Return one of the two functions.
+        """Return `make` or `fill`.
 
         Raises:
-            ValueError: it is neither of them.
+            ValueError: the name is another one.
         """
         if module == __name__ and name == "make":
             return RestrictedCallable(self.make)
         if module == __name__ and name == "fill":
             return RestrictedCallable(self.fill)
-        raise ValueError(f"{short_repr(module)}.{short_repr(name)} can't be had from a message")
+        raise ValueError(f"a message can't use the name {short_repr(module)}.{short_repr(name)}")
 
     def make(self, tag: int, *parts: Any) -> Any:
-        """Make a value; what stands for it in a message that can't be read, if it can't be made."""
+        """Return the value for a tag; a placeholder if it can't be made."""
         if self.error is not None and tag != SIDE:
             return _UNMADE
         try:
             return _maker(tag)(self, *parts)
-        except BaseException as error:  # noqa: BLE001 - raised at the end of the message
+        except BaseException as error:  # noqa: BLE001 - `done` raises it
             self.error = self.error or error
             return _UNMADE
 
     def fill(self, value: Any, state: Any) -> None:
-        """Return a dataclass that was made empty its fields, once."""
+        """Set the fields of a dataclass object that `make` returned empty. Each is filled once."""
         if self.error is not None:
             return
         try:
             self._fill(value, state)
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - `done` raises it
             self.error = error
 
     def _fill(self, value: Any, state: Any) -> None:
         if self._unfilled.pop(id(value), None) is not value:
-            raise ValueError("only what was just made is filled")
+            raise ValueError("only a new object can be filled")
         codec = codec_of(type(value))
         names = codec.fields if codec and codec.fields else ()
         for name, item in zip(names, _tuple(state), strict=True):
             object.__setattr__(value, name, item)
 
     def done(self, message: Any) -> None:
-        """See that all of a message was made and filled.
+        """Check that all values of a message were made and filled.
 
         Raises:
             ValueError: an object came without its fields.
-            BaseException: what making a value has raised.
+            BaseException: the error of the first value that could not be made.
         """
         if self.error is None and self._unfilled:
             self.error = ValueError("an object came without its fields")
@@ -193,7 +194,7 @@ class ValueFactory:
 
     def _side_item(self, index: int) -> Any:
         if _int(index) < 0:
-            raise ValueError("nothing is beside the message there")
+            raise ValueError("no such out-of-band object")
         item = self._adopt(self._side[index])
         self.adopted.append(item)
         return item
@@ -201,7 +202,7 @@ class ValueFactory:
     def _new(self, name: str) -> Any:
         codec = codec_named(name)
         if codec.fields is None:
-            raise ValueError(f"{short_repr(name)} is no dataclass here")
+            raise ValueError(f"{short_repr(name)} is not registered as a dataclass here")
         value: Any = object.__new__(codec.kind)
         self._unfilled[id(value)] = value
         return value
@@ -221,29 +222,29 @@ class ValueFactory:
         return view.cast(code, shape)  # type: ignore[call-overload, no-any-return]
 
     def _array(self, code: str, data: Any) -> array[Any]:
-        made = array(code)
-        made.frombytes(self._buffer(data))
-        return made
+        result = array(code)
+        result.frombytes(self._buffer(data))
+        return result
 
     def _numpy(self, descr: Any, shape: Any, order: str, data: Any) -> Any:
-        import numpy as np  # noqa: PLC0415 - only a message that needs it loads it
+        import numpy as np  # noqa: PLC0415 - loaded only for messages that hold arrays
 
         _check_descr(descr)
         dtype = np.lib.format.descr_to_dtype(descr)
         buffer = self._buffer(data)
         if dtype.hasobject or not dtype.itemsize:
-            raise ValueError("an array of objects, or of nothing")
+            raise ValueError("a NumPy array of objects or of empty elements can't be received")
         if shape is None:
             return np.ndarray((), dtype, bytes(buffer))[()]
-        made = np.ndarray(_shape(shape), dtype, buffer, order="F" if _text(order) == "F" else "C")
-        if made.nbytes != len(buffer):
-            raise ValueError("more memory than array")
-        return made
+        result = np.ndarray(_shape(shape), dtype, buffer, order="F" if _text(order) == "F" else "C")
+        if result.nbytes != len(buffer):
+            raise ValueError("the buffer of a NumPy array is larger than the array")
+        return result
 
 
 def _maker(tag: Any) -> Callable[..., Any]:
     if type(tag) is not int or not 0 <= tag < len(_MAKERS):
-        raise ValueError("nothing is made by that")
+        raise ValueError("unknown tag")
     return _MAKERS[tag]
 
 
@@ -254,13 +255,17 @@ def _shape(shape: Any) -> tuple[int, ...]:
 
 
 def _check_descr(descr: Any) -> None:
-    """See that this is what a dtype is described by, with nothing else in it, and not much."""
+    """Check that a value is the description of a dtype, and that its size is limited.
+
+    Raises:
+        TypeError: it is not.
+    """
     level = [descr]
     for _ in range(MAX_PARTS):
         if not level:
             return
         match level.pop():
-            case str(text) if len(text) <= LONGEST_FORMAT and "," not in text:
+            case str(text) if len(text) <= MAX_FORMAT_LENGTH and "," not in text:
                 pass
             case (part, shape) as pair if type(pair) is tuple:
                 _check_dimensions(shape)
@@ -269,15 +274,15 @@ def _check_descr(descr: Any) -> None:
                 level.extend(map(_field, fields))
             case _:
                 break
-    raise TypeError("no dtype")
+    raise TypeError("not the description of a dtype")
 
 
 def _field(field: Any) -> Any:
-    """Return the description of a field's dtype, once the rest of the field is checked."""
-    name, descr, *shape = _tuple(field)
-    title, own = name if type(name) is tuple else ("", name)
+    """Return the description of a field's dtype, and check the rest of the field."""
+    title_or_name, descr, *shape = _tuple(field)
+    title, name = title_or_name if type(title_or_name) is tuple else ("", title_or_name)
     _text(title)
-    _text(own)
+    _text(name)
     if shape:
         _check_dimensions(*shape)
     return descr
@@ -298,7 +303,7 @@ def _complex(_: ValueFactory, real: float, imaginary: float) -> complex:
 
 def _float(value: Any) -> float:
     if type(value) is not float:
-        raise TypeError("a float is due")
+        raise TypeError("expected a float")
     return value
 
 
@@ -311,8 +316,8 @@ def _time(_: ValueFactory, text: str, fold: int) -> dt.time:
 
 
 def _datetime(_: ValueFactory, text: str, fold: int) -> dt.datetime:
-    made = dt.datetime.fromisoformat(text)
-    return made.replace(fold=1) if _int(fold) else made
+    result = dt.datetime.fromisoformat(text)
+    return result.replace(fold=1) if _int(fold) else result
 
 
 def _duration(_: ValueFactory, days: int, seconds: int, microseconds: int) -> dt.timedelta:
@@ -321,25 +326,25 @@ def _duration(_: ValueFactory, days: int, seconds: int, microseconds: int) -> dt
 
 def _int(value: Any) -> int:
     if type(value) is not int:
-        raise TypeError("an int is due")
+        raise TypeError("expected an int")
     return value
 
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise TypeError("text is due")
+        raise TypeError("expected a str")
     return value
 
 
 def _enum(_: ValueFactory, name: str, members: tuple[str, ...]) -> Enum:
     kind = codec_named(name).kind
     if not issubclass(kind, Enum):
-        raise TypeError(f"{short_repr(name)} is no enum here")
+        raise TypeError(f"{short_repr(name)} is not registered as an enum here")
     found = [kind[_text(member)] for member in _tuple(members)]
     if len(found) == 1:
         return found[0]
     if not issubclass(kind, Flag):
-        raise TypeError("one member is due")
+        raise TypeError("expected one member")
     return reduce(or_, found, kind(0))
 
 
@@ -347,18 +352,18 @@ def _path(_: ValueFactory, index: int, text: str) -> Any:
     kind: Any = PATHS[_int(index)]
     try:
         return kind(_text(text))
-    except NotImplementedError:  # a path of another system, on which nothing can be opened here
+    except NotImplementedError:  # A concrete path of another system becomes a pure path.
         return PATHS[index + 2](text)
 
 
 def _decimal(_: ValueFactory, text: str) -> Any:
-    from decimal import Decimal  # noqa: PLC0415 - as above
+    from decimal import Decimal  # noqa: PLC0415 - loaded only for messages that hold one
 
     return Decimal(_text(text))
 
 
 def _uuid(_: ValueFactory, number: int) -> Any:
-    import uuid  # noqa: PLC0415 - as above
+    import uuid  # noqa: PLC0415 - loaded only for messages that hold one
 
     return uuid.UUID(int=_int(number))
 
@@ -366,7 +371,7 @@ def _uuid(_: ValueFactory, number: int) -> Any:
 def _custom(_: ValueFactory, name: str, state: Any) -> Any:
     unpack = codec_named(name).unpack
     if unpack is None:
-        raise ValueError(f"{short_repr(name)} travels another way here")
+        raise ValueError(f"{short_repr(name)} is registered without pack and unpack here")
     return unpack(state)
 
 
@@ -388,18 +393,18 @@ def _error(_: ValueFactory, name: str, message: str, stack: str, details: Any = 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
     if type(value) is not tuple:
-        raise TypeError("a tuple is due")
+        raise TypeError("expected a tuple")
     return value
 
 
 def _list(value: Any) -> list[Any]:
     if type(value) is not list:
-        raise TypeError("a list is due")
+        raise TypeError("expected a list")
     return value
 
 
 _SAFE_ARGUMENT_TYPES: Final = ATOMS | CONTAINERS
-"""What the initialisers of built-in exceptions may get, since they call nothing of anybody's."""
+"""Types of args that are safe for built-in exceptions, because they have no methods of users."""
 
 
 _MAKERS: Final[tuple[Callable[..., Any], ...]] = (
@@ -407,4 +412,4 @@ _MAKERS: Final[tuple[Callable[..., Any], ...]] = (
     ValueFactory._side_item, ValueFactory._new, _custom, _error, ValueFactory._view,
     ValueFactory._array, ValueFactory._numpy,
 )  # fmt: skip
-"""What makes the value of each tag."""
+"""The function for each tag."""
