@@ -37,7 +37,7 @@ class Notice:
 
     Attributes:
         partial: what could be read of the message, on the packed lane.
-        beside: ports and JavaScript objects that came with it.
+        attachments: ports and JavaScript objects that came with it.
         number: of the message, among all that came on its port, the first one being 1.
     """
 
@@ -48,13 +48,13 @@ class Notice:
         error: BaseException | None = None,
         *,
         partial: Any = None,
-        beside: Sequence[Any] = (),
+        attachments: Sequence[Any] = (),
     ) -> None:
         self.kind = kind
         self.origin = origin
         self.error = error
         self.partial = partial
-        self.beside = beside
+        self.attachments = attachments
         self.number = 0
 
 
@@ -116,20 +116,20 @@ class MessageSink(Protocol):
 class CallSink(Protocol):
     """Owns the reading of a port: gets every message, without its event, and learns of the end."""
 
-    def take(self, messages: list[Any]) -> Callable[[], None] | None:
+    def on_messages(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store messages; return what is to be called for them as the last act."""
 
-    def asked(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    def on_call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
         """Run a remote call of plain values at once, as the last act of its arrival.
 
         Gives its result if that is plain and there already, else None. NotImplemented if it has to
         be taken like other messages.
         """
 
-    def answered(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
+    def on_results(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
         """Store answers that came apart from other messages, as `take` does."""
 
-    def ended(self, end: Callable[[], Exception]) -> None:
+    def on_end(self, end: Callable[[], Exception]) -> None:
         """The port is over, and all that came was handed over."""
 
 
@@ -174,7 +174,7 @@ class Endpoint(Protocol):
     def packed(self) -> bool:
         """Whether it speaks the packed lane."""
 
-    def pack(self) -> None:
+    def enable_packing(self) -> None:
         """Speak the packed lane from now on: both ends are known to."""
 
     def post(self, message: Any, moved: TransferList | None) -> None:

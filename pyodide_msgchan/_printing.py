@@ -14,33 +14,33 @@ from typing import Any, Final
 __all__ = ["error_text", "format_error", "short_repr"]
 
 
-LENGTH: Final = 80
+MAX_LENGTH: Final = 80
 """Characters, at most, if nothing else is said."""
 
 
-ITEMS: Final = 4
+MAX_ITEMS: Final = 4
 """Of a container, at most."""
 
 
-LEVELS: Final = 3
+MAX_NESTING: Final = 3
 """Of containers within containers, at most."""
 
 
-CHAIN: Final = 100
+MAX_CHAINED_ERRORS: Final = 100
 """Errors that one error refers to, at most: as causes, contexts and members of groups."""
 
 
-BITS: Final = 256
+MAX_INT_BITS: Final = 256
 """Of an integer that is written in digits, at most."""
 
 
-_SCALARS: Final[tuple[type, ...]] = (type(None), bool, float, complex)
+_SCALAR_TYPES: Final[tuple[type, ...]] = (type(None), bool, float, complex)
 
 
-_TEXTS: Final = (str, bytes, bytearray)
+_STRING_TYPES: Final = (str, bytes, bytearray)
 
 
-_NAMED: Final = (type, FunctionType, BuiltinFunctionType, ModuleType)
+_NAMED_TYPES: Final = (type, FunctionType, BuiltinFunctionType, ModuleType)
 
 
 _PLAIN_MODULES: Final = frozenset({"datetime", "decimal", "pathlib", "uuid"})
@@ -56,48 +56,48 @@ _BRACKETS: Final[dict[type, str]] = {
 }
 
 
-def short_repr(value: object, length: int = LENGTH) -> str:
+def short_repr(value: object, length: int = MAX_LENGTH) -> str:
     """Return what a value looks like, made in a time that does not depend on the value."""
-    text = _shown(value, LEVELS, length)
+    text = _format_value(value, MAX_NESTING, length)
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _shown(value: Any, levels: int, length: int) -> str:
+def _format_value(value: Any, levels: int, length: int) -> str:
     kind = type(value)
-    if kind in _TEXTS:
+    if kind in _STRING_TYPES:
         return repr(value[:length])
     if kind is int:
         bits = value.bit_length()
-        return repr(value) if bits <= BITS else f"<int of {bits} bits>"
-    if kind in _SCALARS or _is_plain(kind):
+        return repr(value) if bits <= MAX_INT_BITS else f"<int of {bits} bits>"
+    if kind in _SCALAR_TYPES or _is_from_plain_module(kind):
         return repr(value)
     if isinstance(value, Enum):
         return f"{kind.__qualname__}.{value.name}"
     if kind in _BRACKETS:
         brackets = _BRACKETS[kind]
-        return f"{brackets[0]}{_items(value, levels, length)}{brackets[1]}"
-    if kind in _NAMED:
+        return f"{brackets[0]}{_format_items(value, levels, length)}{brackets[1]}"
+    if kind in _NAMED_TYPES:
         return f"<{kind.__name__} {getattr(value, '__qualname__', value.__name__)[:length]}>"
     if kind is MethodType:
         return f"<method {getattr(value.__func__, '__qualname__', '')[:length]}>"
     return f"<{kind.__qualname__[:length]} object>"
 
 
-def _is_plain(kind: type) -> bool:
+def _is_from_plain_module(kind: type) -> bool:
     return str(kind.__module__).partition(".")[0] in _PLAIN_MODULES
 
 
-def _items(value: Any, levels: int, length: int) -> str:
+def _format_items(value: Any, levels: int, length: int) -> str:
     if not levels:
         return "…" if value else ""
     parts: list[str] = []
     for item in value:
-        if len(parts) == ITEMS:
+        if len(parts) == MAX_ITEMS:
             parts.append("…")
             break
-        part = _shown(item, levels - 1, length)
+        part = _format_value(item, levels - 1, length)
         if type(value) is dict:
-            part += f": {_shown(value[item], levels - 1, length)}"
+            part += f": {_format_value(value[item], levels - 1, length)}"
         parts.append(part)
     return ", ".join(parts) + ("," if type(value) is tuple and len(parts) == 1 else "")
 
@@ -107,69 +107,71 @@ def error_text(error: BaseException) -> str:
 
     Only a class of the user's that has a `__str__` of its own decides by itself.
     """
-    if _is_text(error):
+    if _has_bounded_text(error):
         try:
             return str(error)
         except BaseException:  # noqa: BLE001 - somebody's own __str__
             return f"<{type(error).__name__} whose text can't be had>"
     if len(error.args) == 1:
-        return _arg_text(error.args[0])
-    shown = [repr(arg) if type(arg) is str else _arg_text(arg) for arg in error.args]
+        return _format_arg(error.args[0])
+    shown = [repr(arg) if type(arg) is str else _format_arg(arg) for arg in error.args]
     return f"({', '.join(shown)})"
 
 
-def _arg_text(arg: object) -> str:
+def _format_arg(arg: object) -> str:
     if type(arg) is str:
         return arg
-    if isinstance(arg, BaseException) and _is_text(arg):
+    if isinstance(arg, BaseException) and _has_bounded_text(arg):
         return error_text(arg)
     return short_repr(arg)
 
 
-def _is_text(error: BaseException) -> bool:
+def _has_bounded_text(error: BaseException) -> bool:
     """Return True if making the text of an error costs no more than its parts are long."""
     if isinstance(error, BaseExceptionGroup):
         return True  # it says how many there are
-    if isinstance(error, OSError) and not (_is_flat(error.filename) and _is_flat(error.filename2)):
+    if isinstance(error, OSError) and not (
+        _is_bounded_arg(error.filename) and _is_bounded_arg(error.filename2)
+    ):
         return False
     own = next(kind for kind in type(error).__mro__ if "__str__" in kind.__dict__)
-    return own.__module__ != "builtins" or all(map(_is_flat, error.args))
+    return own.__module__ != "builtins" or all(map(_is_bounded_arg, error.args))
 
 
-def _is_flat(arg: Any) -> bool:
+def _is_bounded_arg(arg: Any) -> bool:
     kind = type(arg)
     if kind is int:
-        return arg.bit_length() <= BITS  # type: ignore[no-any-return]
+        return arg.bit_length() <= MAX_INT_BITS  # type: ignore[no-any-return]
     if kind is tuple:  # as a SyntaxError has
-        return len(arg) <= ITEMS * 2 and not any(type(part) is tuple for part in arg) and all(
-            map(_is_flat, arg)
+        return len(arg) <= MAX_ITEMS * 2 and not any(type(part) is tuple for part in arg) and all(
+            map(_is_bounded_arg, arg)
         )  # fmt: skip
-    return kind in _SCALARS or kind in _TEXTS or _is_plain(kind)
+    return kind in _SCALAR_TYPES or kind in _STRING_TYPES or _is_from_plain_module(kind)
 
 
 def format_error(error: BaseException) -> str:
     """Return the traceback of an error as Python prints it; a plainer one if that has no bound."""
-    if all(map(_prints_in_bounds, _chain(error))):
+    if all(map(_has_bounded_traceback, _chained_errors(error))):
         return "".join(format_exception(error))
     where = "".join(format_tb(error.__traceback__))
     head = f"Traceback (most recent call last):\n{where}" if where else ""
     return f"{head}{type(error).__qualname__}: {error_text(error)}\n"
 
 
-def _prints_in_bounds(error: BaseException) -> bool:
+def _has_bounded_traceback(error: BaseException) -> bool:
     notes = getattr(error, "__notes__", None) or ()
     return (
-        _is_text(error)
+        _has_bounded_text(error)
         and type(notes) in (list, tuple)
         and all(type(note) is str for note in notes)
     )
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def _chained_errors(error: BaseException) -> list[BaseException]:
     """Return an error and those it refers to, each once."""
     found = {id(error): error}
     waiting = [error]
-    while waiting and len(found) < CHAIN:
+    while waiting and len(found) < MAX_CHAINED_ERRORS:
         one = waiting.pop()
         members = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
         for other in (one.__cause__, one.__context__, *members):

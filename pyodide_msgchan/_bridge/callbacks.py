@@ -109,31 +109,31 @@ def _on_call(port: int, now: bool, call: str, name: str | int | None, *values: A
         if len(_call_paths) < MAX_CALL_NAMES:
             _call_paths.append(path)
             bridge().know_name(name, len(_call_paths) - 1)
-    feed: Any = waiting_sinks[port]  # which stays: only who reads for good is asked
+    sink: Any = waiting_sinks[port]  # which stays: only who reads for good is asked
     try:
         if now:
-            result = feed.reader.asked(call, path, values)
+            result = sink.reader.on_call(call, path, values)
             if result is not NotImplemented:
                 return result
-        run = feed.store_call(call, path, values)
+        run = sink.store_call(call, path, values)
     except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         _report(error)
         return None
-    step = _resume(port, feed, run, now=now)
+    step = _resume(port, sink, run, now=now)
     return None if now else step
 
 
 def _on_results(port: int, now: bool, *answers: Any) -> int:  # noqa: FBT001 - as above
     """Store answers that are plain values: numbers and values in turn; answers as `_on_batch`."""
-    feed: Any = waiting_sinks[port]
+    sink: Any = waiting_sinks[port]
     try:
-        run = feed.reader.answered(*answers)
+        run = sink.reader.on_results(*answers)
         if now and run is not None:  # inlined from `_resume`: saves a call
             run()
             return 0
     except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
-    return _resume(port, feed, run, now=now)
+    return _resume(port, sink, run, now=now)
 
 
 def _resume(port: int, sink: MessageSink, run: Callable[[], None] | None, *, now: bool) -> int:
@@ -199,14 +199,16 @@ def report(message: str, error: BaseException) -> None:
         forward_exit(loop, wish)
 
 
-def unreadable(error: BaseException, partial: Any = None, beside: Sequence[Any] = ()) -> Notice:
+def unreadable(
+    error: BaseException, partial: Any = None, attachments: Sequence[Any] = ()
+) -> Notice:
     """Return the notice of a message that can't be read; an exit goes where exits go as well.
 
     Args:
         error: the reason.
         partial: what could be read of it.
-        beside: ports and JavaScript objects that came with it.
+        attachments: ports and JavaScript objects that came with it.
     """
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         forward_exit(asyncio.get_event_loop(), error)
-    return Notice("messageerror", error=error, partial=partial, beside=beside)
+    return Notice("messageerror", error=error, partial=partial, attachments=attachments)

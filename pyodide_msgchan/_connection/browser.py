@@ -32,8 +32,8 @@ class _BrowserChannelPair:
     def of(cls, numbers: Any, *, stack_switching: bool) -> Self:
         data, control = numbers
         return cls(
-            BrowserEndpoint(data, stack_switching=stack_switching, ours=True),
-            BrowserEndpoint(control, stack_switching=False, ours=True),
+            BrowserEndpoint(data, stack_switching=stack_switching, created_here=True),
+            BrowserEndpoint(control, stack_switching=False, created_here=True),
         )
 
     def adopt(self, ports: Sequence[Any]) -> _BrowserChannelPair | None:
@@ -62,8 +62,8 @@ class _BrowserChannelPair:
     def close(self, *, goodbye: bool) -> None:
         if self._sink is not None:
             self._sink.stop()
-        self.data.forget()
-        self._control.forget()
+        self.data.unregister()
+        self._control.unregister()
         bridge().windows.closeGracefully(self._number, goodbye)
 
     def wake(self, run: Callable[[], None]) -> None:

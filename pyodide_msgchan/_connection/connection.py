@@ -81,7 +81,7 @@ class Connection(MessagePort):
         self = cls._from_endpoint(control.channels.data)
         self.lane = lane
         if lane == "packed":
-            self._endpoint.pack()
+            self._endpoint.enable_packing()
         self.peer, self.source, self._lock_name, self._control = peer, source, lock, control
         self._drain_waiters = {}
         control.start(weakref.ref(self))

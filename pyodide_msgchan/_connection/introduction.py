@@ -66,7 +66,7 @@ def introduce(
             fields |= {"capabilities": sorted(peer.capabilities - {"packed"}), "message": message}
             moved = check_transfer(side)
             connection._control.channels.send(fields | ({"lane": lane} if lane else {}), moved)
-            moved.done()
+            moved.detach_ports()
     except BaseException:
         for port in (*sides[0], *sides[1]):
             port.close()
@@ -163,7 +163,7 @@ class Introductions:
             await _wait_for_introduction(connection, control)
         if control.lane == "packed" and connection.lane != "packed":
             connection.lane = "packed"
-            connection._endpoint.pack()
+            connection._endpoint.enable_packing()
 
 
 async def _wait_for_introduction(connection: Connection, control: ControlChannel) -> None:

@@ -32,10 +32,10 @@ __all__ = [
 ]
 
 
-_known: weakref.WeakValueDictionary[int, BrowserEndpoint] = weakref.WeakValueDictionary()
+_endpoints: weakref.WeakValueDictionary[int, BrowserEndpoint] = weakref.WeakValueDictionary()
 
 
-_detached: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_detached_owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 """Wrappers of ports that were transferred, for messages that still come to the old native ports."""
 
 
@@ -48,17 +48,18 @@ def set_port_factory(wrap: Callable[[BrowserEndpoint], Any]) -> None:
     _port_factory = wrap
 
 
-def port_of(native: Any, asker: int = 0) -> Any:
+def port_of(native: Any, request_port: int = 0) -> Any:
     """Return the wrapper of a native port that came in a message.
 
     Args:
         native: the port.
-        asker: the number of the port that the message came to, which may be answered on this one.
+        request_port: the number of the port that the message came to; the sender may wait for
+            an answer on `native`.
     """
-    return _port_factory(adopt_port(native, stack_switching=True, asker=asker))
+    return _port_factory(adopt_port(native, stack_switching=True, request_port=request_port))
 
 
-def _take_stray(number: int, message: Any, event: Any) -> None:
+def _report_stray(number: int, message: Any, event: Any) -> None:
     """Report a message that was under way when its port was transferred, and came here."""
     text = "a message came to a port that had been transferred; transfer ports before starting them"
     if type(message) is Notice:
@@ -66,25 +67,25 @@ def _take_stray(number: int, message: Any, event: Any) -> None:
         error.__cause__ = message.error
     else:
         error = MessageError(text, data=message, ports=map(port_of, event.ports))
-    owner = _detached.get(number)
+    owner = _detached_owners.get(number)
     if owner is None:
         report(text, error)
     else:
         owner._report_error(error)
 
 
-set_stray_sink(_take_stray)
+set_stray_sink(_report_stray)
 
 
-def adopt_port(native: Any, *, stack_switching: bool, asker: int = 0) -> BrowserEndpoint:
-    """Return the one endpoint of a native port; for the asker see `port_of`.
+def adopt_port(native: Any, *, stack_switching: bool, request_port: int = 0) -> BrowserEndpoint:
+    """Return the one endpoint of a native port; for the request_port see `port_of`.
 
     Raises:
         TypeError: it is no MessagePort.
         NotInBrowserError: there is no JavaScript here.
     """
     here = bridge()
-    number = here.adopt(native, stack_switching, asker) if is_js_proxy(native) else 0
+    number = here.adopt(native, stack_switching, request_port) if is_js_proxy(native) else 0
     if number == 0:
         raise TypeError(f"not a JavaScript MessagePort: {short_repr(native)}")
     return _endpoint_of(number, stack_switching=stack_switching)
@@ -107,7 +108,7 @@ def adopt_endpoint(native: Any) -> BrowserEndpoint:
 
 
 def _endpoint_of(number: int, *, stack_switching: bool) -> BrowserEndpoint:
-    known = _known.get(number)
+    known = _endpoints.get(number)
     return BrowserEndpoint(number, stack_switching=stack_switching) if known is None else known
 
 
@@ -119,8 +120,8 @@ def browser_pair(*, stack_switching: bool = True) -> tuple[BrowserEndpoint, Brow
     """
     first = bridge().channel(stack_switching)
     return (
-        BrowserEndpoint(first, stack_switching=stack_switching, ours=True),
-        BrowserEndpoint(first + 1, stack_switching=stack_switching, ours=True),
+        BrowserEndpoint(first, stack_switching=stack_switching, created_here=True),
+        BrowserEndpoint(first + 1, stack_switching=stack_switching, created_here=True),
     )
 
 
@@ -132,21 +133,21 @@ class BrowserEndpoint:
     """
 
     __slots__ = (
-        "__weakref__", "_exposed", "_flag", "_number", "_ours", "_packing", "_switching",
-        "announce", "owner", "shared",
+        "__weakref__", "_created_here", "_exposed", "_flag", "_number", "_packing",
+        "_stack_switching", "announce", "owner", "shared",
     )  # fmt: skip
 
-    def __init__(self, number: int, *, stack_switching: bool, ours: bool = False) -> None:
+    def __init__(self, number: int, *, stack_switching: bool, created_here: bool = False) -> None:
         self._number = number
-        self._switching = stack_switching
-        self._ours = ours
+        self._stack_switching = stack_switching
+        self._created_here = created_here
         self._exposed = False
         self._flag = 0  # where in the shared memory, once it is known
         self._packing: Callable[..., None] | None = None
         self.announce: Callable[[Any], None] | None = None
         self.owner: Any = None
         self.shared = False
-        _known[number] = self
+        _endpoints[number] = self
 
     @property
     def js(self) -> Any:
@@ -169,14 +170,14 @@ class BrowserEndpoint:
     @property
     def private(self) -> bool:
         """Whether nobody but this wrapper can have the native port."""
-        return self._ours and not self._exposed
+        return self._created_here and not self._exposed
 
     @property
     def packed(self) -> bool:
         """Whether it speaks the packed lane."""
         return self._packing is not None
 
-    def pack(self) -> None:
+    def enable_packing(self) -> None:
         """Speak the packed lane from now on."""
         from pyodide_msgchan._codec.packed.lane import post_packed, start_packing  # noqa: PLC0415 - only who speaks it loads it
 
@@ -240,7 +241,7 @@ class BrowserEndpoint:
         return bridge().received(self._number)
 
     def pair(self) -> tuple[BrowserEndpoint, BrowserEndpoint]:
-        return browser_pair(stack_switching=self._switching)
+        return browser_pair(stack_switching=self._stack_switching)
 
     def calls(self, prefix: str) -> BrowserPlainCalls:
         return BrowserPlainCalls(self._number, prefix)
@@ -254,18 +255,18 @@ class BrowserEndpoint:
     def detach(self) -> None:
         owner = None if self.owner is None else self.owner()
         if owner is not None:
-            _detached[self._number] = owner
+            _detached_owners[self._number] = owner
         self._drop(close=False, detached=True)
 
     def _drop(self, *, close: bool, detached: bool = False) -> None:
-        self.forget()
+        self.unregister()
         bridge().drop(self._number, close, detached)
 
-    def forget(self) -> None:
+    def unregister(self) -> None:
         """Be nothing but a number: JavaScript ends the native port."""
         waiting_sinks.pop(self._number, None)
         pending_steps.pop(self._number, None)
-        _known.pop(self._number, None)
+        _endpoints.pop(self._number, None)
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -373,10 +374,10 @@ def post_encoded(
     # Nothing is called between these two: a call may bring a collection, and that a finalizer
     # which posts a message of its own.
     outgoing[:size] = short
-    complaint = send(*target, size, transfer, side, chunks)
-    if not complaint:
+    refusal = send(*target, size, transfer, side, chunks)
+    if not refusal:
         return
-    name, _, text = complaint.partition(" ")
+    name, _, text = refusal.partition(" ")
     if name == "transfer":
         index, _, text = text.partition(" ")
         raise DataCloneError(text, f"transfer[{index}]")

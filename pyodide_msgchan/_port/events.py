@@ -68,7 +68,7 @@ class MessageEvent:
             raise PortStateError("this message is no request: it brought no port to answer on")
         port = self.ports[-1]
         if self._native.packed:
-            port._endpoint.pack()
+            port._endpoint.enable_packing()
         port.post_message(value, transfer=transfer)
         port.close()
 

@@ -10,7 +10,7 @@ from pyodide_msgchan._codec.wire import raw
 from pyodide_msgchan._interfaces import CallSink, Notice, PlainCalls
 from pyodide_msgchan._port.events import call_listeners
 from pyodide_msgchan._port.port import MessagePort
-from pyodide_msgchan._port.unreadable import Unread
+from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan.errors import PortStateError
 
 __all__ = ["attach_reader"]
@@ -67,7 +67,7 @@ class _ReaderSink:
             if type(message) is not Notice or message.kind != "messageerror":
                 kept.append(message)
                 continue
-            unread = Unread(message)
+            unread = UnreadableMessage(message)
             if self._port._error_listeners:
                 call_listeners(self._port._error_listeners, unread.error)
             kept.append(unread)
@@ -105,8 +105,8 @@ class _ReaderSink:
         port._events = None
         if port._on_consumed is not None:
             port._on_consumed()
-        run = self.reader.take(messages)
+        run = self.reader.on_messages(messages)
         if port._end_error is not None:
             port._reader = None
-            self.reader.ended(port._end_error)
+            self.reader.on_end(port._end_error)
         return run

@@ -63,11 +63,11 @@ class MessagePort(Receiver):
     """
 
     _peer_lost = False
-    _answered = 0
+    _received_answers = 0
     """Answers to requests that came."""
-    _answers: int | None = None
+    _expected_answers: int | None = None
     """How many the other side had sent at its end; None where that is not known."""
-    _uncertain = False
+    _answer_count_uncertain = False
     """Whether it may count answers that never come here: to requests that were given up."""
     _partner: weakref.ref[MessagePort] | None = None
     _requests: set[MessagePort]
@@ -131,9 +131,11 @@ class MessagePort(Receiver):
         if transfer:
             moved = check_transfer(transfer, self)
             self._endpoint.post(message, moved)
-            moved.done()
+            moved.detach_ports()
             if isinstance(moved.items[-1], MessagePort):
-                self._uncertain = True  # what is posted on that counts as an answer over there
+                self._answer_count_uncertain = (
+                    True  # what is posted on that counts as an answer over there
+                )
         else:
             self._endpoint.post(message, None)
 
@@ -156,11 +158,11 @@ class MessagePort(Receiver):
         """
         ours, theirs = (MessagePort._from_endpoint(endpoint) for endpoint in self._endpoint.pair())
         if self._endpoint.packed:
-            ours._endpoint.pack()
-        uncertain = self._uncertain
+            ours._endpoint.enable_packing()
+        answer_count_uncertain = self._answer_count_uncertain
         try:
             self.post_message(message, transfer=[*transfer, theirs])
-            self._uncertain = uncertain
+            self._answer_count_uncertain = answer_count_uncertain
         except BaseException:
             theirs.close()
             ours.close()
@@ -172,9 +174,9 @@ class MessagePort(Receiver):
         finally:
             self._requests.discard(ours)
             if ours._received_count:
-                self._answered += 1
+                self._received_answers += 1
             else:
-                self._uncertain = True
+                self._answer_count_uncertain = True
             ours.close()
             if self._end_error is not None and self._has_answers():
                 self._give_up_requests()
@@ -275,7 +277,7 @@ class MessagePort(Receiver):
         super()._mark_closed(end, drop=drop)
         if self._reader is not None and not self._buffer:  # else once they have it
             reader, self._reader = self._reader, None
-            reader.ended(end)
+            reader.on_end(end)
         for waiter in self._close_waiters:
             if not waiter.done():
                 waiter.wake_soon()
@@ -293,7 +295,7 @@ class MessagePort(Receiver):
         """
         if self._end_error is not None or self._expected_count is not None:
             return
-        self._expected_count, self._peer_lost, self._answers = sent, lost, answers
+        self._expected_count, self._peer_lost, self._expected_answers = sent, lost, answers
         for waiter in self._close_waiters:
             if not waiter.done():
                 waiter.wake_soon()
@@ -328,16 +330,18 @@ class MessagePort(Receiver):
 
     def _has_answers(self) -> bool:
         """Return True if all answers came that the other side had sent."""
-        return self._answers is not None and self._answered >= self._answers
+        return (
+            self._expected_answers is not None and self._received_answers >= self._expected_answers
+        )
 
     def _await_answers(self, before: int) -> None:
         """End the open requests once all answers are here, or none came for a while."""
-        if self._has_answers() or self._answered == before:
+        if self._has_answers() or self._received_answers == before:
             self._give_up_requests()
             return
-        certain = self._answers is not None and not self._uncertain
+        certain = self._expected_answers is not None and not self._answer_count_uncertain
         grace = ANSWER_GRACE if certain else REPLY_GRACE
-        asyncio.get_event_loop().call_later(grace, self._await_answers, self._answered)
+        asyncio.get_event_loop().call_later(grace, self._await_answers, self._received_answers)
 
     def _give_up_requests(self) -> None:
         ports = [port for port in self._requests if port._end_error is None]

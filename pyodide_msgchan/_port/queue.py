@@ -226,7 +226,7 @@ class Receiver:
                 _number(messages, self._received_count)
                 for native, message in zip(natives, messages, strict=True):
                     if type(message) is Notice and message.error is not None:
-                        message.beside = (*message.beside, *native.ports)
+                        message.attachments = (*message.attachments, *native.ports)
                 natives = [
                     native
                     for native, message in zip(natives, messages, strict=True)
@@ -251,7 +251,7 @@ class Receiver:
         for notice in notices:
             if notice.kind == "messageerror":
                 error = message_error(notice)
-                for item in notice.beside:
+                for item in notice.attachments:
                     if isinstance(item, Receiver):
                         cast("Any", item).close()  # a port that nobody else can have
                 self._report_error(error)

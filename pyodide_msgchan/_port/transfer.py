@@ -22,7 +22,7 @@ class Transfer:
         self.items = items
         self.wrappers = wrappers
 
-    def done(self) -> None:
+    def detach_ports(self) -> None:
         """The message is on its way: its ports are used up here."""
         for port in self.wrappers.values():
             port._detach()

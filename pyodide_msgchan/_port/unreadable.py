@@ -9,7 +9,7 @@ from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._printing import error_text
 from pyodide_msgchan.errors import MessageError
 
-__all__ = ["MAX_REASON_LENGTH", "UNREADABLE", "Unread", "message_error"]
+__all__ = ["MAX_REASON_LENGTH", "UNREADABLE", "UnreadableMessage", "message_error"]
 
 
 UNREADABLE: Final = object()
@@ -35,21 +35,21 @@ def _reason_of(error: BaseException) -> str:
 
 
 @final
-class Unread:
+class UnreadableMessage:
     """Stands among the messages of a port where one can't be read.
 
     Attributes:
         error: the reason.
         partial: what could be read of it; None if nothing could.
-        beside: what came with it, ports above all.
+        attachments: what came with it, ports above all.
     """
 
-    __slots__ = ("beside", "error", "partial")
+    __slots__ = ("attachments", "error", "partial")
 
     def __init__(self, notice: Notice) -> None:
         self.error = message_error(notice)
         self.partial = notice.partial if type(notice.partial) is dict else None
-        self.beside = notice.beside
+        self.attachments = notice.attachments
 
     @property
     def wire(self) -> Wire:

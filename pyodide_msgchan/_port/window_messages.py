@@ -44,7 +44,7 @@ def post_to_window(
     moved = check_transfer(transfer) if transfer else None
     post_encoded(send, (window, target), message, moved)
     if moved is not None:
-        moved.done()
+        moved.detach_ports()
 
 
 def window_messages(*, origin: Origin | Iterable[Origin], source: Any = None) -> WindowMessages:

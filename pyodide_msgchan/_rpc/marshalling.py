@@ -209,7 +209,7 @@ class Marshaller:
     def _open_session(self, attachments: Attachments) -> tuple[Self, Wire]:
         ours, theirs = self._pair()
         if self.port._endpoint.packed:
-            ours._endpoint.pack()
+            ours._endpoint.enable_packing()
         session = self.child(ours)
         attachments.sessions.append(session)
         attachments.ports.append(theirs)
@@ -243,7 +243,7 @@ class Marshaller:
         if not isinstance(value, MessagePort):
             raise MessageError("a proxy came without its port")
         if self.port._endpoint.packed:
-            value._endpoint.pack()
+            value._endpoint.enable_packing()
         session = self.child(value)
         options = options or DEFAULT_OPTIONS
         handle = session.make_handle(options)

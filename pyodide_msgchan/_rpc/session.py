@@ -12,7 +12,7 @@ from pyodide_msgchan._bridge.event_loop import prepare_task_entry, try_set_runni
 from pyodide_msgchan._codec.wire import Wire, raw
 from pyodide_msgchan._port.exclusive_reader import attach_reader
 from pyodide_msgchan._port.port import MessagePort
-from pyodide_msgchan._port.unreadable import Unread
+from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan._port.waiter import Waiter, wake_together
 from pyodide_msgchan._rpc.access import AccessPolicy
 from pyodide_msgchan._rpc.call import Call
@@ -55,7 +55,7 @@ class RpcSession(CallClient):
         self._queue: deque[Any] = deque()
         self._drain_scheduled = False
         self._announcement: Any = None
-        self._unread: list[Unread] = []
+        self._unread: list[UnreadableMessage] = []
         self._loop = asyncio.get_event_loop()
         self.calls = attach_reader(port, self, self.protocol.prefix)
         port._endpoint.announce = self._announce
@@ -64,12 +64,14 @@ class RpcSession(CallClient):
 
     # Incoming messages
 
-    def take(self, messages: list[Any]) -> Callable[[], None] | None:
+    def on_messages(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store received messages; return what the caller has to call as its last act."""
         to_wake: list[Waiter] = []
         before = self._announcement
         for message in messages:
-            readable = self._substitute(message, before) if type(message) is Unread else message
+            readable = (
+                self._substitute(message, before) if type(message) is UnreadableMessage else message
+            )
             before = message
             action = self.protocol.received(readable)
             kind = type(action)
@@ -84,10 +86,10 @@ class RpcSession(CallClient):
             to_wake += self._fail_unidentified()
         return self._wake(to_wake)
 
-    def _substitute(self, unread: Unread, before: Any) -> Wire | None:
+    def _substitute(self, unread: UnreadableMessage, before: Any) -> Wire | None:
         """Return what stands for an unreadable message; None if its kind is unknown."""
         self._discard(wires_of(unread))
-        for item in unread.beside:
+        for item in unread.attachments:
             if isinstance(item, MessagePort) and not item.closed:
                 item.close()
         message = substitute(unread, before)
@@ -134,7 +136,7 @@ class RpcSession(CallClient):
             waiter.wake_soon()
         return self._drain if self._queue else None
 
-    def asked(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    def on_call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
         """Run a call of plain values unless messages before it wait; return its plain result."""
         server, port = self.server, self.port
         if server is None or self._queue or port._expected_count is not None:
@@ -146,7 +148,7 @@ class RpcSession(CallClient):
             port._on_consumed()
         return server.call(call, path, values)
 
-    def answered(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
+    def on_results(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
         """Store answers that are plain values; return what the caller has to call as its last act.
 
         Args:
@@ -294,11 +296,11 @@ class RpcSession(CallClient):
 
     def end_with_parent(self, end: Callable[[], Exception]) -> None:
         """End this session and close its port, because the session that it belongs to ended."""
-        self.ended(end)
+        self.on_end(end)
         self.port._reader = None  # so that closing the port does not end this session again
         self.finish()
 
-    def ended(self, end: Callable[[], Exception]) -> None:
+    def on_end(self, end: Callable[[], Exception]) -> None:
         """End this session, because the port ended, and fail everything that waits."""
         # The endpoint may live longer than its port, and must not keep this session alive.
         self._deferred = self.port._endpoint.announce = None

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pyodide_msgchan._codec.wire import Wire
-from pyodide_msgchan._port.unreadable import Unread
+from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan._rpc.protocol import REQUEST_TYPES, STREAM_ITEM_TYPES, STREAM_REQUEST_TYPES
 
 __all__ = ["announcement", "is_announcement", "substitute", "wires_of"]
@@ -43,7 +43,7 @@ def is_announcement(message: Any) -> bool:
     return type(message) is dict and message.get("type") == "NEXT"
 
 
-def substitute(unread: Unread, previous: Any) -> Wire | None:
+def substitute(unread: UnreadableMessage, previous: Any) -> Wire | None:
     """Return a readable message of the same kind; None if the kind is unknown.
 
     Args:
@@ -69,7 +69,7 @@ def substitute(unread: Unread, previous: Any) -> Wire | None:
     return None
 
 
-def wires_of(unread: Unread) -> list[Wire]:
+def wires_of(unread: UnreadableMessage) -> list[Wire]:
     """Return the readable wire values of a request, whose ports have to be released."""
     partial = unread.partial or {}
     arguments, keywords = partial.get("argumentList"), partial.get("keywords")

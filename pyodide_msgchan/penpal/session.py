@@ -158,7 +158,7 @@ class PenpalSession:
         ):  # a frame outside of a document: its page will send SYN later
             post_encoded(bridge().send_to, destination, message, moved)
         if moved is not None:
-            moved.done()
+            moved.detach_ports()
 
     def _on_connected(self, port: MessagePort) -> None:
         self._page_session = page_session = _PageSession(port, self._options, self.destroy)

@@ -73,7 +73,7 @@ class MemoryEndpoint:
         self.requester: MemoryEndpoint | None = None
         self._answers: int | None = 0
 
-    def pack(self) -> None:
+    def enable_packing(self) -> None:
         self.packed = True
 
     def post(self, message: Any, moved: TransferList | None) -> None:

@@ -394,8 +394,8 @@ async def test_many_plain_arguments(selenium, lane, count):
     here, there = MessageChannel()
     async with here, there:
         if lane == "packed":
-            here._endpoint.pack()
-            there._endpoint.pack()
+            here._endpoint.enable_packing()
+            there._endpoint.enable_packing()
         expose({"last": lambda *values: [len(values), values[-1]]}, there)
         assert await wrap(here).last(*range(count)) == [count, count - 1]
 

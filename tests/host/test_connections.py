@@ -590,7 +590,7 @@ async def test_a_malformed_introduction_is_refused(windows, wrong):
     moved = check_transfer([theirs for _, theirs in pairs])
     words = {"type": "introduction", "origin": "https://b.example", **wrong}
     near._control.channels.send(words, moved)
-    moved.done()
+    moved.detach_ports()
     near._control.channels.send({"type": "ping", "n": 1})
     near.post_message("and the connection goes on")
     assert await far.receive() == "and the connection goes on"
@@ -612,7 +612,7 @@ async def test_a_hostile_introducer_can_pass_nobody_for_own_origin(windows, clai
     words |= {"capabilities": ["clone", "credit", "packs", "packed"], "runtime": "pyodide"}
     moved = check_transfer([their_data, their_control])
     near._control.channels.send(words, moved)
-    moved.done()
+    moved.detach_ports()
     met = await introduced(far)
     assert (met.lane, met.origin_verified, met.peer.origin) == ("clone", False, claim)
     assert (await control.receive()) == {"type": "lane", "lane": "clone"}

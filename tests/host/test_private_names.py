@@ -79,7 +79,7 @@ def ends(request):
     ends = tuple(MessageChannel())
     if request.param == "packed":
         for end in ends:
-            end._endpoint.pack()
+            end._endpoint.enable_packing()
     yield ends
     for end in ends:
         end.close()
@@ -167,7 +167,7 @@ async def test_dataclasses_are_read_without_private_fields(ends, name):
 async def test_what_pack_gives_goes_whole():
     near, far = MessageChannel()
     for end in (near, far):
-        end._endpoint.pack()
+        end._endpoint.enable_packing()
     register_type(Plain, lambda plain: {"_rows": plain.rows}, lambda state: Plain(state["_rows"]))
     expose({"plain": Plain(1)}, far)
     assert await wrap(near).plain == Plain(1)

@@ -28,7 +28,7 @@ from pyodide_msgchan import (
     wrap,
 )
 from pyodide_msgchan._interfaces import Notice
-from pyodide_msgchan._port.unreadable import Unread
+from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan.testing import MessageChannel
 
 
@@ -770,7 +770,7 @@ async def test_an_unreadable_message_to_somebody_else_ends_no_call(ends, reporte
     ours._endpoint.shared = True
     call = wrap(ours).add(1, 2)
     request = await theirs.receive()
-    ours._reader.take([Unread(Notice("messageerror"))])
+    ours._reader.on_messages([UnreadableMessage(Notice("messageerror"))])
     assert not call.done()
     assert len(reported) == 1
     theirs.post_message({"id": request["id"], "type": "RAW", "value": 3})
