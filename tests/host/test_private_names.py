@@ -75,7 +75,7 @@ class Api:
 
 
 @pytest.fixture(params=["clone", "packed"])
-def ends(request):
+async def ends(request):
     ends = tuple(MessageChannel())
     if request.param == "packed":
         for end in ends:
