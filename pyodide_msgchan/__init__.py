@@ -126,15 +126,15 @@ _LAZY: Final = {
     "_rpc.remote": ("Remote",),
     "_rpc.streams": ("RemoteIterator",),
 }
-"""What is loaded when it is first asked for: a page that needs ports alone starts faster."""
+"""Modules that load when a name of theirs is first used, so that the import of ports is fast."""
 
 
 def _publish() -> None:
-    """Return public names their one address, whichever modules define them."""
+    """Set `__module__` of the public names to this package, whichever module defines them."""
     for module, names in _LAZY.items():
         loaded = sys.modules.get(f"{__name__}.{module}")
         for name in names if loaded else ():
-            if hasattr(loaded, name):  # it may be in the middle of its import
+            if hasattr(loaded, name):  # else the module is still being imported
                 globals()[name] = getattr(loaded, name)
     for name in __all__:
         value = globals().get(name)
@@ -143,7 +143,7 @@ def _publish() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is not loaded yet."""
+    """Load the module of a public name that is not loaded yet."""
     for module, names in _LAZY.items():
         if name in names:
             import_module(f"{__name__}.{module}")
@@ -153,7 +153,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Show what is not loaded yet too."""
+    """Return the public names, including those that are not loaded yet."""
     return sorted({*globals(), *__all__})
 
 

@@ -1,4 +1,4 @@
-"""The shapes that packages agree on: what lies below a port, in the browser or in memory."""
+"""The protocols between packages: endpoints, the sinks of what arrives there, and notices."""
 
 from __future__ import annotations
 
@@ -20,25 +20,28 @@ __all__ = [
 
 
 DATA = 1
-"""What a receiver asks for: messages alone."""
+"""The receiver asks for messages without their events."""
 
 
 EVENT = 2
-"""What a receiver asks for: messages with the events that brought them."""
+"""The receiver asks for messages with their events."""
 
 
 type Batch = tuple[list[Any], Sequence[Any] | None]
-"""Messages that arrived, and their events where those were asked for."""
+"""Messages that arrived, and their events if the receiver asked for them."""
 
 
 @final
 class Notice:
-    """Stands among messages where an event brought none: "messageerror" or "close".
+    """An event without a readable message, in its place among the messages.
 
     Attributes:
-        partial: what could be read of the message, on the packed lane.
-        attachments: ports and JavaScript objects that came with it.
-        number: of the message, among all that came on its port, the first one being 1.
+        kind: "messageerror", "close", or another type of event.
+        origin: the origin of the event; empty on a port.
+        error: the error that tells why the message can't be read, if that is known.
+        partial: the part of the message that could be read, on the packed lane.
+        attachments: the ports and JavaScript objects that came with the message.
+        number: the number of the message among all that arrived on its port; the first is 1.
     """
 
     def __init__(
@@ -63,71 +66,75 @@ class NativeEvent(Protocol):
 
     @property
     def ports(self) -> tuple[Any, ...]:
-        """The wrapped ports that came with it."""
+        """The wrapped ports that came with the message."""
 
     @property
     def origin(self) -> str:
-        """The sender's origin; empty on a port."""
+        """The origin of the sender; empty on a port."""
 
     @property
     def source(self) -> Any:
-        """The sender's window, None on a port."""
+        """The window of the sender; None on a port."""
 
     @property
     def last_event_id(self) -> str:
-        """Empty, except for server-sent events."""
+        """The last event ID of a server-sent event; empty for messages."""
 
     @property
     def js(self) -> Any:
-        """The JavaScript event; None in memory."""
+        """The JavaScript event; None on a memory channel."""
 
     @property
     def packed(self) -> bool:
-        """Whether the message came on the packed lane, so that an answer may go by it."""
+        """True if the message came on the packed lane, so that the answer may use it too."""
 
 
 class TransferList(Protocol):
-    """The transfer list of one message, checked."""
+    """The checked transfer list of one message."""
 
     @property
     def wrappers(self) -> dict[int, Any]:
-        """The ports in it, by the id of their wrapper, in order."""
+        """The ports in the list by the `id` of their wrapper, in order."""
 
     @property
     def items(self) -> list[Any]:
-        """Everything in it, in order: wrappers of ports and JavaScript objects."""
+        """Everything in the list, in order: wrappers of ports, and JavaScript objects."""
 
 
 class MessageSink(Protocol):
-    """Who is told of what arrives at an endpoint."""
+    """Receives what arrives at an endpoint."""
 
     def _store_batch(
         self, messages: list[Any], events: Sequence[Any] | None
     ) -> Callable[[], None] | None:
-        """Store messages; return what is to be called, as the last act, if somebody goes on."""
+        """Store messages; return the step that delivers them, which must be called last."""
 
     def _store_message(self, message: Any) -> Callable[[], None] | None:
-        """Do the same for one message whose event nobody asked for."""
+        """Store one message without its event, like `_store_batch`."""
 
     def _has_buffered(self) -> bool:
-        """Return True if messages are stored that nobody took."""
+        """Return True if stored messages were not consumed."""
 
 
 class CallSink(Protocol):
-    """Owns the reading of a port: gets every message, without its event, and learns of the end."""
+    """Receives every message of a port, without its event, and is told of the end."""
 
     def on_messages(self, messages: list[Any]) -> Callable[[], None] | None:
-        """Store messages; return what is to be called for them as the last act."""
+        """Store messages; return the step that handles them, which must be called last."""
 
     def on_call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
-        """Run a remote call of plain values at once, as the last act of its arrival.
+        """Run a remote call of plain values at once, as the last step of its arrival.
 
-        Gives its result if that is plain and there already, else None. NotImplemented if it has to
-        be taken like other messages.
+        Returns:
+            The result if it is a plain value and available at once; None if it follows later;
+            NotImplemented if the call must be stored as an ordinary message.
         """
 
     def on_results(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
-        """Store answers that came apart from other messages, as `take` does."""
+        """Store results of plain values, numbers of calls and values in turn.
+
+        Returns the step that handles them, like `on_messages`.
+        """
 
     def on_end(self, end: Callable[[], Exception]) -> None:
         """The port is over, and all that came was handed over."""
@@ -143,20 +150,20 @@ class PlainCalls(Protocol):
         """Return True if requests are wanted, where others read the endpoint too."""
 
     def call(self, call: int, path: tuple[str, ...], values: tuple[Any, ...]) -> None:
-        """Send a call of one name, or of the object itself."""
+        """Send a call of an attribute, or of the exposed object itself if the path is empty."""
 
     def answer(self, call: str, value: Any) -> None:
-        """Send the answer to one."""
+        """Send the result of a call."""
 
 
 class Endpoint(Protocol):
-    """The end of a channel below a port. Synchronous: it decides nothing and waits for nothing."""
+    """The end of a channel below a port; every method returns without waiting."""
 
     owner: Any
     """A weak reference to the port that wraps it."""
 
     announce: Callable[[Any], None] | None
-    """Called with each message that JavaScript over there may be unable to read, before it goes."""
+    """Called before sending a message that JavaScript at the other end may be unable to read."""
 
     @property
     def js(self) -> Any:
@@ -164,72 +171,83 @@ class Endpoint(Protocol):
 
     @property
     def private(self) -> bool:
-        """Whether nobody but the wrapper can have the native port."""
+        """True if only the wrapper has a reference to the native port."""
 
     @property
     def shared(self) -> bool:
-        """Whether others may read and write it too: a worker, and what else is no port."""
+        """True if others may use it as well: it is a worker or another target, not a port."""
 
     @property
     def packed(self) -> bool:
-        """Whether it speaks the packed lane."""
+        """True if it uses the packed lane."""
 
     def enable_packing(self) -> None:
-        """Speak the packed lane from now on: both ends are known to."""
+        """Use the packed lane from now on; both ends must support it."""
 
     def post(self, message: Any, moved: TransferList | None) -> None:
-        """Convert and send; raises DataCloneError with nothing moved."""
+        """Convert a message and send it; if DataCloneError is raised, nothing was transferred."""
 
     def poll_or_arm(self, mode: int, held: int, sink: MessageSink) -> Batch | None:
-        """Return what is queued; or note who is to be told of the next arrival, and give None.
+        """Return what is queued; if nothing is, register a sink for what comes and return None.
 
-        So many messages are `held` untaken by whoever asks: their events are kept.
+        Args:
+            mode: DATA or EVENT.
+            held: the number of messages that the receiver has not consumed; the endpoint keeps
+                their events.
+            sink: receives the next batch if nothing is queued.
         """
 
     def listen(self, sink: MessageSink) -> None:
-        """Note that everything that comes is to be handed over, in later turns."""
+        """Register a sink that receives everything from now on, in later turns of the loop."""
 
     def disarm(self) -> None:
-        """Note that nobody waits."""
+        """Remove the registered sink."""
 
     def start(self) -> None:
-        """Take messages out of the browser's queue from now on."""
+        """Receive messages from the browser's queue from now on."""
 
     def queued(self) -> int:
-        """Return how many messages it holds that were not handed over."""
+        """Return the number of received messages that were not handed to a sink."""
 
     def event(self, native: Any, index: int) -> NativeEvent:
-        """Return the event behind a message.
+        """Return the event of a message.
 
-        It is `native`, or that of the message at `index`, -1 being the last one handed over.
+        Args:
+            native: the JavaScript event if it is known, else None.
+            index: the place of the message, -1 being the last one that was handed over.
         """
 
     def sent(self) -> int:
-        """Return how many messages were posted, those of JavaScript past the wrapper included."""
+        """Return the number of messages posted, including those that JavaScript posted itself."""
 
     def sent_bytes(self) -> int:
-        """Give the size of what was posted, about; of JavaScript's own messages it is not known."""
+        """Return the approximate size of the posted messages in bytes, without JavaScript's own."""
 
     def answers(self) -> int | None:
-        """Return how many reply ports that came here were posted on; None if one was passed on."""
+        """Return the number of requests answered on their reply ports; None if that is unknown."""
 
     def received(self) -> int:
-        """Return how many messages came out of the browser's queue so far."""
+        """Return the number of messages received from the browser's queue so far."""
 
     def pair(self) -> tuple[Endpoint, Endpoint]:
-        """Make a channel of the same kind."""
+        """Return the two ends of a new channel of the same kind."""
 
     def calls(self, prefix: str) -> PlainCalls | None:
-        """Return the short way for remote calls, where there is one; their ids begin like that."""
+        """Return the fast path for remote calls of plain values, if there is one.
+
+        Args:
+            prefix: the prefix of the ids of this end's requests.
+        """
 
     def close(self) -> None:
-        """Close the native port and let go of it."""
+        """Close the native port and release it."""
 
     def release(self) -> None:
-        """Release the native port, which lives on elsewhere."""
+        """Release the native port without closing it: it is used elsewhere."""
 
     def detach(self) -> None:
         """Release the native port, which was transferred.
 
-        What a browser still dispatches here goes to `_report_error` of the owner, if it is there.
+        Messages that the browser still dispatches here go to `_report_error` of the owner, if it
+        still exists.
         """

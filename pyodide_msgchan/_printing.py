@@ -1,7 +1,7 @@
-"""How values from outside are written into texts: the bound applies before a text is made.
+"""Bounded texts of values and errors that came from outside.
 
-A value whose parts are shared is small as a message and endless as a text: 20 lists, each of which
-holds the one before twice, print as a million items.
+The bound applies before a text is made, since a small message can have a huge `repr`: 20 lists,
+each of which contains the one before twice, print as a million items.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ __all__ = ["error_text", "format_error", "short_repr"]
 
 
 MAX_LENGTH: Final = 80
-"""Characters, at most, if nothing else is said."""
+"""Default bound of a text, in characters."""
 
 
 MAX_ITEMS: Final = 4
-"""Of a container, at most."""
+"""Items of a container that are shown."""
 
 
 MAX_NESTING: Final = 3
-"""Of containers within containers, at most."""
+"""Levels of nested containers that are shown."""
 
 
 MAX_CHAINED_ERRORS: Final = 100
-"""Errors that one error refers to, at most: as causes, contexts and members of groups."""
+"""Errors that are followed from one error, as causes, contexts and members of groups."""
 
 
 MAX_INT_BITS: Final = 256
-"""Of an integer that is written in digits, at most."""
+"""Bits of an integer that is shown with its digits."""
 
 
 _SCALAR_TYPES: Final[tuple[type, ...]] = (type(None), bool, float, complex)
@@ -44,7 +44,7 @@ _NAMED_TYPES: Final = (type, FunctionType, BuiltinFunctionType, ModuleType)
 
 
 _PLAIN_MODULES: Final = frozenset({"datetime", "decimal", "pathlib", "uuid"})
-"""Their types hold nothing but numbers and texts."""
+"""Modules whose types contain only numbers and strings."""
 
 
 _BRACKETS: Final[dict[type, str]] = {
@@ -57,7 +57,7 @@ _BRACKETS: Final[dict[type, str]] = {
 
 
 def short_repr(value: object, length: int = MAX_LENGTH) -> str:
-    """Return what a value looks like, made in a time that does not depend on the value."""
+    """Return a bounded `repr` of a value, in a time that does not depend on its size."""
     text = _format_value(value, MAX_NESTING, length)
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
@@ -103,14 +103,14 @@ def _format_items(value: Any, levels: int, length: int) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """Return the text of an error, in which values that are not text are shown in short.
+    """Return the text of an error, with a short form of arguments that are not strings.
 
-    Only a class of the user's that has a `__str__` of its own decides by itself.
+    The `__str__` of a class that is not built in is used as it is.
     """
     if _has_bounded_text(error):
         try:
             return str(error)
-        except BaseException:  # noqa: BLE001 - somebody's own __str__
+        except BaseException:  # noqa: BLE001 - the `__str__` of a user's class may raise anything
             return f"<{type(error).__name__} whose text can't be had>"
     if len(error.args) == 1:
         return _format_arg(error.args[0])
@@ -127,22 +127,22 @@ def _format_arg(arg: object) -> str:
 
 
 def _has_bounded_text(error: BaseException) -> bool:
-    """Return True if making the text of an error costs no more than its parts are long."""
+    """Return True if the text of an error is no longer than its arguments."""
     if isinstance(error, BaseExceptionGroup):
-        return True  # it says how many there are
+        return True  # its text contains only the number of its members
     if isinstance(error, OSError) and not (
         _is_bounded_arg(error.filename) and _is_bounded_arg(error.filename2)
     ):
         return False
-    own = next(kind for kind in type(error).__mro__ if "__str__" in kind.__dict__)
-    return own.__module__ != "builtins" or all(map(_is_bounded_arg, error.args))
+    definer = next(kind for kind in type(error).__mro__ if "__str__" in kind.__dict__)
+    return definer.__module__ != "builtins" or all(map(_is_bounded_arg, error.args))
 
 
 def _is_bounded_arg(arg: Any) -> bool:
     kind = type(arg)
     if kind is int:
         return arg.bit_length() <= MAX_INT_BITS  # type: ignore[no-any-return]
-    if kind is tuple:  # as a SyntaxError has
+    if kind is tuple:  # a SyntaxError has one
         return len(arg) <= MAX_ITEMS * 2 and not any(type(part) is tuple for part in arg) and all(
             map(_is_bounded_arg, arg)
         )  # fmt: skip
@@ -150,11 +150,11 @@ def _is_bounded_arg(arg: Any) -> bool:
 
 
 def format_error(error: BaseException) -> str:
-    """Return the traceback of an error as Python prints it; a plainer one if that has no bound."""
+    """Return the traceback of an error as Python prints it, or a shorter one if it has no bound."""
     if all(map(_has_bounded_traceback, _chained_errors(error))):
         return "".join(format_exception(error))
-    where = "".join(format_tb(error.__traceback__))
-    head = f"Traceback (most recent call last):\n{where}" if where else ""
+    frames = "".join(format_tb(error.__traceback__))
+    head = f"Traceback (most recent call last):\n{frames}" if frames else ""
     return f"{head}{type(error).__qualname__}: {error_text(error)}\n"
 
 
@@ -168,13 +168,13 @@ def _has_bounded_traceback(error: BaseException) -> bool:
 
 
 def _chained_errors(error: BaseException) -> list[BaseException]:
-    """Return an error and those it refers to, each once."""
+    """Return an error and the errors that it refers to, each once."""
     found = {id(error): error}
     waiting = [error]
     while waiting and len(found) < MAX_CHAINED_ERRORS:
-        one = waiting.pop()
-        members = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-        for other in (one.__cause__, one.__context__, *members):
+        current = waiting.pop()
+        members = current.exceptions if isinstance(current, BaseExceptionGroup) else ()
+        for other in (current.__cause__, current.__context__, *members):
             if other is not None and id(other) not in found:
                 found[id(other)] = other
                 waiting.append(other)

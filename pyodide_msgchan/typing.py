@@ -1,4 +1,4 @@
-"""Types that users name in their own annotations; nothing here needs to be called."""
+"""Types for annotations in your own code; none of them needs to be instantiated."""
 
 from pyodide_msgchan._connection.connection import Connection, Peer
 from pyodide_msgchan._connection.flow_control import Outstanding

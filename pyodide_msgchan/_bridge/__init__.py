@@ -1,1 +1,1 @@
-"""The border to JavaScript: the only package that imports `js` or `pyodide`."""
+"""The interface to JavaScript: the only package that imports `js` or `pyodide`."""

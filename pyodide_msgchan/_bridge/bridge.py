@@ -1,4 +1,4 @@
-"""The JavaScript half: loaded once, its functions bound, and the memory that both halves share."""
+"""`Bridge`: loads the JavaScript part, binds its functions, and shares memory with it."""
 
 from __future__ import annotations
 
@@ -14,66 +14,47 @@ __all__ = ["MAX_DEPTH", "SHARED_BYTES", "SPARE_THRESHOLD", "Bridge", "bridge", "
 
 
 MAX_DEPTH: Final = 500
-"""Containers within containers, at most: the least that structured clone takes in any browser."""
+"""Maximum depth of nested containers: the least that structured clone supports in any browser."""
 
 
 SHARED_BYTES: Final = 1 << 16
-"""Size of the memory through which streams cross, in each direction; larger ones are copied in a
-call of their own. Two halves, since a finalizer may post at any point of reading a stream."""
+"""Bytes of shared memory for encoded messages in each direction; larger ones are copied separately.
+
+Each direction has its own half, because a finalizer may post while an incoming message is read."""
 
 
 SPARE_THRESHOLD: Final = 1 << 18
-"""Bytes; for larger buffers js/spare.mjs may have memory that was used before."""
+"""Bytes from which a buffer may reuse memory that js/spare.mjs keeps."""
 
 
 MAX_FLAGS: Final = 4096
-"""Ports that have a flag behind that memory; more of them say by a call that they wait."""
+"""Ports with a flag in the shared memory; further ports call JavaScript whenever they wait."""
 
 
 _SCRIPTS: Final = (
     "decode", "scan", "packed", "encode", "dispatch", "enter", "spare", "windows", "calls",
     "bridge",
 )  # fmt: skip
-"""The JavaScript half, each part after those that it imports."""
+"""The modules of the JavaScript part, each after those that it imports."""
 
 
 def in_browser() -> bool:
-    """Return True if this Python runs on JavaScript at all."""
+    """Return True if this Python runs on JavaScript."""
     return sys.platform == "emscripten" and "pyodide_js" in sys.modules
 
 
 class Bridge:
-    """The functions of js/bridge.mjs, bound once, and the memory that both sides see."""
+    """The functions of js/bridge.mjs, bound once.
+
+    Attributes:
+        memory: shared memory: incoming encoded messages, outgoing ones, and a flag for each port.
+        outgoing: the part of it for outgoing messages.
+    """
 
     def __init__(self) -> None:
-        import pyodide_js
-        from pyodide.ffi import create_proxy
-
-        from pyodide_msgchan._bridge.callbacks import (
-            _is_running,
-            _on_batch,
-            _on_call,
-            _on_results,
-            _on_scalar,
-            _on_step,
-            _on_stray,
-        )
-
         self.memory = bytearray(2 * SHARED_BYTES + MAX_FLAGS)
         self.outgoing = memoryview(self.memory)[SHARED_BYTES : 2 * SHARED_BYTES]
-        native = _load()(
-            create_proxy(_on_scalar),
-            create_proxy(_on_batch),
-            create_proxy(_on_step),
-            create_proxy(self.memory),
-            SHARED_BYTES,
-            MAX_DEPTH,
-            getattr(pyodide_js, "_module", None),
-            create_proxy(_on_call),
-            create_proxy(_on_results),
-            create_proxy(_is_running),
-            create_proxy(_on_stray),
-        )
+        native = _create_native(self.memory)
         self.channel: Callable[[bool], int] = native.channel
         self.adopt: Callable[[Any, bool, int], int] = native.adopt
         self.endpoint: Callable[[Any, bool], int] = native.endpoint
@@ -105,7 +86,7 @@ class Bridge:
         self.drop: Callable[[int, bool, bool], None] = native.drop
         self.windows: Any = native.windows
         self.begin_calls: Callable[[int, str], None] = native.calls.begin
-        self.know_name: Callable[[str, int], None] = native.calls.know
+        self.assign_call_number: Callable[[str, int], None] = native.calls.assignNumber
         self.open_calls: Callable[[int], None] = native.calls.open
         self.serve_calls: Callable[[int, bool], None] = native.calls.serve
         self.call: Callable[..., None] = native.calls.call
@@ -114,19 +95,50 @@ class Bridge:
 
 @cache
 def bridge() -> Bridge:
-    """Load the JavaScript half, once.
+    """Return the bridge; the first call loads the JavaScript part.
 
     Raises:
-        NotInBrowserError: there is no JavaScript here.
-        RuntimeError: the page's Content-Security-Policy forbids evaluating it, and the page has
-            not registered it; the text says which line does.
+        NotInBrowserError: this Python has no JavaScript.
+        RuntimeError: the page's Content-Security-Policy forbids evaluating the JavaScript part, and
+            the page has not registered it; the text contains the line that registers it.
     """
     if not in_browser():
         raise NotInBrowserError
     return Bridge()
 
 
-def _load() -> Any:
+def _create_native(memory: bytearray) -> Any:
+    """Return the JavaScript object of the bridge, to which Python's callbacks were passed."""
+    import pyodide_js
+    from pyodide.ffi import create_proxy
+
+    from pyodide_msgchan._bridge.callbacks import (
+        _is_running,
+        _on_batch,
+        _on_call,
+        _on_results,
+        _on_scalar,
+        _on_step,
+        _on_stray,
+    )
+
+    return _load_script()(
+        create_proxy(_on_scalar),
+        create_proxy(_on_batch),
+        create_proxy(_on_step),
+        create_proxy(memory),
+        SHARED_BYTES,
+        MAX_DEPTH,
+        getattr(pyodide_js, "_module", None),
+        create_proxy(_on_call),
+        create_proxy(_on_results),
+        create_proxy(_is_running),
+        create_proxy(_on_stray),
+    )
+
+
+def _load_script() -> Any:
+    """Return the function `createBridge` of js/bridge.mjs, registered by the page or evaluated."""
     from pyodide.code import run_js
     from pyodide.ffi import JsException
 
@@ -150,8 +162,8 @@ def _load() -> Any:
 
 
 def joined_script() -> str:
-    """Return all parts as one expression, in which no two may use a name for different things."""
-    loader: Any = globals()["__loader__"]  # which finds it in a folder as in an archive
+    """Return all modules as one expression; their top-level names must differ."""
+    loader: Any = globals()["__loader__"]  # reads from a folder and from an archive
     folder = __file__.rsplit("/", 2)[0]
     text = "\n".join(loader.get_data(f"{folder}/js/{name}.mjs").decode() for name in _SCRIPTS)
     text = re.sub(r'\bimport ?{[^}]*} ?from ?"[^"]*";|\bexport (?=const|function)', "", text)

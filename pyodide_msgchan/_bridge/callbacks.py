@@ -1,4 +1,4 @@
-"""What JavaScript calls: messages and remote calls that arrive, handed to their sinks."""
+"""The functions that JavaScript calls: they hand arriving messages and calls to their sinks."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ __all__ = [
 
 
 MAX_CALL_NAMES: Final = 256
-"""Names of calls that cross as numbers."""
+"""Names of called attributes that JavaScript may send as numbers."""
 
 
 waiting_sinks: Final[dict[int, MessageSink]] = {}
-"""Who is told when something arrives for an id. Being here keeps a port alive: somebody waits."""
+"""The sinks that wait for messages, by the id of their port; an entry keeps the port alive."""
 
 
 pending_steps: Final[dict[int, tuple[MessageSink, Callable[[], None]]]] = {}
-"""Who goes on for an id, in a call of its own, once what arrived is stored."""
+"""The steps to call for a port, in a call of their own, after what arrived was stored."""
 
 
 def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
-    """Return the messages of a batch, and their native events where those were asked for.
+    """Return the messages of a batch, and their native events if the receiver asked for them.
 
-    Should one of them be more than Python can make, then all are told of as unreadable: whoever
-    reads the port goes on.
+    If decoding raises, for example for lack of memory, every message of the batch is unreadable,
+    and receiving goes on with the next one.
     """
     try:
         return _unpack(packed)
-    except BaseException as error:  # noqa: BLE001 - handed on with the notices
+    except BaseException as error:  # noqa: BLE001 - passed on in the notices
         return [unreadable(error) for _ in range(bridge().size(port))], None
 
 
 def _unpack(packed: Any) -> tuple[list[Any], Any]:
     if type(packed) is int:
-        if packed < 0:  # one message, as Python has packed it; it was scanned there
+        if packed < 0:  # one message of the packed lane, which JavaScript has validated
             return [loads(bridge().memory[:-packed])], None
         return loads(bridge().memory[:packed]), None
     side, events, large, size = packed
@@ -64,7 +64,7 @@ def _unpack(packed: Any) -> tuple[list[Any], Any]:
 
 
 def _on_scalar(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - JavaScript has no keywords
-    """Store a message that is a string, number or bool; else as `_on_batch`."""
+    """Store one message that is a string, number or bool; returns as `_on_batch`."""
     sink = waiting_sinks.pop(port)
     try:
         run = sink._store_message(message)
@@ -74,9 +74,11 @@ def _on_scalar(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - Jav
 
 
 def _on_batch(port: int, now: bool, stays: bool, size: int, extra: Any = None) -> int:  # noqa: FBT001
-    """Store what arrived; called by JavaScript, at the top of the browser's loop.
+    """Store a batch that arrived; JavaScript calls this from an event handler.
 
-    Returns 1 if somebody is to be woken by `_step`, 2 if all of it was taken, else 0.
+    Returns:
+        1 if JavaScript must call `_on_step` to wake a waiting task; 2 if every message was
+        consumed; else 0.
     """
     sink = waiting_sinks[port] if stays else waiting_sinks.pop(port)
     try:
@@ -85,21 +87,22 @@ def _on_batch(port: int, now: bool, stays: bool, size: int, extra: Any = None) -
             run = sink._store_message(messages.pop())
         else:
             run = sink._store_batch(messages, events)
-        del messages, events  # whoever takes one may drop it long before this call ends
+        del messages, events  # this call may last longer than its consumers need them
     except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _resume(port, sink, run, now=now)
 
 
 _call_paths: Final[list[tuple[str, ...]]] = []
-"""Of names that calls had; JavaScript says their number the next time."""
+"""The paths of earlier calls of one name; JavaScript sends their index from then on."""
 
 
 def _on_call(port: int, now: bool, call: str, name: str | int | None, *values: Any) -> Any:  # noqa: FBT001 - as above
-    """Take a call of plain values.
+    """Run or store a remote call of plain values.
 
-    Returns its result if that is plain and there already, which JavaScript sends as the answer: one
-    way across the border less. Else None; or, unless `now`, 1 if `_step` is to follow.
+    Returns:
+        The result if it is a plain value and available at once; JavaScript sends it, which saves
+        a call into JavaScript. Else None; or, unless `now`, 1 if JavaScript must call `_on_step`.
     """
     path: tuple[str, ...] = ()
     if type(name) is int:
@@ -108,8 +111,8 @@ def _on_call(port: int, now: bool, call: str, name: str | int | None, *values: A
         path = (name,)
         if len(_call_paths) < MAX_CALL_NAMES:
             _call_paths.append(path)
-            bridge().know_name(name, len(_call_paths) - 1)
-    sink: Any = waiting_sinks[port]  # which stays: only who reads for good is asked
+            bridge().assign_call_number(name, len(_call_paths) - 1)
+    sink: Any = waiting_sinks[port]  # it stays registered: only exclusive readers have calls
     try:
         if now:
             result = sink.reader.on_call(call, path, values)
@@ -124,7 +127,7 @@ def _on_call(port: int, now: bool, call: str, name: str | int | None, *values: A
 
 
 def _on_results(port: int, now: bool, *answers: Any) -> int:  # noqa: FBT001 - as above
-    """Store answers that are plain values: numbers and values in turn; answers as `_on_batch`."""
+    """Store results that are plain values: numbers and values in turn; returns as `_on_batch`."""
     sink: Any = waiting_sinks[port]
     try:
         run = sink.reader.on_results(*answers)
@@ -150,8 +153,8 @@ def _resume(port: int, sink: MessageSink, run: Callable[[], None] | None, *, now
 
 
 def _on_step(port: int) -> int:
-    """Wake who waits for what was stored, as the last act of this call; answers as `_on_batch`."""
-    if port not in pending_steps:  # closed meanwhile
+    """Wake the task that waits for what was stored, as the last step; returns as `_on_batch`."""
+    if port not in pending_steps:  # the port was closed meanwhile
         return 0
     return _resume(port, *pending_steps.pop(port), now=True)
 
@@ -159,23 +162,23 @@ def _on_step(port: int) -> int:
 _stray_sink: Callable[[int, Any, Any], None]
 
 
-def set_stray_sink(take: Callable[[int, Any, Any], None]) -> None:
-    """Set who takes messages that come to transferred ports; the module of endpoints does, once."""
-    global _stray_sink  # noqa: PLW0603 - set once, from above
-    _stray_sink = take
+def set_stray_sink(report_stray: Callable[[int, Any, Any], None]) -> None:
+    """Set the function that reports messages which arrive at transferred ports."""
+    global _stray_sink  # noqa: PLW0603 - set once, when the module of endpoints is imported
+    _stray_sink = report_stray
 
 
 def _on_stray(port: int, stream: Any, side: Any, event: Any) -> None:
-    """Pass on a message that the browser dispatched at a port which had been transferred."""
+    """Report a message that the browser dispatched at a port which had been transferred."""
     try:
         [message] = loads(stream.to_bytes(), buffers=() if side is None else tuple(side))
-    except BaseException as error:  # noqa: BLE001 - handed on with the notice
+    except BaseException as error:  # noqa: BLE001 - passed on in the notice
         message = unreadable(error)
     asyncio.get_event_loop().call_soon(_stray_sink, port, message, event)
 
 
 def _is_running() -> bool:
-    """Return True if JavaScript was called from Python; asked where it can't tell by itself."""
+    """Return True if Python is on the stack, for engines whose JavaScript can't tell by itself."""
     return sys._getframe().f_back is not None
 
 
@@ -185,9 +188,9 @@ def _report(error: BaseException) -> int:
 
 
 def report(message: str, error: BaseException) -> None:
-    """Send an exception that nobody can catch to the loop's exception handler; never raises.
+    """Pass an exception that no caller can catch to the loop's exception handler; never raises.
 
-    An exit goes where the loop sends exits.
+    SystemExit and KeyboardInterrupt go where the loop sends exits.
     """
     loop = asyncio.get_event_loop()
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
@@ -195,19 +198,21 @@ def report(message: str, error: BaseException) -> None:
         return
     try:
         loop.call_exception_handler({"message": message, "exception": error})
-    except (SystemExit, KeyboardInterrupt) as wish:  # the handler is the user's
-        forward_exit(loop, wish)
+    except (SystemExit, KeyboardInterrupt) as raised:  # the handler is the user's
+        forward_exit(loop, raised)
 
 
 def unreadable(
     error: BaseException, partial: Any = None, attachments: Sequence[Any] = ()
 ) -> Notice:
-    """Return the notice of a message that can't be read; an exit goes where exits go as well.
+    """Return the notice of a message that can't be read.
+
+    If the error is an exit, it also goes where the loop sends exits.
 
     Args:
-        error: the reason.
-        partial: what could be read of it.
-        attachments: ports and JavaScript objects that came with it.
+        error: the error that tells why.
+        partial: the part of the message that could be read.
+        attachments: the ports and JavaScript objects that came with it.
     """
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         forward_exit(asyncio.get_event_loop(), error)

@@ -1,4 +1,4 @@
-"""Python's event loop in a call from JavaScript: what lets tasks run there, and where exits go."""
+"""The event loop during calls from JavaScript: entering tasks, and forwarding exits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ _prepared: asyncio.AbstractEventLoop | None = None
 
 
 def prepare_task_entry(loop: asyncio.AbstractEventLoop) -> bool:
-    """Make this call into Python one in which the loop's tasks can run, as the loop itself does.
+    """Prepare this call from JavaScript so that tasks of the loop can run in it.
 
-    Pyodide 314 gives every call that may suspend a thread state of its own, with no running loop
-    and no async-generator hooks in it. False if tasks can't run here: one of them does already.
+    Pyodide 314 runs every call that may suspend in a thread state of its own, which has no running
+    loop and no async-generator hooks.
+
+    Returns:
+        False if tasks can't run in this call, because a task is running already.
     """
     global _hooks, _prepared
     if not try_set_running_loop(loop):
@@ -36,7 +39,11 @@ def prepare_task_entry(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def try_set_running_loop(loop: asyncio.AbstractEventLoop) -> bool:
-    """Do the same for functions: until `enter` was called no task may be stepped."""
+    """Set the running loop for plain functions; tasks need `prepare_task_entry`.
+
+    Returns:
+        False if another loop or a task is running.
+    """
     running = _get_running_loop()
     if running is None:
         _set_running_loop(loop)
@@ -45,10 +52,9 @@ def try_set_running_loop(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def forward_exit(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardInterrupt) -> None:
-    """Send an exit the way the loop sends it when one of its own callbacks asks for it.
+    """Forward an exit as the loop does when one of its callbacks raises it; never raises.
 
-    Never raises: whoever calls this has more to do. A loop without a handler for exits gets a
-    callback that raises it.
+    In a loop without a handler for exits, a callback raises it.
     """
     if isinstance(error, SystemExit):
         handler = getattr(loop, "_system_exit_handler", None)
@@ -60,8 +66,8 @@ def forward_exit(loop: asyncio.AbstractEventLoop, error: SystemExit | KeyboardIn
         return
     try:
         handler(*args)
-    except BaseException as wish:  # noqa: BLE001 - raised where the loop sees it
-        loop.call_soon(_raise, wish)
+    except BaseException as raised:  # noqa: BLE001 - raised again where the loop sees it
+        loop.call_soon(_raise, raised)
 
 
 def _raise(error: BaseException) -> None:

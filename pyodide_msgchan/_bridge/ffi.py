@@ -1,4 +1,4 @@
-"""Values on the border: what is a JavaScript object, and copies into JavaScript's memory."""
+"""JavaScript values in Python: type checks, origins, and copies into JavaScript's memory."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = [
 
 
 def runtime() -> str:
-    """Say what Python runs on, as the other side of a connection is told."""
+    """Return the name and version of the Python runtime, which the peer of a connection is told."""
     import pyodide
 
     return f"pyodide {pyodide.__version__}"
 
 
 def is_js_proxy(value: object) -> bool:
-    """Return True if a value lives in JavaScript; never true where there is none."""
+    """Return True if a value is a JavaScript object."""
     return isinstance(value, _proxies())
 
 
@@ -44,23 +44,23 @@ def _proxies() -> tuple[type, ...]:
 
 
 def has_objects(side: Sequence[Any]) -> bool:
-    """Return True if there is anything but ports among what goes beside a message."""
+    """Return True if the out-of-band items of a message include anything but ports."""
     tag = bridge().tag
     return any(tag(item) != "MessagePort" for item in side)
 
 
 def is_null(value: object) -> bool:
-    """Return True if a value is JavaScript's null, which Pyodide keeps apart from None."""
+    """Return True if a value is JavaScript's null, which Pyodide distinguishes from None."""
     return type(value).__name__ == "JsNull" and in_browser()
 
 
 def is_js_big_int(value: object) -> bool:
-    """Return True for Pyodide's JsBigInt, an int that is a BigInt in JavaScript, however small."""
+    """Return True for Pyodide's JsBigInt, an int that is always a BigInt in JavaScript."""
     return type(value).__name__ == "JsBigInt" and in_browser()
 
 
 def own_origin() -> str:
-    """Return the origin of this page or worker, "null" where it has none; empty off the browser."""
+    """Return the origin of this page or worker; "null" if it is opaque, empty off the browser."""
     if not in_browser():
         return ""
     import js
@@ -70,9 +70,9 @@ def own_origin() -> str:
 
 @lru_cache(maxsize=256)
 def url_origin(address: str) -> str | None:
-    """Return the origin that the browser's `URL` gives an address ("null" too), or None.
+    """Return the origin of a URL as the browser parses it, "null" if opaque; None if malformed.
 
-    Only in a browser.
+    Works only in a browser.
     """
     from js import URL
     from pyodide.ffi import JsException
@@ -89,12 +89,12 @@ def js_error_of(error: BaseException) -> Any:
         return None
     from pyodide.ffi import JsException
 
-    # An attribute alone proves nothing: any exception may have one of that name
+    # The attribute alone proves nothing: any exception may have one of that name.
     return getattr(error, "js_error", None) if isinstance(error, JsException) else None
 
 
 def to_js_bytes(data: Any) -> Any:
-    """Copy bytes out of Wasm memory, once."""
+    """Copy bytes once from Wasm memory into a JavaScript Uint8Array."""
     from pyodide.ffi import to_js
 
     if len(data) >= SPARE_THRESHOLD and (spare := bridge().spare(len(data))) is not None:
@@ -104,7 +104,7 @@ def to_js_bytes(data: Any) -> Any:
 
 
 def to_js_list(items: Sequence[Any]) -> Any:
-    """Return a JavaScript array of things that live in JavaScript."""
+    """Return a JavaScript array of JavaScript objects."""
     from pyodide.ffi import to_js
 
     return to_js(list(items), depth=1)

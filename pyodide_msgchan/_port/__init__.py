@@ -1,1 +1,1 @@
-"""Ports and channels: what is sent and received, and by whom."""
+"""Message ports, channels and messages between windows."""

@@ -1,4 +1,4 @@
-"""A sink that hands everything that comes to an endpoint to a function, at once and in order."""
+"""A sink that calls a function with everything that arrives at an endpoint, in order."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ __all__ = ["CallbackSink"]
 
 @final
 class CallbackSink:
-    """Takes everything that comes, with the events and its place among them, until it is stopped.
+    """Calls a function with each message or notice that arrives, until it is stopped.
+
+    The function is called with the message, the events of its batch, and its index among them.
 
     Attributes:
-        run: what is to run as the last act of the arrival that is being handed over.
+        run: a step that the function may set, to be called after the whole batch.
     """
 
     def __init__(self, endpoint: Endpoint, handle: Callable[[Any, Any, int], None]) -> None:
@@ -27,25 +29,25 @@ class CallbackSink:
     def _store_batch(
         self, messages: list[Any], events: Sequence[Any] | None
     ) -> Callable[[], None] | None:
-        """Hand over what arrived."""
+        """Call the function with each message; return the step to call last."""
         for i, message in enumerate(messages):
             if self._handle is None:
-                break  # what came before has ended it
+                break  # an earlier message stopped it
             try:
                 self._handle(message, events, i)
-            except BaseException as error:  # noqa: BLE001 - no message stops the next one
+            except BaseException as error:  # noqa: BLE001 - a failure does not stop the next message
                 report("a message of the handshake failed", error)
         run, self.run = self.run, None
         return run
 
     def _store_message(self, message: Any) -> Callable[[], None] | None:
-        """Hand over a single message."""
+        """Call the function with one message; return the step to call last."""
         return self._store_batch([message], None)
 
     def _has_buffered(self) -> bool:
-        """Say that nothing is kept here."""
+        """Return False: this sink stores nothing."""
         return False
 
     def stop(self) -> None:
-        """Hand over nothing more."""
+        """Ignore everything that arrives from now on."""
         self._handle = None

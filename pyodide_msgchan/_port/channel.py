@@ -1,4 +1,4 @@
-"""The channel: two entangled ports, made together."""
+"""`MessageChannel`: a pair of entangled ports."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["MessageChannel"]
 
 
 class MessageChannel:
-    """Two entangled ports: what is posted on one arrives at the other (HTML standard, 9.4.2).
+    """Two entangled ports: a message posted on one arrives at the other.
 
-    ``port1, port2 = MessageChannel()`` unpacks it. While both ends live in this interpreter they
-    end together.
+    (HTML standard, 9.4.2 "Message channels".) Unpack it as ``port1, port2 = MessageChannel()``.
+    While both ports are in this interpreter, closing one closes the other.
 
     Args:
         stack_switching: as for `MessagePort`.
 
     Attributes:
-        port1: one end.
-        port2: the other.
+        port1: the first port.
+        port2: the second port.
 
     Raises:
-        NotInBrowserError: there is no JavaScript here; `pyodide_msgchan.testing` has a channel
+        NotInBrowserError: this Python has no JavaScript; `pyodide_msgchan.testing` has a channel
             in memory.
     """
 

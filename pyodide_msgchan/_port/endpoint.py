@@ -1,4 +1,4 @@
-"""The browser's end below a port: values converted, posted and taken out of its queue."""
+"""`BrowserEndpoint`: the native end of a channel, which converts, posts and receives values."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _endpoints: weakref.WeakValueDictionary[int, BrowserEndpoint] = weakref.WeakValu
 
 
 _detached_owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-"""Wrappers of ports that were transferred, for messages that still come to the old native ports."""
+"""Wrappers of transferred ports by number, for messages that still reach their native ports."""
 
 
 _port_factory: Callable[[BrowserEndpoint], Any]
 
 
 def set_port_factory(wrap: Callable[[BrowserEndpoint], Any]) -> None:
-    """Say what stands for a native port in Python; the module of ports does, once."""
-    global _port_factory  # noqa: PLW0603 - set once, from above
+    """Set the function that wraps the endpoint of a native port that came in a message."""
+    global _port_factory  # noqa: PLW0603 - set once, when the module of ports is imported
     _port_factory = wrap
 
 
@@ -60,7 +60,7 @@ def port_of(native: Any, request_port: int = 0) -> Any:
 
 
 def _report_stray(number: int, message: Any, event: Any) -> None:
-    """Report a message that was under way when its port was transferred, and came here."""
+    """Report a message that was on its way to a port when that port was transferred."""
     text = "a message came to a port that had been transferred; transfer ports before starting them"
     if type(message) is Notice:
         error = MessageError(f"{text}; it could not be read")
@@ -81,8 +81,8 @@ def adopt_port(native: Any, *, stack_switching: bool, request_port: int = 0) -> 
     """Return the one endpoint of a native port; for the request_port see `port_of`.
 
     Raises:
-        TypeError: it is no MessagePort.
-        NotInBrowserError: there is no JavaScript here.
+        TypeError: `native` is not a MessagePort.
+        NotInBrowserError: this Python has no JavaScript.
     """
     here = bridge()
     number = here.adopt(native, stack_switching, request_port) if is_js_proxy(native) else 0
@@ -92,15 +92,15 @@ def adopt_port(native: Any, *, stack_switching: bool, request_port: int = 0) -> 
 
 
 def adopt_endpoint(native: Any) -> BrowserEndpoint:
-    """Return the one endpoint of a worker, or of what else in JavaScript has messages.
+    """Return the one endpoint of a worker, or of another JavaScript object that posts messages.
 
     Raises:
-        TypeError: it has none, or it is a window.
+        TypeError: `native` can't post messages, or it is a window.
     """
     number = bridge().endpoint(native, True) if is_js_proxy(native) else 0  # noqa: FBT003 - JavaScript
     if number == 0:
         raise TypeError(
-            f"neither a port nor a worker: {short_repr(native)}; for windows there is connect()"
+            f"neither a port nor a worker: {short_repr(native)}; for windows use connect()"
         )
     endpoint = _endpoint_of(number, stack_switching=True)
     endpoint.shared = bridge().tag(native) != "MessagePort"
@@ -113,10 +113,10 @@ def _endpoint_of(number: int, *, stack_switching: bool) -> BrowserEndpoint:
 
 
 def browser_pair(*, stack_switching: bool = True) -> tuple[BrowserEndpoint, BrowserEndpoint]:
-    """Make a native channel.
+    """Return the two ends of a new native channel.
 
     Raises:
-        NotInBrowserError: there is no JavaScript here.
+        NotInBrowserError: this Python has no JavaScript.
     """
     first = bridge().channel(stack_switching)
     return (
@@ -126,10 +126,10 @@ def browser_pair(*, stack_switching: bool = True) -> tuple[BrowserEndpoint, Brow
 
 
 class BrowserEndpoint:
-    """A native port, or a filtered view of a window's messages, known to the bridge by a number.
+    """A native port, or the allowed messages to a window, which the bridge knows by a number.
 
     Attributes:
-        shared: whether others may read and write it too: it is a worker, or what else is no port.
+        shared: True if others may use it as well: it is a worker or another target, not a port.
     """
 
     __slots__ = (
@@ -142,7 +142,7 @@ class BrowserEndpoint:
         self._stack_switching = stack_switching
         self._created_here = created_here
         self._exposed = False
-        self._flag = 0  # where in the shared memory, once it is known
+        self._flag = 0  # the index of its flag in the shared memory, once it is known
         self._packing: Callable[..., None] | None = None
         self.announce: Callable[[Any], None] | None = None
         self.owner: Any = None
@@ -151,7 +151,7 @@ class BrowserEndpoint:
 
     @property
     def js(self) -> Any:
-        """The native port; JavaScript may post on it from now on, which is counted."""
+        """The native port; messages that JavaScript posts on it from now on are counted."""
         if not self._exposed:
             self._exposed = True
             bridge().count(self._number)
@@ -159,27 +159,27 @@ class BrowserEndpoint:
 
     @property
     def native(self) -> Any:
-        """The native port, for a use that ends with it here."""
+        """The native port, for a use that transfers it."""
         return bridge().native(self._number)
 
     @property
     def number(self) -> int:
-        """What the bridge knows it by."""
+        """The number by which the bridge knows the endpoint."""
         return self._number
 
     @property
     def private(self) -> bool:
-        """Whether nobody but this wrapper can have the native port."""
+        """True if only the wrapper has a reference to the native port."""
         return self._created_here and not self._exposed
 
     @property
     def packed(self) -> bool:
-        """Whether it speaks the packed lane."""
+        """True if it uses the packed lane."""
         return self._packing is not None
 
     def enable_packing(self) -> None:
-        """Speak the packed lane from now on."""
-        from pyodide_msgchan._codec.packed.lane import post_packed, start_packing  # noqa: PLC0415 - only who speaks it loads it
+        """Use the packed lane from now on."""
+        from pyodide_msgchan._codec.packed.lane import post_packed, start_packing  # noqa: PLC0415 - loaded only if it is used
 
         start_packing(self._number, port_of)
         self._packing = post_packed
@@ -195,9 +195,8 @@ class BrowserEndpoint:
 
     def poll_or_arm(self, mode: int, held: int, sink: MessageSink) -> Batch | None:
         here, flag = bridge(), self._flag
-        if (
-            mode == DATA and flag and not held and here.memory[flag] <= DATA
-        ):  # as js/bridge.mjs says
+        # The flag replaces a call into JavaScript; js/bridge.mjs describes its values.
+        if mode == DATA and flag and not held and here.memory[flag] <= DATA:
             here.memory[flag] = DATA
             waiting_sinks[self._number] = sink
             return None
@@ -263,7 +262,7 @@ class BrowserEndpoint:
         bridge().drop(self._number, close, detached)
 
     def unregister(self) -> None:
-        """Be nothing but a number: JavaScript ends the native port."""
+        """Remove every reference to this endpoint; JavaScript closes the native port."""
         waiting_sinks.pop(self._number, None)
         pending_steps.pop(self._number, None)
         _endpoints.pop(self._number, None)
@@ -273,7 +272,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class BrowserPlainCalls:
-    """The short way for remote calls of plain values, whose objects JavaScript makes."""
+    """The fast path for remote calls of plain values, whose messages JavaScript builds."""
 
     __slots__ = ("_answer", "_call", "_number")
 
@@ -297,7 +296,7 @@ class BrowserPlainCalls:
 
 
 class BrowserEvent:
-    """A native MessageEvent, read when asked."""
+    """A native MessageEvent, whose attributes are read when they are used."""
 
     __slots__ = ("_js", "_number", "_packing")
 
@@ -308,19 +307,19 @@ class BrowserEvent:
 
     @property
     def js(self) -> Any:
-        """The native event; JavaScript may answer on its port from now on, uncounted."""
+        """The native event. Answers that JavaScript sends on its port are not counted."""
         if self._js is not None and self._js.ports.length:
             bridge().pass_on(self._number)
         return self._js
 
     @property
     def packed(self) -> bool:
-        """Whether Python has packed what it brought."""
+        """True if the message came on the packed lane."""
         return self._packing and bridge().is_packed(self._js)
 
     @property
     def ports(self) -> tuple[Any, ...]:
-        if self._js is None:  # of a batch that could not be read at all
+        if self._js is None:  # the whole batch could not be read
             return ()
         natives = tuple(self._js.ports)
         if not natives:
@@ -333,7 +332,7 @@ class BrowserEvent:
 
     @property
     def source(self) -> Any:
-        source = self._js.source  # never asked for its truth: a window of another origin has none
+        source = self._js.source  # a window of another origin raises if its truth value is taken
         return None if is_null(source) else source
 
     @property
@@ -348,17 +347,18 @@ def post_encoded(
     moved: TransferList | None,
     announce: Callable[[Any], None] | None = None,
 ) -> None:
-    """Convert a message and send it by a function of the bridge.
+    """Convert a message and send it with a function of the bridge.
 
     Args:
-        send: the function.
+        send: the function of the bridge.
         target: its first arguments.
-        message: what to send.
-        moved: what goes along.
-        announce: called before a message with JavaScript objects in it goes.
+        message: the message.
+        moved: the transfer list.
+        announce: called before a message is sent that contains JavaScript objects.
 
     Raises:
-        DataCloneError: with the path of what the browser refuses; nothing was moved.
+        DataCloneError: the browser can't send the message; the error has the path of the value
+            that it refuses. Nothing was transferred.
     """
     ports = {key: port._endpoint.native for key, port in moved.wrappers.items()} if moved else {}
     items = [ports.get(id(item), item) for item in moved.items] if moved else []
@@ -371,8 +371,8 @@ def post_encoded(
     side = to_js_list(stream.side) if stream.side else None
     chunks = to_js_list(stream.chunks) if stream.chunks else None
     outgoing = bridge().outgoing
-    # Nothing is called between these two: a call may bring a collection, and that a finalizer
-    # which posts a message of its own.
+    # Nothing may be called between these two lines: a call may start a garbage collection, and a
+    # finalizer may post a message of its own.
     outgoing[:size] = short
     refusal = send(*target, size, transfer, side, chunks)
     if not refusal:
@@ -382,6 +382,6 @@ def post_encoded(
         index, _, text = text.partition(" ")
         raise DataCloneError(text, f"transfer[{index}]")
     if name == "target":
-        raise TypeError("not a window or frame: it has no postMessage")
+        raise TypeError("not a window or an iframe element: it has no postMessage")
     find_unclonable(message, ports, items)
     raise DataCloneError(f"the browser refuses it: {text}")

@@ -1,4 +1,4 @@
-"""The event that a message is, and the listeners that are called with it."""
+"""`MessageEvent`, and the listeners that are called with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ __all__ = ["Listener", "MessageEvent", "call_listeners"]
 
 
 class MessageEvent:
-    """A message and the event that brought it (HTML standard, 9.1 "The MessageEvent interface").
+    """A message with its ports, origin and source.
+
+    (HTML standard, 9.1 "The MessageEvent interface".)
 
     Attributes:
         data: the message, as Python values.
@@ -31,24 +33,24 @@ class MessageEvent:
 
     @property
     def ports(self) -> tuple[Any, ...]:
-        """The ports that were transferred with it, in the order of the transfer list."""
+        """The ports that were transferred with the message, in the order of the transfer list."""
         if self._ports is None:
             self._ports = self._native.ports
         return self._ports
 
     @property
     def origin(self) -> str:
-        """The sender's origin, for a message between windows; empty on a port."""
+        """The origin of the sender for a message between windows; empty for a message on a port."""
         return self._native.origin
 
     @property
     def source(self) -> Any:
-        """The sender's window as a JsProxy, for a message between windows; None on a port."""
+        """The window of the sender as a JsProxy for a message between windows; None on a port."""
         return self._native.source
 
     @property
     def last_event_id(self) -> str:
-        """Empty, except for server-sent events."""
+        """The last event ID of a server-sent event; empty for messages."""
         return self._native.last_event_id
 
     @property
@@ -57,15 +59,21 @@ class MessageEvent:
         return self._native.js
 
     def reply(self, value: Any, *, transfer: Sequence[Any] = ()) -> None:
-        """Answer a `request`, once. If the requester is gone nothing happens.
+        """Answer a message that was sent with `MessagePort.request`, once, without waiting.
+
+        If the requester no longer waits, the answer is dropped.
+
+        Args:
+            value: any value listed in the README's table of values.
+            transfer: as for `MessagePort.post_message`.
 
         Raises:
-            PortStateError: the message is no request: no port came with it.
-            PortClosedError: it was answered before.
-            DataCloneError: the value can't be sent; it may be answered again.
+            PortStateError: the message is not a request: no port came with it.
+            PortClosedError: the request was answered before.
+            DataCloneError: the value can't be sent; you can answer again with another one.
         """
         if not self.ports:
-            raise PortStateError("this message is no request: it brought no port to answer on")
+            raise PortStateError("this message is not a request: no port came with it to answer on")
         port = self.ports[-1]
         if self._native.packed:
             port._endpoint.enable_packing()
@@ -73,14 +81,14 @@ class MessageEvent:
         port.close()
 
     def __repr__(self) -> str:
-        """Show the message and what came with it."""
+        """Return a short form of the message, and the number of its ports."""
         more = f", ports={len(self.ports)}" if self.ports else ""
         return f"<MessageEvent data={short_repr(self.data)}{more}>"
 
 
 @final
 class Listener:
-    """A callback on a port, until `cancel()`."""
+    """A function that a port calls with messages or errors; `cancel` stops it."""
 
     __slots__ = ("_callback", "_context", "_owner")
 
@@ -96,7 +104,10 @@ class Listener:
         self._owner = (owner, done)
 
     def cancel(self) -> None:
-        """Call it no more. A task that it started goes on. Doing it twice is no error."""
+        """Stop calling the function. Cancelling twice is no error.
+
+        Tasks that it has started continue.
+        """
         owner, done = self._owner
         if self in owner:
             owner.remove(self)
@@ -107,19 +118,19 @@ _tasks: set[asyncio.Task[Any]] = set()
 
 
 def call_listeners(listeners: Sequence[Listener], value: Any) -> None:
-    """Call each listener in the context it was made in; one that raises never stops the next."""
+    """Call each listener in the context in which it was added; report what one raises."""
     for listener in tuple(listeners):
         if listener not in listeners:
-            continue  # one before it cancelled it
+            continue  # an earlier listener cancelled it
         try:
-            context = listener._context.copy()  # one of its calls may still be blocked in run_sync
+            context = listener._context.copy()  # an earlier call may still block in `run_sync`
             result = context.run(listener._callback, value)
             if asyncio.iscoroutine(result):
                 loop = asyncio.get_event_loop()
                 task = loop.create_task(_guard(result, listener), context=context)
                 _tasks.add(task)
                 task.add_done_callback(_tasks.discard)
-        except BaseException as error:  # noqa: BLE001 - reported, and the next one is called
+        except BaseException as error:  # noqa: BLE001 - reported, and the next listener is called
             _report(listener, error)
 
 
@@ -127,11 +138,11 @@ async def _guard(coroutine: Any, listener: Listener) -> None:
     try:
         await coroutine
     except GeneratorExit:
-        raise  # the loop was left, and nobody runs this task any more
+        raise  # the loop has stopped, and this task never runs again
     except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise  # somebody has cancelled this task, which is no failure of the listener
+            raise  # the task was cancelled from outside, so the listener did not fail
         _report(listener, error)
 
 
@@ -140,8 +151,8 @@ def _report(listener: Listener, error: BaseException) -> None:
 
 
 def _name_of(callback: Any) -> str:
-    """Return a short name; the `repr` of a user's object may raise, or be of any length."""
+    """Return a short name. The `repr` of a user's object may raise, or have any length."""
     try:
         return f"{callback.__qualname__:.80}"
-    except Exception:  # noqa: BLE001 - an object that is called, or one without a usable name
+    except Exception:  # noqa: BLE001 - a callable object without a usable name
         return f"of type {type(callback).__name__:.80}"

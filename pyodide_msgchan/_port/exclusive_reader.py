@@ -1,4 +1,4 @@
-"""One reader that gets all messages of a port, past tasks and listeners."""
+"""Attaches one sink that receives all messages of a port, instead of tasks and listeners."""
 
 from __future__ import annotations
 
@@ -17,35 +17,38 @@ __all__ = ["attach_reader"]
 
 
 def attach_reader(port: MessagePort, reader: CallSink, prefix: str) -> PlainCalls | None:
-    """Hand every message to a reader from now on; return the short way for calls, if there is one.
+    """Deliver every message of a port to one reader from now on.
 
     Args:
-        port: nobody else reads it.
-        reader: of all that comes.
-        prefix: of the ids of its requests.
+        port: the port.
+        reader: the sink that receives its messages, without their events.
+        prefix: the prefix of the ids of the reader's own requests.
+
+    Returns:
+        The fast path for calls of plain values, if the endpoint has one.
 
     Raises:
-        PortStateError: the port ended, or somebody reads it already.
+        PortStateError: the port has ended, or something else reads it already.
     """
     if port._end_error is not None and not port._buffer:
         raise port._end_error()
     if port._waiters or port._served or port._listeners or port._reader is not None:
-        raise PortStateError("this port is read already, by a task, a listener or remote calls")
+        raise PortStateError("a task, a listener or remote calls read this port already")
     port._reader, port._events = reader, None
     calls = None if port._end_error is not None else port._endpoint.calls(prefix)
-    one = _ReaderSink(port, reader, calls)
+    sink = _ReaderSink(port, reader, calls)
     if port._buffer:
-        asyncio.get_event_loop().call_soon(one.hand_over_buffered)
+        asyncio.get_event_loop().call_soon(sink.deliver_buffered)
     elif calls is not None:
         calls.open()
     if port._end_error is None:
-        port._endpoint.listen(one)
+        port._endpoint.listen(sink)
     return calls
 
 
 @final
 class _ReaderSink:
-    """Takes what a port gets."""
+    """The sink of a port that has a reader."""
 
     def __init__(self, port: MessagePort, reader: CallSink, calls: PlainCalls | None) -> None:
         self.reader = reader
@@ -56,12 +59,12 @@ class _ReaderSink:
         self, messages: list[Any], events: Sequence[Any] | None
     ) -> Callable[[], None] | None:
         if Notice in map(type, messages):
-            messages = self._keep_places(messages)
+            messages = self._replace_unreadable(messages)
         self._port._store(messages, events)
         return self._hand_over()
 
-    def _keep_places(self, messages: list[Any]) -> list[Any]:
-        """Put something readable where a message can't be read, which is not to be passed over."""
+    def _replace_unreadable(self, messages: list[Any]) -> list[Any]:
+        """Replace the notice of each unreadable message, since the reader must answer it."""
         kept: list[Any] = []
         for message in messages:
             if type(message) is not Notice or message.kind != "messageerror":
@@ -82,19 +85,19 @@ class _ReaderSink:
     def store_call(
         self, call: str, path: tuple[str, ...], values: tuple[Any, ...]
     ) -> Callable[[], None] | None:
-        """Take a call of plain values like other messages."""
+        """Store a call of plain values as an ordinary message."""
         wires = [raw(value) for value in values]
         return self._store_message(
             {"id": call, "type": "APPLY", "path": list(path), "argumentList": wires}
         )
 
-    def hand_over_buffered(self) -> None:
-        """Hand over what came before there was a reader."""
+    def deliver_buffered(self) -> None:
+        """Deliver the messages that arrived before the reader was attached."""
         run = self._hand_over()
         if run is not None:
             run()
         if self._calls is not None and self._port._end_error is None:
-            self._calls.open()  # not before: calls would come past what is buffered
+            self._calls.open()  # only now: calls would overtake the buffered messages
 
     def _hand_over(self) -> Callable[[], None] | None:
         port = self._port

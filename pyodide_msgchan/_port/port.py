@@ -1,4 +1,4 @@
-"""The port: one end of a channel, for sending, receiving, requesting and passing on."""
+"""`MessagePort`: one end of a channel, which sends, receives, requests and can be transferred."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = ["MessagePort", "entangle"]
 
 
 ANSWER_GRACE = 1.0
-"""Seconds without an answer after which the rest of those that the peer had sent is given up."""
+"""Seconds without an answer after which the port stops waiting for those that the peer had sent."""
 
 
 REPLY_GRACE = 0.25
-"""Seconds that an answer may still take after the port of its request was closed by the peer."""
+"""Seconds that an answer may still take after the peer closed the port, if it can't be counted."""
 
 
 _STATE_NAMES: dict[object, str] = {PortDetachedError: "transferred", PortClosedError: "closed"}
@@ -44,43 +44,45 @@ _awaited_ports: set[MessagePort] = set()
 class MessagePort(Receiver):
     """One end of a channel (HTML standard, 9.4.4 "Message ports").
 
-    A port takes nothing out of the browser's queue before somebody asks: the first `receive`,
-    iteration, listener or `start()`. It is read by tasks (`receive`, ``async for``) or by
-    listeners (`on_message`), not by both at once.
+    Messages stay in the browser's queue until the first `receive`, iteration, listener or
+    `start()`. A port is read either by tasks (`receive`, ``async for``) or by listeners
+    (`on_message`), not by both at the same time.
 
-    On a bare port whose other end left this page nobody can tell whether that end still exists:
-    no browser fires a ``close`` event. A `receive` there may wait for ever; use
-    `asyncio.timeout`, or a `Connection`, which knows. Two ends in one interpreter end together.
+    If the other end of a bare port has left this page, nobody can tell whether it still exists,
+    because no browser fires a ``close`` event. A `receive` on such a port may wait forever: use
+    `asyncio.timeout`, or a `Connection`, which detects the end. If both ends are in this
+    interpreter, closing one closes the other.
 
     Args:
-        js_port: a native JavaScript MessagePort to adopt. Adopting it again gives the same object.
-        stack_switching: enter Python so that woken tasks may call `run_sync`, where the browser
-            can (15-40 µs a message); False for the plain, faster call.
+        js_port: a native JavaScript MessagePort to wrap. Wrapping the same port again returns the
+            same object.
+        stack_switching: True to let tasks that a message wakes call `run_sync`, where the browser
+            supports it; this costs 15-40 µs per message. False for the plain, faster call.
 
     Raises:
-        TypeError: `js_port` is no native port.
-        NotInBrowserError: there is no JavaScript here.
+        TypeError: `js_port` is not a JavaScript MessagePort.
+        NotInBrowserError: this Python has no JavaScript.
     """
 
     _peer_lost = False
     _received_answers = 0
-    """Answers to requests that came."""
+    """The number of answers to requests that were received."""
     _expected_answers: int | None = None
-    """How many the other side had sent at its end; None where that is not known."""
+    """The number of answers that the other end had sent when it closed; None if unknown."""
     _answer_count_uncertain = False
-    """Whether it may count answers that never come here: to requests that were given up."""
+    """True if that number may include answers to cancelled requests, which never arrive here."""
     _partner: weakref.ref[MessagePort] | None = None
     _requests: set[MessagePort]
     _request_number = 0
-    """On the port of an answer: the number of the request, among all messages of its port."""
+    """On a port that receives one answer: the request's number among all messages sent."""
     _close_waiters: dict[Waiter, None]
 
     def __new__(cls, js_port: Any, *, stack_switching: bool = True) -> Self:
-        """Return the wrapper of a native port: the one it has, or a new one."""
+        """Return the wrapper of a native port: the existing one, or a new one."""
         return cls._from_endpoint(adopt_port(js_port, stack_switching=stack_switching))
 
     def __init__(self, js_port: Any = None, *, stack_switching: bool = True) -> None:
-        """Leave everything as `__new__` made it: the port may be in use already."""
+        """Change nothing: `__new__` may have returned a port that is already in use."""
 
     @classmethod
     def _from_endpoint(cls, endpoint: Endpoint) -> Self:
@@ -97,7 +99,9 @@ class MessagePort(Receiver):
 
     @property
     def js(self) -> Any:
-        """The native port. Messages that JavaScript posts on it are counted as this port's own.
+        """The native port as a JsProxy.
+
+        Messages that JavaScript posts on it count as sent by this port.
 
         Raises:
             PortStateError: the port was closed or transferred.
@@ -109,22 +113,25 @@ class MessagePort(Receiver):
     # Sending
 
     def post_message(self, message: Any, *, transfer: Sequence[Any] = ()) -> None:
-        """Send a message; never waits.
+        """Send a message, without waiting (HTML standard, 9.4.4 "Message ports").
 
         Args:
-            message: any value of the table in the README. Buffers are copied out of Python's
-                memory once, and that copy is moved; the Python object stays usable.
-            transfer: ports, and JavaScript objects to move instead of copying them. A port that
-                is also part of the message arrives there. Transfer ports before you start them:
-                Firefox delivers what is under way to a started port at its old place, where it
-                goes to `on_message_error`.
+            message: any value listed in the README's table of values. Buffers are copied once
+                out of Python's memory, and the copy is transferred; the Python object stays
+                usable.
+            transfer: ports, and JavaScript objects to move instead of copying them. The receiver
+                finds a port in ``event.ports``, and also at its place in the message if it is
+                part of it. Transfer ports before you start them: Firefox delivers messages that
+                are on their way to a started port at its old place, where `on_message_error`
+                reports them.
 
         Raises:
-            DataCloneError: something in it can't be sent; the error says where. Nothing was moved.
+            DataCloneError: the message or the transfer list contains something that can't be
+                sent; the error has its path. Nothing was transferred.
             PortClosedError: this side closed the port.
-            PeerClosedError: the other side did.
-            PortDetachedError: this port, or one in the list, was transferred before.
-            PortStateError: a port in the list holds messages that nobody took.
+            PeerClosedError: the other side closed its port.
+            PortDetachedError: this port, or one in the transfer list, was transferred before.
+            PortStateError: a port in the transfer list holds messages that were not consumed.
         """
         if self.closed:
             raise self._closed_error()
@@ -133,28 +140,35 @@ class MessagePort(Receiver):
             self._endpoint.post(message, moved)
             moved.detach_ports()
             if isinstance(moved.items[-1], MessagePort):
-                self._answer_count_uncertain = (
-                    True  # what is posted on that counts as an answer over there
-                )
+                # The other side counts what it posts on the transferred port as an answer.
+                self._answer_count_uncertain = True
         else:
             self._endpoint.post(message, None)
 
     async def request(self, message: Any, *, transfer: Sequence[Any] = ()) -> Any:
-        """Send a message with a private channel for one answer, and wait for it.
+        """Send a message together with a private port for one answer, and wait for the answer.
 
         The other side answers with ``event.reply(value)``; JavaScript posts on the last port of
-        the event. Cancelling gives the answer up: it goes nowhere, quietly. When the other side
-        closes, answers that it had sent before still come.
+        the event. Answers that the other side sent before it closed its port still arrive.
+        Cancelling this call discards the answer; no other message is lost.
 
-        A Python at the other end of a `Connection` tells of a request that it can't read. From
-        JavaScript, or on a bare port, nothing comes then: the browser there tells nobody which
-        message it was. Use `asyncio.timeout` where you send what another page may refuse.
+        If Python at the other end of a `Connection` can't read the request, this call raises
+        MessageError. JavaScript, and Python at the other end of a bare port, can't report that,
+        since the browser there does not say which message it was: use `asyncio.timeout` if the
+        other side may be unable to read your message.
+
+        Args:
+            message: as for `post_message`.
+            transfer: as for `post_message`.
+
+        Returns:
+            The answer, as Python values.
 
         Raises:
-            MessageError: the answer can't be read here, or the request over there.
-            PortClosedError: this side closed the port meanwhile.
-            PeerClosedError: the other side did, without an answer.
-            DataCloneError, PortStateError: as `post_message`.
+            MessageError: the answer can't be read here, or the other side can't read the request.
+            PortClosedError: this side closed the port while waiting.
+            PeerClosedError: the other side closed its port without answering.
+            DataCloneError, PortStateError: as for `post_message`.
         """
         ours, theirs = (MessagePort._from_endpoint(endpoint) for endpoint in self._endpoint.pair())
         if self._endpoint.packed:
@@ -184,17 +198,26 @@ class MessagePort(Receiver):
     # The end
 
     def start(self) -> None:
-        """Take messages out of the browser's queue from now on, and keep them until asked for."""
+        """Move messages from the browser's queue into the buffer from now on.
+
+        Receiving and listening start a port as well, so this is rarely needed.
+
+        Raises:
+            PortClosedError: this side closed the port.
+            PeerClosedError: the other side closed its port.
+            PortDetachedError: the port was transferred.
+        """
         if self._end_error is not None:
             raise self._end_error()
         self._endpoint.start()
 
     def close(self) -> None:
-        """End the channel from this side, at once. Doing it twice is no error.
+        """Close the channel from this side, without waiting. Closing twice is no error.
 
-        Messages that nobody took are dropped; iteration ends, whoever waits gets PortClosedError.
-        What was sent before is delivered, with one exception: if the other end of a bare channel
-        is being transferred at this moment, Firefox loses it. A `Connection` waits for that.
+        Buffered messages are dropped, iterations end, and pending `receive` and `request` calls
+        raise PortClosedError. Messages that were sent before are still delivered, with one
+        exception: Firefox loses them if the other end of a bare channel is being transferred at
+        this moment. A `Connection` waits for the transfer first.
         """
         if self._end_error is not None:
             return
@@ -207,16 +230,19 @@ class MessagePort(Receiver):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be sent any more: closed by either side, or transferred."""
+        """True if nothing can be sent any more: either side closed it, or it was transferred."""
         return self._end_error is not None or self._expected_count is not None
 
     async def wait_closed(self) -> None:
-        """Wait until the port is closed by either side, or transferred."""
+        """Wait until either side closes the port, or it is transferred.
+
+        Cancelling this call has no effect on the port.
+        """
         if not self.closed:
             await self._wait_or_closed(Waiter(asyncio.get_running_loop()))
 
     async def _wait_or_closed(self, waiter: Waiter) -> None:
-        """Wait until it is woken, or the port is closed or transferred."""
+        """Wait until the waiter is woken, or the port is closed or transferred."""
         self._close_waiters[waiter] = None
         _awaited_ports.add(self)
         try:
@@ -227,23 +253,23 @@ class MessagePort(Receiver):
                 _awaited_ports.discard(self)
 
     async def __aenter__(self) -> Self:
-        """Enter with the port itself."""
+        """Return the port itself."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the port."""
         self.close()
 
     def __del__(self) -> None:
-        """Warn of a port that nobody closed, and let go of the native one."""
+        """Warn that the port was not closed, and release the native port."""
         if getattr(self, "_end_error", self) is not None:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-        with contextlib.suppress(Exception):  # the interpreter may be on its way out
+        with contextlib.suppress(Exception):  # the interpreter may be shutting down
             self._finalize()
 
     def _finalize(self) -> None:
-        """Release the native port, which somebody else may still have."""
+        """Close the native port, or only release it if JavaScript may still use it."""
         if not self._endpoint.private:
             self._endpoint.release()
             return
@@ -254,7 +280,7 @@ class MessagePort(Receiver):
             partner._peer_ended(sent, lost=True, answers=answers)
 
     def __repr__(self) -> str:
-        """Say in which state it is."""
+        """Return the state of the port and the number of buffered messages."""
         if self._end_error is not None:
             state = _STATE_NAMES.get(self._end_error, "ended")
         else:
@@ -262,7 +288,7 @@ class MessagePort(Receiver):
         return f"<MessagePort {state}{f', {len(self._buffer)} buffered' if self._buffer else ''}>"
 
     def _local_partner(self) -> MessagePort | None:
-        """Return the other end, where it is known and lives in this interpreter."""
+        """Return the other end if it is in this interpreter, else None."""
         return None if self._partner is None else self._partner()
 
     def _close_endpoint(self) -> None:
@@ -273,9 +299,9 @@ class MessagePort(Receiver):
         return PeerLostError() if self._peer_lost else PeerClosedError()
 
     def _mark_closed(self, end: Callable[[], Exception], *, drop: bool) -> None:
-        """Be over on this side: everybody who waits for anything learns of it."""
+        """Mark this side as closed, and wake every pending call."""
         super()._mark_closed(end, drop=drop)
-        if self._reader is not None and not self._buffer:  # else once they have it
+        if self._reader is not None and not self._buffer:  # else once they are consumed
             reader, self._reader = self._reader, None
             reader.on_end(end)
         for waiter in self._close_waiters:
@@ -286,12 +312,12 @@ class MessagePort(Receiver):
             port._endpoint.close()
 
     def _peer_ended(self, sent: int, *, lost: bool, answers: int | None = None) -> None:
-        """Note that the other end is gone, having sent so many; they are delivered first.
+        """Record that the other end has ended; the messages that it had sent are delivered first.
 
         Args:
-            sent: messages.
-            lost: whether it vanished, instead of being closed.
-            answers: how many requests it has answered, if that is known.
+            sent: the number of messages that the other end had sent.
+            lost: True if the other end vanished, False if it was closed.
+            answers: the number of requests that it has answered, if that is known.
         """
         if self._end_error is not None or self._expected_count is not None:
             return
@@ -302,11 +328,11 @@ class MessagePort(Receiver):
         self._check_end()
 
     def _closed_error(self) -> Exception:
-        """Return the error of using a port that is closed."""
+        """Return the error that using this closed port raises."""
         return self._peer_end_error() if self._end_error is None else self._end_error()
 
     def _count_received(self) -> None:
-        """Note that a message was taken past the buffer."""
+        """Count a message that was received without passing through the buffer."""
         self._received_count += 1
         if self._on_consumed is not None:
             self._on_consumed()
@@ -329,14 +355,14 @@ class MessagePort(Receiver):
             self._await_answers(-1)
 
     def _has_answers(self) -> bool:
-        """Return True if all answers came that the other side had sent."""
+        """Return True if all answers that the other side had sent were received."""
         return (
             self._expected_answers is not None and self._received_answers >= self._expected_answers
         )
 
-    def _await_answers(self, before: int) -> None:
-        """End the open requests once all answers are here, or none came for a while."""
-        if self._has_answers() or self._received_answers == before:
+    def _await_answers(self, previous: int) -> None:
+        """End the open requests once all answers were received, or none arrived for a while."""
+        if self._has_answers() or self._received_answers == previous:
             self._give_up_requests()
             return
         certain = self._expected_answers is not None and not self._answer_count_uncertain
@@ -352,13 +378,13 @@ class MessagePort(Receiver):
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
         super()._store(messages, events)
-        if self._on_consumed is not None:  # one that can't be read counts as taken
+        if self._on_consumed is not None:  # a message that can't be read counts as consumed
             self._on_consumed()
         if self._expected_count is not None:
             self._check_end()
 
     def _handle_notices(self, notices: Sequence[Any]) -> None:
-        if self._request_number:  # this is the port of an answer, for which one task waits
+        if self._request_number:  # this port receives one answer, and one task waits for it
             for notice in notices:
                 if notice.kind == "messageerror":
                     self._fail_answer(message_error(notice))
@@ -368,17 +394,17 @@ class MessagePort(Receiver):
             asyncio.get_event_loop().call_soon(self._on_native_close)
 
     def _fail_answer(self, error: MessageError) -> None:
-        """End the wait for the answer that this port is for."""
+        """Let the request that waits on this port raise an error."""
         if self._end_error is None:
             self._mark_closed(lambda: error, drop=False)
             self._endpoint.close()
 
     def _on_native_close(self) -> None:
-        """Believe the browser's own `close` event, should it ever come after all was delivered."""
+        """End this port on the browser's own `close` event, which comes after all messages."""
         self._peer_ended(self._received_count, lost=False)
 
     def _detach(self) -> None:
-        """Be over here, since the native port lives on elsewhere."""
+        """Mark this port as transferred: its native port lives on elsewhere."""
         partner = self._local_partner()
         if partner is not None:
             partner._partner = None
@@ -387,7 +413,7 @@ class MessagePort(Receiver):
 
 
 def entangle(first: MessagePort, second: MessagePort) -> None:
-    """Let two ports know that they are the ends of one channel in this interpreter."""
+    """Record that two ports are the ends of one channel in this interpreter."""
     first._partner, second._partner = weakref.ref(second), weakref.ref(first)
 
 

@@ -1,4 +1,4 @@
-"""Receiving: a buffer that keeps order, and whoever waits or listens; nothing is lost."""
+"""Receiving: the buffer of a port, and the tasks and listeners that consume its messages."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Receiver"]
 
 
 TIME_SLICE = 0.008
-"""Seconds that a task may take from a full buffer before timers and painting get their turn."""
+"""Seconds that a task may consume buffered messages before timers and painting run."""
 
 
 class Receiver:
-    """Takes messages from an endpoint, and gives them to tasks or listeners in order."""
+    """Receives messages from an endpoint, and delivers them in order to tasks or listeners."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -32,9 +32,10 @@ class Receiver:
         self._buffer: deque[Any] = deque()
         self._events: deque[NativeEvent] | None = None
         self._received_count = 0
-        # Those who wait, in the order of their calls: an OrderedDict, since both its first and any
-        # other leave it in constant time. And those for whom a message at the head is reserved.
+        # The waiters in the order of their calls. An OrderedDict removes its first entry and any
+        # other in constant time.
         self._waiters: OrderedDict[Waiter, None] = OrderedDict()
+        # The waiters for which a message at the head of the buffer is reserved.
         self._served: set[Waiter] = set()
         self._listeners: list[Listener] = []
         self._error_listeners: list[Listener] = []
@@ -42,28 +43,33 @@ class Receiver:
         self._dispatching = 0
         self._slice_start = 0.0
         self._expected_count: int | None = None
-        self._on_consumed: Callable[[], None] | None = None  # while the sender wants to know
+        self._on_consumed: Callable[[], None] | None = (
+            None  # set while the sender uses flow control
+        )
 
     # For tasks
 
     async def receive(self) -> Any:
-        """Wait for the next message and take it.
+        """Wait for the next message and return it.
 
-        A message belongs to the task whose `receive` returned. Cancelling this call, or a timeout
-        around it, loses none; cancelling a `gather` around a call that returned may drop it.
+        Cancelling this call, or a timeout around it, loses no message: a message is consumed only
+        when `receive` returns. Cancelling a `gather` of several calls drops the results of those
+        that had already returned.
+
+        Returns:
+            The message, as Python values.
 
         Raises:
-            PortStateError: a listener reads this port.
-            PortClosedError: this side closed it.
-            PeerClosedError: the other side did, and all it sent was taken.
-            PortDetachedError: it was transferred.
+            PortStateError: a listener or a remote call reads this port.
+            PortClosedError: this side closed the port.
+            PeerClosedError: the other side closed its port, and all its messages were consumed.
+            PortDetachedError: the port was transferred.
             PeerLostError: the other side vanished.
         """
         buffer = self._buffer
         if not buffer or self._waiters or self._served:
-            while (
-                waiter := self._enqueue_waiter()
-            ) is not None:  # inlined from `_wait`: saves a call for each message
+            # Inlined from `_wait`: saves a call for each message.
+            while (waiter := self._enqueue_waiter()) is not None:
                 try:
                     await waiter
                 except BaseException:
@@ -81,7 +87,10 @@ class Receiver:
         return message
 
     async def receive_event(self) -> MessageEvent:
-        """Wait for the next message and take it with its event, as `receive` does."""
+        """Wait for the next message and return it as a `MessageEvent`.
+
+        Raises the same errors as `receive`; cancelling this call loses no message.
+        """
         self._use_events()
         if not self._buffer or self._waiters or self._served:
             await self._wait()
@@ -90,18 +99,22 @@ class Receiver:
         return self._pop_event()
 
     def __aiter__(self) -> Self:
-        """Iterate over the messages until the channel ends."""
+        """Iterate over the messages until either side closes the channel."""
         return self
 
     async def __anext__(self) -> Any:
-        """Take the next message; the iteration ends when either side closed."""
+        """Return the next message; the iteration ends when either side has closed the channel."""
         try:
             return await self.receive()
         except PortClosedError:
             raise StopAsyncIteration from None
 
     async def events(self) -> AsyncIterator[MessageEvent]:
-        """Iterate over the messages with their events until the channel ends."""
+        """Iterate over the messages as `MessageEvent` until either side closes the channel.
+
+        Cancelling it loses no message. It raises PeerLostError if the other side vanished, and
+        PortDetachedError if the port was transferred.
+        """
         while True:
             try:
                 event = await self.receive_event()
@@ -110,14 +123,19 @@ class Receiver:
             yield event
 
     def take_buffered(self) -> list[Any]:
-        """Take the messages that came and that nobody asked for yet, without waiting.
+        """Consume and return all buffered messages, without waiting.
 
-        These stand in the way of a transfer. Messages still in the browser's own queue stay there.
+        A port with buffered messages can't be transferred; this empties the buffer first. Messages
+        that a pending `receive` is about to return are left out, and so are messages that are
+        still in the browser's own queue.
+
+        Returns:
+            The messages in their order; an empty list if there are none.
         """
         if self._end_error is None:
             while self._endpoint.queued() and (batch := self._poll()):
                 self._store(*batch)
-        if self._served:  # these stay, and the others no longer stand behind them
+        if self._served:  # the reserved messages stay, so their events must stay with them
             self._use_events()
         taken = [self._buffer.pop() for _ in range(len(self._buffer) - len(self._served))]
         if self._events is not None:
@@ -129,29 +147,40 @@ class Receiver:
 
     @property
     def buffered(self) -> int:
-        """How many messages came that nobody took; those in the browser's own queue not counted."""
+        """The number of received messages that were not consumed.
+
+        Messages that are still in the browser's own queue are not counted.
+        """
         return len(self._buffer) + (0 if self._end_error else self._endpoint.queued())
 
     # For callbacks
 
     def on_message(self, callback: Callable[[MessageEvent], Any]) -> Listener:
-        """Call back with every MessageEvent, from now on and in a later turn, until `cancel()`.
+        """Call a function with each message from now on, until `Listener.cancel()`.
 
-        The first listener gets what was buffered; after the last is cancelled messages are kept
-        again. A coroutine function runs as a task of its own for each message. What a listener
-        raises, CancelledError included, goes to the event loop's exception handler, and an exit
-        goes where the loop sends exits; the next listener and the next message come all the same.
+        The first listener is also called with the buffered messages, in a later turn of the event
+        loop. When the last listener is cancelled, messages are buffered again. An exception in a
+        listener, CancelledError included, goes to the event loop's exception handler; SystemExit
+        and KeyboardInterrupt go where the loop sends exits. Neither stops the other listeners or
+        the next message.
+
+        Args:
+            callback: called with a `MessageEvent`. If it is a coroutine function, each call runs
+                as a task.
+
+        Returns:
+            The listener, whose `cancel()` stops the calls.
 
         Raises:
-            TypeError: the callback can't be called.
-            PortStateError: the port ended, or a `receive` waits on it.
+            TypeError: the callback is not callable.
+            PortStateError: the port has ended, a task waits in `receive`, or remote calls read it.
         """
         listener = Listener(self._listeners, callback, self._on_listener_cancelled)
         if self._end_error is not None and not self._buffer:
             raise self._end_error()
         if self._waiters or self._served or self._reader is not None:
-            who = "a task waits for" if self._reader is None else "remote calls read"
-            raise PortStateError(f"{who} this port's messages; a listener would take them away")
+            reader = "a task waits for" if self._reader is None else "remote calls read"
+            raise PortStateError(f"{reader} this port's messages; a listener would take them away")
         self._use_events()
         self._listeners.append(listener)
         if len(self._listeners) == 1:
@@ -162,12 +191,23 @@ class Receiver:
         return listener
 
     def on_message_error(self, callback: Callable[[MessageError], Any]) -> Listener:
-        """Call back with a MessageError for every message that can't be read; reading goes on.
+        """Call a function with a `MessageError` for each message that can't be read.
 
-        A message that was under way when this port was transferred may still come here (Firefox).
-        It comes as a MessageError with the `data` and `ports` of the message, and isn't forwarded.
+        Receiving goes on with the next message. Without such a listener the error goes to the
+        event loop's exception handler.
 
-        Without such a listener the event loop's exception handler gets it.
+        In Firefox a message that was on its way when this port was transferred may still arrive
+        here. It is reported as a MessageError with its `data` and `ports`, and not forwarded.
+
+        Args:
+            callback: called with the `MessageError`. If it is a coroutine function, each call runs
+                as a task.
+
+        Returns:
+            The listener, whose `cancel()` stops the calls.
+
+        Raises:
+            TypeError: the callback is not callable.
         """
         listener = Listener(self._error_listeners, callback, lambda: None)
         self._error_listeners.append(listener)
@@ -182,12 +222,12 @@ class Receiver:
     def _store_batch(
         self, messages: list[Any], events: Sequence[Any] | None
     ) -> Callable[[], None] | None:
-        """Store what the endpoint brings; return what is to be called for it as the last act."""
+        """Store messages; return the step that delivers them, which must be called last."""
         self._store(messages, events)
         return self._dispatch_to_listeners if self._listeners else self._serve_waiters(first=True)
 
     def _store_message(self, message: Any) -> Callable[[], None] | None:
-        """Do the same for one message without its event, for which mostly one task waits."""
+        """Store one message without its event; usually exactly one task waits for it."""
         waiters, buffer = self._waiters, self._buffer
         if (
             len(waiters) != 1
@@ -207,7 +247,7 @@ class Receiver:
         return waiter.wake_now
 
     def _has_buffered(self) -> bool:
-        """Return True if there are messages that nobody took."""
+        """Return True if the buffer holds messages."""
         return bool(self._buffer)
 
     def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
@@ -223,7 +263,7 @@ class Receiver:
             ]
             notices = [message for message in messages if type(message) is Notice]
             if notices:
-                _number(messages, self._received_count)
+                _number_notices(messages, self._received_count)
                 for native, message in zip(natives, messages, strict=True):
                     if type(message) is Notice and message.error is not None:
                         message.attachments = (*message.attachments, *native.ports)
@@ -253,7 +293,9 @@ class Receiver:
                 error = message_error(notice)
                 for item in notice.attachments:
                     if isinstance(item, Receiver):
-                        cast("Any", item).close()  # a port that nobody else can have
+                        cast(
+                            "Any", item
+                        ).close()  # a port that arrived with it, which nobody else can close
                 self._report_error(error)
 
     def _report_error(self, error: MessageError) -> None:
@@ -263,16 +305,15 @@ class Receiver:
             report(str(error), error)
 
     def _pop_event(self) -> MessageEvent:
-        natives = cast(
-            "deque[NativeEvent]", self._events
-        )  # since whoever comes here called _use_events
+        # Every caller has called `_use_events` before.
+        natives = cast("deque[NativeEvent]", self._events)
         event = MessageEvent(self._buffer.popleft(), natives.popleft())
         if self._on_consumed is not None:
             self._on_consumed()
         return event
 
     def _dispatch_to_listeners(self) -> None:
-        """Call the listeners, at the top of the browser's loop."""
+        """Call the listeners now if tasks can run here, else in a later turn of the loop."""
         loop = asyncio.get_event_loop()
         if prepare_task_entry(loop):
             self._dispatch()
@@ -290,13 +331,14 @@ class Receiver:
             self._listeners.clear()
 
     def _serve_waiters(self, *, first: bool = False) -> Callable[[], None] | None:
-        """Reserve what is buffered for those who wait, in their order, and wake them.
+        """Reserve buffered messages for the waiters, in their order, and wake them.
 
         Args:
-            first: a native message brought it, so that the first of them can be stepped directly.
+            first: True if a native message has just arrived, so that the first waiter's task can
+                be stepped directly.
 
         Returns:
-            What steps the first, where that is possible.
+            The function that steps the first waiter's task, if `first` and one was served.
         """
         step = None
         while (waiter := self._first()) is not None and len(self._served) < len(self._buffer):
@@ -312,7 +354,7 @@ class Receiver:
         return step
 
     def _first(self) -> Waiter | None:
-        """Return who has waited longest and still does; those who do not are in line no longer."""
+        """Return the waiter that has waited longest; remove those that are done."""
         waiters = self._waiters
         while waiters:
             waiter = next(iter(waiters))
@@ -326,20 +368,20 @@ class Receiver:
         return self._endpoint.poll_or_arm(mode, len(self._buffer), self)
 
     def _poll_and_serve(self) -> None:
-        """Ask the endpoint for more, since somebody waits."""
+        """Ask the endpoint for more messages, because a task waits."""
         batch = self._poll()
         if batch is not None:
             self._store(*batch)
             self._serve_waiters()
 
     async def _wait(self) -> None:
-        """Return when the head of the buffer belongs to this task."""
+        """Return when the message at the head of the buffer is reserved for this task."""
         while (waiter := self._enqueue_waiter()) is not None:
             if await self._wait_in_line(waiter):
                 return
 
     def _enqueue_waiter(self) -> Waiter | None:
-        """Give what to await, in the line; None if the head of the buffer is there to be taken."""
+        """Return a waiter to await; None if the head of the buffer can be consumed at once."""
         if self._listeners:
             raise PortStateError("a listener reads this port; cancel it before receiving")
         if self._reader is not None:
@@ -363,7 +405,7 @@ class Receiver:
         return waiter
 
     async def _wait_in_line(self, waiter: Waiter) -> bool:
-        """Wait in the line; say whether the head of the buffer belongs to this task now."""
+        """Await a waiter; return True if the head of the buffer is reserved for this task."""
         try:
             await waiter
         except BaseException:
@@ -372,17 +414,17 @@ class Receiver:
         return self._dequeue_waiter(waiter)
 
     def _dequeue_waiter(self, waiter: Waiter) -> bool:
-        """Leave the line; say whether the head of the buffer belongs to this task now."""
+        """Remove a woken waiter; return True if the head of the buffer is reserved for it."""
         if not waiter.served:
             self._waiters.pop(waiter, None)
             return False
         self._served.remove(waiter)
-        # Asking for the time is dear; mostly there is nothing that could take a while.
+        # Reading the clock costs more than the rest; with one message no slice can expire.
         self._slice_start = monotonic() if len(self._buffer) > 1 else 0.0
         return True
 
     def _release_reservation(self, waiter: Waiter) -> None:
-        """Pass on what was reserved for a wait that was cancelled."""
+        """Serve the next waiter with the message that was reserved for a cancelled one."""
         self._waiters.pop(waiter, None)
         if waiter.served:
             self._served.remove(waiter)
@@ -391,17 +433,17 @@ class Receiver:
             self._endpoint.disarm()
 
     def _slice_expired(self) -> bool:
-        """Return True if what is buffered has been taken for long, without a turn for others."""
+        """Return True if buffered messages were consumed for a whole time slice."""
         now = monotonic()
         if self._slice_start == 0.0:
             self._slice_start = now
         return now - self._slice_start > TIME_SLICE
 
     async def _yield_to_loop(self) -> None:
-        """Let the page breathe; the message stays where it is meanwhile."""
+        """Let timers and painting run before the next message is consumed."""
         loop = asyncio.get_running_loop()
         waiter = Waiter(loop)
-        self._waiters[waiter] = None  # nobody who asks later gets it first
+        self._waiters[waiter] = None  # keeps this task first in line
         loop.call_soon(self._serve_waiters)
         if not await self._wait_in_line(waiter):
             await self._wait()
@@ -409,12 +451,17 @@ class Receiver:
     # The end
 
     def _mark_closed(self, end: Callable[[], Exception], *, drop: bool) -> None:
-        """End: whoever waits for more than what is buffered is woken, in a later turn."""
+        """Record the end, and wake every waiter in a later turn of the loop.
+
+        Args:
+            end: returns the error that receiving raises from now on.
+            drop: True to discard the buffered messages; else they can still be consumed.
+        """
         self._end_error = end
         if drop:
             self._buffer.clear()
             self._events = None
-        if not self._buffer:  # else once they have it
+        if not self._buffer:  # else `_dispatch` does it after the last message
             self._listeners.clear()
         for waiter in (*self._served, *self._waiters):
             if drop:
@@ -425,11 +472,16 @@ class Receiver:
             self._served.clear()
 
 
-def _number(messages: Sequence[Any], before: int) -> None:
-    """Tell the notices among messages which message of the port each of them stands for."""
+def _number_notices(messages: Sequence[Any], count: int) -> None:
+    """Set the number of each unreadable message, among all that the port has received.
+
+    Args:
+        messages: the messages and notices that arrived.
+        count: the number of messages that were received before.
+    """
     for message in messages:
         if type(message) is not Notice:
-            before += 1
+            count += 1
         elif message.kind == "messageerror":
-            before += 1
-            message.number = before
+            count += 1
+            message.number = count

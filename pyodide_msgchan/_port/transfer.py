@@ -1,4 +1,4 @@
-"""Transfer lists: everything in one is checked before anything is moved."""
+"""Transfer lists, which are checked completely before anything is transferred."""
 
 from __future__ import annotations
 
@@ -16,26 +16,35 @@ __all__ = ["Transfer", "check_transfer"]
 
 
 class Transfer:
-    """A checked transfer list."""
+    """A checked transfer list.
+
+    Attributes:
+        items: everything in it, in order: wrappers of ports, and JavaScript objects.
+        wrappers: its ports by the `id` of their wrapper, in order.
+    """
 
     def __init__(self, items: list[Any], wrappers: dict[int, MessagePort]) -> None:
         self.items = items
         self.wrappers = wrappers
 
     def detach_ports(self) -> None:
-        """The message is on its way: its ports are used up here."""
+        """Mark the ports as transferred, after the message was posted."""
         for port in self.wrappers.values():
             port._detach()
 
 
 def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -> Transfer:
-    """Look at everything in a transfer list before anything is moved.
+    """Check everything in a transfer list before anything is transferred.
+
+    Args:
+        transfer: the list that the user passed.
+        sender: the port that the message is sent through, if it is a port.
 
     Raises:
-        DataCloneError: something that can't be moved, twice in the list, the port that it is sent
-            through, or that port's own partner.
-        PortStateError: a port that is closed, transferred, holds messages, or is being listened
-            to in this very moment.
+        DataCloneError: an item can't be transferred, is in the list twice, is the sending port
+            itself, or is that port's partner.
+        PortStateError: a port is closed, was transferred, holds messages that were not consumed,
+            or is calling one of its listeners now.
     """
     from pyodide_msgchan._port.port import MessagePort  # noqa: PLC0415 - each needs the other
 
@@ -66,12 +75,12 @@ def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -
             raise port._end_error()
         if port.buffered:
             raise PortStateError(
-                f"{path} holds {port.buffered} received messages that nobody took; "
-                "take_buffered() gives them"
+                f"{path} holds {port.buffered} received messages that were not consumed; "
+                "call take_buffered() first"
             )
         if port._dispatching:
             raise PortStateError(
-                f"{path} can't be moved by its own listener; do it in a later turn"
+                f"{path} can't be transferred by its own listener; do it in a later turn"
             )
         wrappers[id(port)] = port
         items.append(port)

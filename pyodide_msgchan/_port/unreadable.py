@@ -1,4 +1,4 @@
-"""Messages that can't be read: their error, and what stands for one among others."""
+"""Messages that can't be read: their error, and the object that takes their place in a buffer."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["MAX_REASON_LENGTH", "UNREADABLE", "UnreadableMessage", "message_erro
 
 
 UNREADABLE: Final = object()
-"""Name of the Wire that stands for what can't be read; its value is the error to raise."""
+"""Name of the handler in a Wire for a value that can't be read; its value is the error to raise."""
 
 
 MAX_REASON_LENGTH: Final = 500
-"""Characters of a reason, at most."""
+"""Characters of a reason in an error text, at most."""
 
 
 def message_error(notice: Notice) -> MessageError:
-    """Return the error of a message that can't be read."""
+    """Return the error that reports a message that can't be read."""
     if notice.error is None:
         return MessageError("the browser could not read a message (messageerror)")
     error = MessageError(f"a message could not be read: {_reason_of(notice.error)}")
@@ -36,12 +36,12 @@ def _reason_of(error: BaseException) -> str:
 
 @final
 class UnreadableMessage:
-    """Stands among the messages of a port where one can't be read.
+    """A message that can't be read, in its place among the messages of a port.
 
     Attributes:
-        error: the reason.
-        partial: what could be read of it; None if nothing could.
-        attachments: what came with it, ports above all.
+        error: the error that tells why.
+        partial: the part of the message that could be read, or None.
+        attachments: the ports and JavaScript objects that came with it.
     """
 
     __slots__ = ("attachments", "error", "partial")
@@ -53,5 +53,5 @@ class UnreadableMessage:
 
     @property
     def wire(self) -> Wire:
-        """The Wire that raises the reason."""
+        """The Wire that raises the error where it is decoded."""
         return {"type": "HANDLER", "name": UNREADABLE, "value": self.error}

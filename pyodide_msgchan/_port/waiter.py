@@ -1,8 +1,8 @@
-"""The wait for a message: a future-like object that the message itself wakes.
+"""`Waiter`: a future-like object that steps the waiting task when a message arrives.
 
-An asyncio future would cost one or two turns of the event loop, each dearer than the message. A
-message arrives at the top of the browser's loop, where no task runs, so the waiting task can be
-stepped right there. Everything else (close, transfer, cancellation) goes through the loop.
+An asyncio future would need one or two turns of the event loop, and each turn costs more than the
+message. The browser delivers a message when no task runs, so the waiting task can be stepped
+immediately. A close, a transfer and a cancellation wake it through the loop.
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ __all__ = ["Waiter", "is_being_cancelled", "wake_together"]
 
 
 def is_being_cancelled() -> bool:
-    """Return True if the running task was asked to end: its cleanup must wait for nobody."""
+    """Return True if the current task is being cancelled, so that its cleanup must not wait."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 @final
 class Waiter:
-    """One task's wait. Awaiting it returns None once it was woken, or raises CancelledError."""
+    """The wait of one task. Awaiting it returns None when it is woken, or raises CancelledError.
+
+    Attributes:
+        served: True if the message at the head of the buffer is reserved for this task.
+    """
 
     __slots__ = ("_asyncio_future_blocking", "_callbacks", "_cancelled", "_done", "_loop", "served")
 
@@ -40,54 +44,54 @@ class Waiter:
         self.served = False
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Suspend the task until the waiter is woken, and in any case for a turn."""
+        """Suspend the task until the waiter is woken, and for one turn if it already was."""
         self._asyncio_future_blocking = True
-        yield self  # also if it is done: those who were woken before take their messages first
+        yield self  # even if it is done: tasks that were woken before consume their messages first
         self.result()
 
     __iter__ = __await__
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop whose task waits."""
+        """Return the event loop of the waiting task."""
         return self._loop
 
     def done(self) -> bool:
-        """Return True if it was woken or cancelled."""
+        """Return True if the waiter was woken or cancelled."""
         return self._done
 
     def cancelled(self) -> bool:
-        """Return True if it was cancelled."""
+        """Return True if the waiter was cancelled."""
         return self._cancelled is not None
 
     def result(self) -> None:
-        """Raise what the wait ended with, if that was a cancellation."""
+        """Return None if the waiter was woken; raise CancelledError if it was cancelled."""
         if self._cancelled is not None:
             raise asyncio.CancelledError(*(part for part in self._cancelled if part is not None))
         if not self._done:
-            raise asyncio.InvalidStateError("the wait is not over")
+            raise asyncio.InvalidStateError("the waiter was neither woken nor cancelled")
 
     def exception(self) -> None:
-        """Never an exception of its own: whoever waits looks for the reason itself."""
+        """Return None like `result`: a waiter has no exception, and its task finds the cause."""
         self.result()
 
     def add_done_callback(
         self, callback: Callable[[Any], object], *, context: Context | None = None
     ) -> None:
-        """Call back once it is done; through the loop if it is so already."""
+        """Call a function when the waiter is done; in a later turn of the loop if it already is."""
         if self._done:
             self._loop.call_soon(callback, self, context=context)
         else:
             self._callbacks.append((callback, context))
 
     def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
-        """Forget a callback; return how many there were."""
+        """Remove a callback; return how many times it had been added."""
         kept = [entry for entry in self._callbacks if entry[0] != callback]
         removed = len(self._callbacks) - len(kept)
         self._callbacks = kept
         return removed
 
     def cancel(self, msg: Any = None) -> bool:
-        """Cancel the wait; False if it was over before."""
+        """Cancel the wait; return False if it was already done."""
         if self._done:
             return False
         self._cancelled = (msg,)
@@ -95,23 +99,23 @@ class Waiter:
         return True
 
     def wake_soon(self) -> None:
-        """End the wait; the task goes on in a later turn of the loop."""
+        """Wake the waiter; its task continues in a later turn of the loop."""
         self._done = True
         callbacks, self._callbacks = self._callbacks, []
         for callback, context in callbacks:
             self._loop.call_soon(callback, self, context=context)
 
     def take_callbacks(self) -> list[tuple[Callable[[Any], object], Context | None]]:
-        """End the wait; whoever calls this calls what it returns in a later turn of the loop."""
+        """Mark the waiter as done, and return the callbacks to call in a later turn."""
         self._done = True
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
 
     def wake_now(self) -> None:
-        """End the wait and step the task at once, if the loop allows it here.
+        """Wake the waiter and step its task at once, or in a later turn if no task can run here.
 
-        Only for the entry of a native message, and as its last act: the task may run long, or
-        suspend this very call, and the next message comes in meanwhile.
+        Call this only as the last step of a call from the browser that delivers a message: the
+        task may run long, or suspend this call, and the next message may arrive meanwhile.
         """
         if self._done:
             return
@@ -127,16 +131,15 @@ class Waiter:
                     callback(self)
                 else:
                     context.run(callback, self)
-            except (
-                RuntimeError
-            ):  # the task could not be entered, so it did not run: nobody else would wake it
+            except RuntimeError:
+                # The task could not be entered, so it did not run, and nothing else would wake it.
                 loop.call_soon(callback, self, context=context)
             except BaseException as error:  # noqa: BLE001 - no exception stops the next message
                 report("a step of a task failed", error)
 
 
 def wake_together(waiters: Iterable[Waiter]) -> None:
-    """Wake many in one later turn of the loop: turns are dear, and there may be thousands."""
+    """Wake many waiters in one later turn of the loop, since thousands of turns would be slow."""
     loop = asyncio.get_event_loop()
     steps = deque(
         (waiter, callback, context)
@@ -160,7 +163,7 @@ def _step_all(
         if not entered:
             loop.call_soon(callback, waiter, context=context)
             continue
-        if steps and not scheduled:  # this one may block, in run_sync, on what the next one does
+        if steps and not scheduled:  # this task may block in `run_sync` until the next one has run
             scheduled.append(True)
             loop.call_soon(_step_all, loop, steps, scheduled)
         try:

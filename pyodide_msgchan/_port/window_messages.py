@@ -1,4 +1,4 @@
-"""Messages between windows: posted to an exact origin, heard from allowed senders only."""
+"""Messages between windows: posting to an exact origin, receiving from allowed origins."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def post_to_window(
 ) -> None:
     """Post a message to another window (HTML standard, 9.3 "Cross-document messaging").
 
-    If the page in that window has another origin the browser drops the message, and its ports,
-    without a word to either side.
+    If the page in that window has another origin, the browser drops the message and its ports,
+    and reports that to neither side.
 
     Args:
-        window: a window, as `parent` or ``event.source``, or an iframe element.
-        message: any value of the table in the README.
-        origin: the exact origin of the page that shall get it. ANY_ORIGIN and OPAQUE_ORIGIN post
-            to ``*``: whichever page stands in that window at that moment gets the message and its
-            ports, also one that has just taken the place of the one you meant.
+        window: a JavaScript window, such as `parent` or ``event.source``, or an iframe element.
+        message: any value listed in the README's table of values.
+        origin: the exact origin of the receiving page. With ANY_ORIGIN and OPAQUE_ORIGIN the
+            browser delivers the message and its ports to any page that is in the window at that
+            moment, even if it has just replaced the page that you meant.
         transfer: as for `MessagePort.post_message`.
 
     Raises:
         ValueError: the origin is malformed.
-        TypeError: `window` is no window.
-        DataCloneError, PortStateError: as `MessagePort.post_message`.
-        NotInBrowserError: there is no JavaScript here.
+        TypeError: `window` is neither a window nor an iframe element.
+        DataCloneError, PortStateError: as for `MessagePort.post_message`.
+        NotInBrowserError: this Python has no JavaScript.
     """
     target = target_origin(origin)
     send = bridge().send_to
@@ -48,28 +48,35 @@ def post_to_window(
 
 
 def window_messages(*, origin: Origin | Iterable[Origin], source: Any = None) -> WindowMessages:
-    """Hear what other windows post to this one, from allowed senders only.
+    """Receive the messages that pages of the allowed origins post to this window.
 
-    It listens from this call on, until it is closed, left (``async with``) or dropped. Everything
-    else that is posted here is passed over before its data is looked at: its source window is
-    compared first, then its origin. In a worker nothing is ever heard.
+    (HTML standard, 9.3 "Cross-document messaging".) Receiving starts with this call, and ends when
+    the iterator is closed, garbage-collected, or its ``async with`` block is left. Messages from
+    other windows and origins are ignored, and their data is not read: the source window is compared
+    first, then the origin. No message arrives in a worker.
 
     Args:
-        origin: an exact origin or several; ANY_ORIGIN, OPAQUE_ORIGIN must be named.
-        source: only messages from this window, or from the page in this iframe element.
+        origin: an exact origin or several. To allow all origins pass ANY_ORIGIN; to allow
+            sandboxed and ``data:`` pages pass OPAQUE_ORIGIN.
+        source: a window or an iframe element; only messages from that window are received. None
+            for all windows.
 
     Returns:
-        An async iterator of `MessageEvent`.
+        A `WindowMessages`, an async iterator of `MessageEvent`.
 
     Raises:
         ValueError: an origin is malformed, or none is given.
-        NotInBrowserError: there is no JavaScript here.
+        NotInBrowserError: this Python has no JavaScript.
     """
     return WindowMessages(allowed_origins(origin), source)
 
 
 class WindowMessages(Receiver):
-    """The messages that allowed windows post to this one, as an async iterator of events."""
+    """The messages that pages of allowed origins post to this window.
+
+    `window_messages` returns it. It is an async iterator of `MessageEvent` and an async context
+    manager; `receive`, `on_message` and the other methods of a port that receive work as well.
+    """
 
     def __init__(self, origins: Iterable[str], source: Any = None) -> None:
         number = bridge().listen_window(source, to_js_list(sorted(origins)))
@@ -77,27 +84,31 @@ class WindowMessages(Receiver):
         self._endpoint.start()
 
     async def __anext__(self) -> MessageEvent:
-        """Take the next message with its event; the iteration ends after `close`."""
+        """Return the next message as a `MessageEvent`; the iteration ends after `close`."""
         try:
             return await self.receive_event()
         except PortClosedError:
             raise StopAsyncIteration from None
 
     def close(self) -> None:
-        """Listen no more; whoever waits is woken, and iteration ends."""
+        """Stop receiving, without waiting. Closing twice is no error.
+
+        Buffered messages are dropped, iterations end, and pending `receive` calls raise
+        PortClosedError.
+        """
         if self._end_error is None:
             self._mark_closed(PortClosedError, drop=True)
             self._endpoint.release()
 
     async def __aenter__(self) -> Self:
-        """Enter with the iterator itself."""
+        """Return the iterator itself."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the iterator."""
         self.close()
 
     def __del__(self) -> None:
-        """Take the listener off the window."""
+        """Remove the listener from the window."""
         if getattr(self, "_end_error", self) is None:
             self._endpoint.release()

@@ -56,7 +56,7 @@ export function createCalls({ slots, post, onCall, onResults, step, pyodide }) {
   }
 
   return {
-    know(name, number) {
+    assignNumber(name, number) {
       names.set(name, number);
     },
     begin(id, prefix) {
