@@ -6,7 +6,7 @@ import { isEnvelope, copyPlainStream, toEnvelope } from "./packed.mjs";
 import { createScan } from "./scan.mjs";
 import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
-import { createWindows, HEARD } from "./windows.mjs";
+import { createWindows, MAX_REJECTED } from "./windows.mjs";
 import { createGuard, promisingCall, STEP } from "./enter.mjs";
 import { keep, spare } from "./spare.mjs";
 
@@ -124,7 +124,7 @@ export function createBridge(
 
   function arrived(slot, event) {
     slot.received++;
-    slot.link?.count();
+    slot.channelPair?.checkReceived();
     const flag = heap()[slot.flag];
     if (flag === DATA) {
       slot.mode = DATA;
@@ -353,7 +353,7 @@ export function createBridge(
         // A window that is gone is null, and so is that of a removed frame: they are not the same.
         if (source !== undefined && (from === null || from !== windowOf(source))) return false;
         if (origins.includes("*") || origins.includes(origin)) return true;
-        if (source !== undefined && rejected.size < HEARD) rejected.add(origin);
+        if (source !== undefined && rejected.size < MAX_REJECTED) rejected.add(origin);
         return false;
       });
       Object.assign(slots.get(id), { port: place, rejected });

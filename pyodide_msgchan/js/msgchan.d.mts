@@ -1,6 +1,6 @@
 /**
- * Connections between windows for pages and workers without Python: they meet pages that use
- * pyodide_msgchan, and each other. The module has no dependencies.
+ * Connections between windows for pages and workers without Python. They connect to pages that use
+ * pyodide_msgchan, and to each other. The module has no dependencies.
  *
  *     const { port, peer, closed, close } = await connect(iframe, { origin: "https://app.example" });
  *     port.onmessage = ({ data }) => ...;
@@ -8,115 +8,118 @@
  * Either side may start first. All times are in seconds, as in Python.
  */
 
-/** Every origin is allowed: any page that comes to stand in that window may take the connection. */
+/** Allows every origin: any page that is in the window at that moment may get the connection. */
 export declare const ANY_ORIGIN: unique symbol;
 
-/** The origin of sandboxed frames and of files, which the browser calls "null". */
+/** Allows pages with an opaque origin, as sandboxed frames and files; browsers write it "null". */
 export declare const OPAQUE_ORIGIN: unique symbol;
 
-/** An exact origin, as `https://app.example`, or one of the two that must be named. */
+/** An exact origin, as `https://app.example`, or one of the two symbols above. */
 export type Origin = string | typeof ANY_ORIGIN | typeof OPAQUE_ORIGIN;
 
 export interface Options {
   /**
-   * Which origins the other side may have. Without it: this page's own; an opaque page has to name
-   * one. Only between two opaque pages do the ports go to whichever page stands in the window.
-   * Between a page and its worker there is no origin, and naming one is a TypeError.
+   * The origins that the other side may have; by default this page's own origin. A page with an
+   * opaque origin must pass it. Only between two opaque pages are the ports posted to whichever page
+   * is in the window. A worker and its owner have no origins, and passing one is a TypeError.
    */
   origin?: Origin | readonly Origin[] | undefined;
-  /** Connections of different names on one window never mix; at most 200 characters, "" without. */
+  /**
+   * Identifies the connection; both sides must use the same name of at most 200 characters. The
+   * default is "". Connections of different names can share a window.
+   */
   name?: string | undefined;
-  /** Seconds until the promise is rejected: 10 for `connect`, none for `accept`. */
+  /** Seconds until the promise rejects; by default 10 for `connect` and no limit for `accept`. */
   timeout?: number | undefined;
-  /** Gives up when it is aborted. Afterwards it has no effect on the connection. */
+  /** Ends the attempt when it is aborted. It has no effect on an open connection. */
   signal?: AbortSignal | undefined;
   /**
-   * Seconds between two questions whether the other side is there; none without it. After three
-   * without an answer the connection is lost, also when the other side was only busy for so long.
+   * Seconds between two pings; by default there are none. After three pings without an answer the
+   * connection is lost, also if the other side was only busy.
    */
   heartbeat?: number | undefined;
   /**
-   * Called with each connection to somebody else that the page at the other end arranges, and with
-   * what that page sent along: Python's `introduce`. Who is there, its origin too, is that page's
-   * word. Without it introductions are refused.
+   * Called with each connection to a new peer that the page at the other end makes with Python's
+   * `introduce`, and with the message that it sent along. Only that page says who the new peer is,
+   * its origin included. Without this function introductions are refused.
    */
   onintroduction?: ((connection: Connection, message: unknown) => void) | undefined;
 }
 
 export interface AcceptOptions extends Options {
-  /** Who may call: without it the parent, else the opener. A worker always listens to its owner. */
+  /** The window to wait for, by default the parent, else the opener. In a worker it is the owner. */
   source?: Window | HTMLIFrameElement | null | undefined;
 }
 
 export interface Peer {
-  /** As the browser tells it: "null" for an opaque one; null between a page and its worker. */
+  /** The origin that the browser reports, "null" if opaque; null between a page and its worker. */
   readonly origin: string | null;
-  /** Its own words: "javascript", or "pyodide" and a version. */
+  /** What the peer runs on, in its own words: "javascript", or "pyodide" and a version. */
   readonly runtime: string;
-  /** Of the package, over there. */
+  /** The version of the package that the peer runs, in its own words. */
   readonly version: string;
+  /** What the peer can do, in its own words. */
   readonly capabilities: readonly string[];
 }
 
 export interface Closed {
   /**
-   * "local": this side called `close`, or this page was left. "closed": the other side called
-   * `close`. "lost": the other side's page was left, removed, replaced, or is silent; or this one
-   * was silent for so long that the other side took it for lost.
+   * "local": this side called `close`, or this page ended. "closed": the other side called `close`.
+   * "lost": the other side's page was navigated away, removed, replaced, or sends nothing; or this
+   * side did not answer for so long that the other side presumed it lost.
    */
   readonly reason: "closed" | "lost" | "local";
   /**
-   * How many messages of the other side are lost, as far as that is known: null where it is not,
-   * and where no message was ever taken from the port, since all may still lie in it.
+   * The number of lost messages of the other side. It is null if the number is not known, and if no
+   * message was ever dispatched on the port, since all of them may still be in it.
    */
   readonly missing: number | null;
 }
 
 export interface Connection {
   /**
-   * The browser's own port, not started: set `onmessage`, or add a listener and `start()` it. It
-   * counts what is posted on it, so that the other side knows what to wait for: neither transfer
-   * it nor close it yourself.
+   * The native port, not started: set `onmessage`, or add a listener and call `start()`. It counts
+   * what is posted on it, so that the other side knows how many messages to wait for. Don't transfer
+   * it, and don't close it yourself.
    */
   readonly port: MessagePort;
   readonly peer: Peer;
-  /** Whether the browser checked `peer.origin`; false for somebody who was introduced. */
+  /** Whether the browser checked `peer.origin`; false for a peer that was introduced. */
   readonly originVerified: boolean;
   /**
-   * Resolves when the connection is over and everything that the other side had posted was
-   * dispatched on `port`, or nothing has come for 1 second. It never rejects. What lies in a port
-   * that is not read yet stays there: the port is only closed when everything was dispatched, or
-   * by `close`.
+   * Resolves when the connection has ended and everything that the other side had posted was
+   * dispatched on `port`, or no message has arrived for 1 second. It never rejects. Messages in a
+   * port that is not started yet stay there: the port is only closed once everything was dispatched,
+   * or by `close`.
    *
-   * What ends it: the other side's `close`; its page being left, which it tells at once while its
-   * thread is free. Where that word does not come: an iframe element that loads anew (after 5
-   * seconds of silence if its page had loaded just before), an iframe that is removed and a window
-   * that is closed (half a second), a worker or page of the same origin that ends in whatever way
-   * (by a Web Lock, in secure contexts). `missing` is then null. A page of another origin that
-   * hangs is seen by `heartbeat` alone.
+   * The connection ends when the other side calls `close`, or when its page is navigated away, which
+   * it reports at once if its thread is free. If that report is missing, this side notices an iframe
+   * that loads another page (after 5 seconds without an answer if its page had just loaded), an
+   * iframe that is removed and a window that is closed (within half a second), and any end of a
+   * worker or of a page of the same origin (by a Web Lock, in secure contexts). `missing` is then
+   * null. Only `heartbeat` detects that a page of another origin hangs.
    */
   readonly closed: Promise<Closed>;
   /**
-   * Ends the connection here. What was posted before still reaches the other side; what it sends
-   * is not dispatched any more.
+   * Closes the connection. Messages posted before still reach the other side. Its messages are not
+   * dispatched any more. Calling it again has no effect.
    */
   close(): void;
 }
 
-/** Two sides could not agree on a connection. */
+/** A connection could not be opened. */
 export declare class HandshakeError extends Error {
   constructor(code: HandshakeError["code"], message: string, options?: ErrorOptions);
   /**
-   * "timeout": nobody answered in time, and the message says who spoke; "taken": the other side
-   * has its one connection of that name; "name-in-use": an `accept` of this page waits under that
-   * name; "version": the other side speaks another version of the handshake; "no-owner": there is
-   * nobody to accept from; "gone": the frame was removed, or the window closed; "detached": the
-   * frame is in no document; "worker-failed": the worker's script could not be loaded, or raised
-   * an error at its start, whose event is the `cause`, and said nothing for a second; "aborted": by
-   * the signal, whose reason is the `cause`.
+   * "timeout": no allowed page answered in time; the message lists the origins that were rejected.
+   * "taken": the other side's `accept` of that name has a connection. "name-in-use": another
+   * `accept` of this page waits under that name. "version": the other side speaks another version of
+   * the handshake. "no-owner": there is no window to accept from. "gone": the frame was removed or
+   * the window closed. "detached": the frame is in no document. "worker-failed": the worker's script
+   * could not be loaded, or it raised an error (its event is the `cause`) and sent nothing for one
+   * second. "aborted": the signal was aborted; its reason is the `cause`.
    *
-   * What a worker did before `connect` was called can't be seen: one that had failed by then ends
-   * as a timeout.
+   * An error that a worker raised before `connect` was called ends as a timeout.
    */
   readonly code:
     | "timeout"
@@ -131,11 +134,12 @@ export declare class HandshakeError extends Error {
 }
 
 /**
- * Connects to the page in a frame or window, or to a worker, which calls `accept` or, in Python,
- * `accept` or `listen`. A page that reloads meanwhile is connected to when it is there again. Where
- * a connection of this page to it has just ended, the next one waits until it has heard of that.
+ * Connects to a frame, window or worker in which `accept`, or Python's `accept` or `listen`, is
+ * called. If the page reloads meanwhile, the new page is connected to. If a connection of this page
+ * to the same target and name has just ended and the other side does not know it yet, the call waits
+ * instead of failing as "taken".
  *
- * Rejects with a HandshakeError, or a TypeError where an argument makes no sense.
+ * Rejects with a HandshakeError, or with a TypeError if an argument is not valid.
  */
 export declare function connect(
   target: HTMLIFrameElement | Window | Worker,
@@ -143,10 +147,10 @@ export declare function connect(
 ): Promise<Connection>;
 
 /**
- * Takes one connection from the parent, the opener, the owner of a worker, or the given source.
- * While it lasts, every further caller of that name is told that it is taken, unless another
+ * Waits for one `connect` from the parent, the opener, the owner of a worker, or the given source.
+ * While the connection is open, every other `connect` to that name fails as "taken", unless another
  * `accept` of this page waits for it.
  *
- * Rejects with a HandshakeError, or a TypeError where an argument makes no sense.
+ * Rejects with a HandshakeError, or with a TypeError if an argument is not valid.
  */
 export declare function accept(options?: AcceptOptions): Promise<Connection>;

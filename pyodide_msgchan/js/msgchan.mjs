@@ -1,32 +1,32 @@
 // Connections between windows for pages and workers without Python: the handshake of
-// pyodide_msgchan. What it does for its callers is told in msgchan.d.mts.
+// pyodide_msgchan. The file msgchan.d.mts documents the public functions.
 //
-// Each side announces itself once, so that whoever comes second finds the other: the listener
-// (accept) with a hello, the caller (connect) with a probe. The side that can name the other's
-// origin then posts two ports to exactly that origin, the offer: it is the caller, unless only the
-// listener's origin is opaque. The acceptor answers on the control port with the secret nonce of
-// its announcement. The offer did not carry it, so a page that has taken the place of the one that
-// announced itself can't know it, and both ports close. The other port, data, carries nothing but
-// what the user posts.
+// Each side announces itself once, so the side that starts second finds the other: the responder
+// (accept) with a hello, the initiator (connect) with a probe. One side then posts an offer, which is
+// two ports, to exactly the origin of the other. This is the initiator, unless only the responder's
+// origin is opaque and can't be named: then the roles are reversed. The side that gets the offer
+// answers on the control port with an acceptance, which contains the secret nonce of its
+// announcement. The offer does not contain the nonce, so a page that has replaced the announced one
+// does not know it, and both ports close. The other port, data, carries users' messages only.
 
 export const ANY_ORIGIN = Symbol("*");
 export const OPAQUE_ORIGIN = Symbol("null");
 
-const VERSION = "0.1.0"; // the package's
-const CONFIRM_TIMEOUT_MS = 5000; // ms for a pending caller to confirm while others queue, or for a pong
-const GRACE = 500; // ms, twice: what is missing is waited for as long after the last arrival
-const SETTLING = 1000; // ms in which what was said before a goodbye, or its answer, may still come
-const LINGER = 10_000; // ms that an answer to a goodbye may take
-const WATCH = 500; // ms between looks at a frame or window
-const DOUBT = 2000; // ms to answer for a page in whose window another one may be
-const START = 1000; // ms for a worker's hello after its script has raised an error
+const VERSION = "0.1.0"; // The version of the package.
+const CONFIRM_TIMEOUT_MS = 5000; // For a pending initiator to confirm while others wait, or for a pong.
+const MESSAGE_GRACE_MS = 500; // Missing messages are waited for twice as long after the last arrival.
+const GOODBYE_GRACE_MS = 1000; // How long messages sent before a goodbye or its answer may still arrive.
+const FAREWELL_TIMEOUT_MS = 10_000; // For the answer to a goodbye.
+const WATCH_INTERVAL_MS = 500; // Between two checks of a frame or window.
+const LIVENESS_TIMEOUT_MS = 2000; // For the answer to a liveness check.
+const START_GRACE_MS = 1000; // For a worker's hello after its script has raised an error.
 const GOODBYE = { type: "goodbye", sent: 0, reason: "close" };
 
-const started = new WeakSet(); // workers that have spoken
-const waiting = new Set(); // the accepts of this page that have no caller: [name, place]
-const calls = new WeakMap(); // by place, by name: the connections that this page has made
+const startedWorkers = new WeakSet(); // Workers that have sent a message.
+const pendingAccepts = new Set(); // The accepts of this page without a connection: [name, place].
+const earlierByPlace = new WeakMap(); // Place to a Map from name to {open, ending} connections.
 
-const SHAPE = /^[a-z][a-z\d+.-]*:\/\/[^/?#@*\\\s]*[^/?#@*:\\\s]$/i; // of an origin: no path, no user, no star
+const ORIGIN_PATTERN = /^[a-z][a-z\d+.-]*:\/\/[^/?#@*\\\s]*[^/?#@*:\\\s]$/i; // No path, user or star.
 
 export class HandshakeError extends Error {
   constructor(code, message, options) {
@@ -44,14 +44,14 @@ const isKey = (value) => isText(value) && value;
 const closeAll = (ports) => ports.forEach((port) => port.close());
 
 const allow = (origin = self.origin) => {
-  const allowed = [origin].flat().map((one) => {
-    if (one === ANY_ORIGIN || one === OPAQUE_ORIGIN) return one.description;
-    if (one === "null")
-      throw TypeError("an opaque origin has no name: say which origin is allowed");
-    // The browser's own form: lower case, no default port, and its own IDNA.
-    const known = SHAPE.test(one) && URL.canParse(one) && new URL(one).origin;
+  const allowed = [origin].flat().map((item) => {
+    if (item === ANY_ORIGIN || item === OPAQUE_ORIGIN) return item.description;
+    if (item === "null")
+      throw TypeError("an opaque origin has no name: pass OPAQUE_ORIGIN or the expected origin");
+    // The browser normalizes the case, the default port and the host (IDNA).
+    const known = ORIGIN_PATTERN.test(item) && URL.canParse(item) && new URL(item).origin;
     if (!known || known === "null")
-      throw TypeError(`${String(one)} is no origin that this browser can post to`);
+      throw TypeError(`${String(item)} is no origin that this browser can post to`);
     return known;
   });
   if (!allowed[0]) throw TypeError("no origin is allowed");
@@ -63,8 +63,8 @@ const loaded = () => {
   return end ? performance.now() - end : -1;
 };
 
-// The origin of somebody who was introduced, in the words of who did that; undefined if it is none.
-const hearsay = (origin = null) => {
+// Return the origin of an introduced peer, as the introducing page names it; undefined if it is invalid.
+const introducedOrigin = (origin = null) => {
   if (origin === null || origin === "null") return origin;
   try {
     if (allow(origin)[0] === origin) return origin;
@@ -91,11 +91,22 @@ const handshake = (
     const anyone = allowed.includes("*");
     const opaque = !worker && self.origin === "null";
 
-    const life = new AbortController(); // until the connection, or the try for one, is over
+    const life = new AbortController(); // Aborted when the attempt or the connection ends.
     const on = (who, type, f, { signal } = life) => who.addEventListener(type, f, { signal });
     const heard = new Set();
-    let id, nonce, link, last, connected, timer, confirmTimer, facing, held, again, look, dying;
-    let queue = []; // rivals of the pending caller: [what it posted, its origin, its ports]
+    let id,
+      nonce,
+      link,
+      last,
+      connected,
+      timer,
+      confirmTimer,
+      sameRoleSeen,
+      ownLock,
+      retryTimer,
+      watchTimer,
+      workerErrorTimer;
+    let queue = []; // Initiators that wait for the pending one: [its message, its origin, its ports].
 
     const post = (to, targetOrigin, fields, transfer) =>
       place()?.postMessage(
@@ -122,8 +133,8 @@ const handshake = (
       link?.close();
     };
     const stop = () => {
-      for (const one of [timer, again, look, dying]) clearTimeout(one);
-      waiting.delete(mine);
+      for (const one of [timer, retryTimer, watchTimer, workerErrorTimer]) clearTimeout(one);
+      pendingAccepts.delete(ownEntry);
     };
     const fail = (code, message, options) => {
       if (connected) return;
@@ -139,28 +150,29 @@ const handshake = (
       else post(data.id, from, refusal);
       closeAll(ports);
     };
-    const mine = [name, place()];
-    const isOneWaiting = () => [...waiting].some((it) => it[0] === name && it[1] === mine[1]);
-    // Whether callers are to be refused: not once this one's caller has said goodbye, nor if another
-    // accept of this page waits for them.
-    const isBusy = () => !link?.isEnding() && !isOneWaiting();
-    // How many connections to that place are open, and how many have ended so recently that the other
-    // side may not know: it may be by one of those that it is taken.
-    const past = () => {
+    const ownEntry = [name, place()];
+    const isAcceptPending = () =>
+      [...pendingAccepts].some((entry) => entry[0] === name && entry[1] === ownEntry[1]);
+    // Whether initiators must be refused: not after the goodbye of this connection's peer, and not if
+    // another accept of this page waits for them.
+    const isBusy = () => !link?.isEnding() && !isAcceptPending();
+    // Return the number of open connections to the place, and of those that ended so recently that the
+    // other side may not know it. One of the latter may be the reason of a refusal.
+    const earlierConnections = () => {
       const key = place() ?? target;
-      const byName = calls.get(key) ?? new Map();
+      const byName = earlierByPlace.get(key) ?? new Map();
       const found = byName.get(name) ?? { open: 0, ending: 0 };
-      calls.set(key, byName.set(name, found));
+      earlierByPlace.set(key, byName.set(name, found));
       return found;
     };
-    const taken = () => {
+    const onTaken = () => {
       if (connected) return;
-      const { open, ending } = past();
+      const { open, ending } = earlierConnections();
       if (open || !ending) return fail("taken", "already taken");
-      again ??= setTimeout(() => {
-        again = undefined;
+      retryTimer ??= setTimeout(() => {
+        retryTimer = undefined;
         if (!link) start();
-      }, SETTLING);
+      }, GOODBYE_GRACE_MS);
     };
 
     const begin = (entry) => {
@@ -202,45 +214,47 @@ const handshake = (
       }
     };
 
-    // A Web Lock of ours, which comes free when this page ends: the other side waits for it.
-    const hold = () =>
-      (held ??= new Promise((got) => {
+    // Hold a Web Lock, which is released when this page ends. The other side waits for that.
+    const holdLock = () =>
+      (ownLock ??= new Promise((resolve) => {
         const lock = random();
-        const keep = () => new Promise((free) => (got(lock), on(life.signal, "abort", free)));
-        const ask = async () => navigator.locks.request(lock, keep);
-        ask().catch(() => got()); // no locks here
+        const keep = () => new Promise((free) => (resolve(lock), on(life.signal, "abort", free)));
+        const request = async () => navigator.locks.request(lock, keep);
+        request().catch(() => resolve()); // There are no locks here.
       }));
 
-    // One pair of ports, from its offer until its end. Who offered wants the other's nonce. `done` takes
-    // the connection to somebody who was introduced: there is no handshake, and no window to watch.
-    const join = ([port, control], from, wanted, done) => {
-      const near = !done && (worker || (from === self.origin && !opaque));
+    // Handle one pair of ports, from its offer until its end. The side that offered requires the peer's
+    // nonce. With `done` the pair belongs to an introduced peer: it has neither a handshake nor a window
+    // to watch, and `done` gets the connection.
+    const join = ([port, control], from, peerNonce, done) => {
+      const sharesOrigin = !done && (worker || (from === self.origin && !opaque));
       const own = done ? new AbortController() : life;
       let sent = 0;
-      let arrived = 0;
-      let misses = 0;
-      let expected; // what the other side says to have sent; null: it did not say
-      let agreed, asked, quiet, closedHere, over, why, grace, watch, beat, finish, mark, settled;
-      const closed = new Promise((done) => (finish = done));
+      let received = 0;
+      let missedPongs = 0;
+      let expected; // The number of messages in the peer's goodbye; null if it is not known.
+      let agreed, accepted, unanswered, closedHere, ended, endReason, grace, watch, beat, finish;
+      let earlier, endingTimer;
+      const closed = new Promise((resolve) => (finish = resolve));
       const send = (type, fields) => control.postMessage({ type, ...fields });
-      const isAll = () => expected !== null && arrived >= expected;
+      const allReceived = () => expected !== null && received >= expected;
 
-      // For so many ms the other side may still think that it has this connection.
-      const parting = (ms) => {
-        if (!mark) return;
-        if (!settled) {
-          mark.open--;
-          mark.ending++;
+      // Count this connection as ending for `ms`, in which the other side may not know of its end.
+      const markEnding = (ms) => {
+        if (!earlier) return;
+        if (!endingTimer) {
+          earlier.open--;
+          earlier.ending++;
         }
-        clearTimeout(settled);
-        settled = setTimeout(() => {
-          mark.ending--;
-          mark = undefined;
+        clearTimeout(endingTimer);
+        endingTimer = setTimeout(() => {
+          earlier.ending--;
+          earlier = undefined;
         }, ms);
       };
       const end = (reason, missing = null) => {
-        parting(expected >= 0 && expected !== null ? SETTLING : LINGER);
-        over = true;
+        markEnding(expected >= 0 && expected !== null ? GOODBYE_GRACE_MS : FAREWELL_TIMEOUT_MS);
+        ended = true;
         clearTimeout(grace);
         clearInterval(watch);
         clearInterval(beat);
@@ -255,63 +269,63 @@ const handshake = (
         end("local");
       };
       const drop = () => {
-        closedHere = over = true;
+        closedHere = ended = true;
         closeAll([port, control]);
         if (link !== me) return;
         if (calling) link = undefined;
         else next();
       };
 
-      const settle = () => {
-        // To a side that was busy only: it must not wait for ever for what nobody answers.
+      const finishEnd = () => {
+        // The peer may only have been busy. It must learn that nobody will answer it any more.
         if (expected === null) send("goodbye", { sent, reason: "lost" });
-        end(why, isAll() ? 0 : expected && arrived ? expected - arrived : null);
-        if (!isAll()) return; // they may lie in a port that was not started: it stays open
+        end(endReason, allReceived() ? 0 : expected && received ? expected - received : null);
+        if (!allReceived()) return; // Messages may be in a port that was not started, so it stays open.
         send("farewell");
         closeAll([port, control]);
       };
-      // By timers, so that the listeners of the last message come first; by two, so that a page
-      // that was busy for longer than the first gets its messages before the second.
-      const wait = () => {
+      // Messages may be in a port not yet started: it stays open.
+      // busy for longer than the first one get its messages before the second one.
+      const waitForMissing = () => {
         clearTimeout(grace);
-        grace = isAll()
-          ? setTimeout(settle)
-          : setTimeout(() => (grace = setTimeout(settle, GRACE)), GRACE);
+        grace = allReceived()
+          ? setTimeout(finishEnd)
+          : setTimeout(() => (grace = setTimeout(finishEnd, MESSAGE_GRACE_MS)), MESSAGE_GRACE_MS);
       };
-      const gone = (reason, count = null) => {
+      const onPeerEnd = (reason, count = null) => {
         if (closedHere || (count === null && expected !== undefined)) return;
-        why = reason;
+        endReason = reason;
         expected = count;
-        wait();
+        waitForMissing();
       };
-      const lost = () => gone("lost");
-      const doubt = (ms) => {
-        quiet = true;
+      const presumeLost = () => onPeerEnd("lost");
+      const verifyAlive = (ms) => {
+        unanswered = true;
         send("ping", { n: 0 });
-        setTimeout(() => quiet && lost(), ms);
+        setTimeout(() => unanswered && presumeLost(), ms);
       };
-      const arrive = (event) => {
-        arrived++;
-        misses = quiet = 0;
+      const onData = (event) => {
+        received++;
+        missedPongs = unanswered = 0;
         if (closedHere) event.stopImmediatePropagation();
-        else if (expected !== undefined) wait();
+        else if (expected !== undefined) waitForMissing();
       };
 
-      const introduce = async (type, fields) => {
-        const lock = near && (await hold());
+      const sendDescription = async (type, fields) => {
+        const lock = sharesOrigin && (await holdLock());
         const more = { loaded: loaded(), ...(lock && { lock }), ...fields };
         const capabilities = ["clone"];
-        if (!over) send(type, { runtime: "javascript", version: VERSION, capabilities, ...more });
+        if (!ended) send(type, { runtime: "javascript", version: VERSION, capabilities, ...more });
       };
-      const agree = ({ runtime, version, capabilities, loaded, lock }) => {
-        if (over || agreed) return;
+      const complete = ({ runtime, version, capabilities, loaded, lock }) => {
+        if (ended || agreed) return;
         agreed = true;
         if (!done) {
           connected = true;
           stop();
           if (calling) {
-            mark = past();
-            mark.open++;
+            earlier = earlierConnections();
+            earlier.open++;
           }
           for (const entry of rivals()) refuse(entry);
           watchPlace(loaded, lock);
@@ -320,11 +334,11 @@ const handshake = (
           MessagePort.prototype.postMessage.apply(port, message);
           sent++;
         };
-        port.addEventListener("message", arrive);
-        port.addEventListener("messageerror", arrive);
+        port.addEventListener("message", onData);
+        port.addEventListener("messageerror", onData);
         if (heartbeat) {
           beat = setInterval(
-            () => (misses++ > 1 ? lost() : send("ping", { n: misses })),
+            () => (missedPongs++ > 1 ? presumeLost() : send("ping", { n: missedPongs })),
             heartbeat * 1000,
           );
         }
@@ -338,26 +352,29 @@ const handshake = (
       };
       const watchPlace = (loaded, lock) => {
         const page = place();
-        watch = setInterval(() => (place() !== page || !page || page.closed) && lost(), WATCH);
-        // A load within 2 s may be the page's own: then it is there, and answers.
-        let first = loaded < 1000;
-        if (first && loaded >= 0) setTimeout(() => (first = false), 2000);
-        const load = () => {
-          if (!first) return lost();
-          first = false;
-          doubt(CONFIRM_TIMEOUT_MS);
+        watch = setInterval(
+          () => (place() !== page || !page || page.closed) && presumeLost(),
+          WATCH_INTERVAL_MS,
+        );
+        // A load event within 2 s may be the page's own. Then the page is there and answers a ping.
+        let mayBeOwn = loaded < 1000;
+        if (mayBeOwn && loaded >= 0) setTimeout(() => (mayBeOwn = false), 2000);
+        const onLoad = () => {
+          if (!mayBeOwn) return presumeLost();
+          mayBeOwn = false;
+          verifyAlive(CONFIRM_TIMEOUT_MS);
         };
-        if (framed) on(target, "load", load);
-        if (near && isText(lock)) {
+        if (framed) on(target, "load", onLoad);
+        if (sharesOrigin && isText(lock)) {
           const { locks } = navigator;
           const { signal } = life;
-          // Free at once: it belongs to another partition of the browser's storage.
-          const taken = (free) => free || locks.request(lock, { signal }, lost);
-          locks?.request(lock, { ifAvailable: true }, taken).catch(() => {});
+          // A lock that is free at once belongs to another storage partition, so it shows nothing.
+          const wait = (free) => free || locks.request(lock, { signal }, presumeLost);
+          locks?.request(lock, { ifAvailable: true }, wait).catch(() => {});
         }
       };
-      const meetOther = (data, ports) => {
-        const from = hearsay(data.origin);
+      const onIntroduction = (data, ports) => {
+        const from = introducedOrigin(data.origin);
         if (
           closedHere ||
           !onintroduction ||
@@ -368,40 +385,42 @@ const handshake = (
           ports[1]?.postMessage({ type: "goodbye", sent: 0, reason: "close" });
           return closeAll(ports);
         }
-        const other = join(ports, from, undefined, (met) => onintroduction(met, data.message));
+        const other = join(ports, from, undefined, (connection) =>
+          onintroduction(connection, data.message),
+        );
         other.begin(data);
       };
 
       control.onmessage = ({ data, ports }) => {
         const { type, sent, reason } = data ?? {};
-        misses = quiet = 0;
+        missedPongs = unanswered = 0;
         if (type === "ping") {
           if (typeof data.n == "number") send("pong", { n: data.n });
         } else if (type === "farewell") {
           if (!closedHere) return;
-          parting(SETTLING);
+          markEnding(GOODBYE_GRACE_MS);
           closeAll([port, control]);
         } else if (type === "goodbye") {
           if (agreed && !closedHere) {
-            gone(reason === "close" ? "closed" : "lost", sent >= 0 ? sent : null);
+            onPeerEnd(reason === "close" ? "closed" : "lost", sent >= 0 ? sent : null);
           } else {
-            // It gave up on us, and won't greet again by itself.
-            const anew = calling && !closedHere && link === me;
+            // The responder dropped this attempt and will not send another hello by itself.
+            const restart = calling && !closedHere && link === me;
             send("farewell");
             drop();
-            if (anew) start();
+            if (restart) start();
           }
         } else if (agreed && type === "introduction") {
-          meetOther(data, ports);
-        } else if (over || agreed || asked) return;
+          onIntroduction(data, ports);
+        } else if (ended || agreed || accepted) return;
         else if (type === "refusal") {
           drop();
-          if (calling && reason === "taken") taken();
+          if (calling && reason === "taken") onTaken();
         } else if (!isPeer(data)) return;
-        else if (!wanted && type === "confirm") agree(data);
-        else if (wanted && type === "acceptance") {
-          asked = true;
-          if (data.nonce === wanted) introduce("confirm").then(() => agree(data));
+        else if (!peerNonce && type === "confirm") complete(data);
+        else if (peerNonce && type === "acceptance") {
+          accepted = true;
+          if (data.nonce === peerNonce) sendDescription("confirm").then(() => complete(data));
           else {
             send("refusal", { reason: "nonce" });
             drop();
@@ -410,15 +429,15 @@ const handshake = (
       };
       const begin = (data) => {
         on(self, "pagehide", () => close("pagehide"), own);
-        agree(data);
+        complete(data);
       };
-      if (!wanted && !done) introduce("acceptance", { nonce });
+      if (!peerNonce && !done) sendDescription("acceptance", { nonce });
       const isEnding = () => expected !== undefined;
-      const me = { close, doubt: () => doubt(DOUBT), isEnding, begin };
+      const me = { close, doubt: () => verifyAlive(LIVENESS_TIMEOUT_MS), isEnding, begin };
       return me;
     };
 
-    const hear = (event) => {
+    const onWindowMessage = (event) => {
       const { source, origin } = event;
       if (!worker) {
         if (!source || source !== place()) return;
@@ -429,8 +448,8 @@ const handshake = (
       if (!Number.isInteger(msgchan) || !isText(type) || data.name !== name) return;
       if ((to ?? id) !== id || !isKey(data.id)) return;
       if (worker) {
-        clearTimeout(dying);
-        started.add(target);
+        clearTimeout(workerErrorTimer);
+        startedWorkers.add(target);
       }
       const entry = [data, origin, []];
       if (msgchan !== 1) {
@@ -440,8 +459,8 @@ const handshake = (
         return;
       }
       const theirs = origin === "null";
-      const turned = calling ? theirs && !opaque : opaque && !theirs;
-      const offering = calling !== turned;
+      const rolesReversed = calling ? theirs && !opaque : opaque && !theirs;
+      const offering = calling !== rolesReversed;
       const known =
         ((calling || link) && last === data.id) || queue.some(([rival]) => rival.id === data.id);
       if (type === "offer") {
@@ -449,9 +468,9 @@ const handshake = (
         else onPeer([data, origin, ports]);
       } else if (type === "refusal") {
         const other = link && last !== data.id;
-        if (calling && to === id && data.reason === "taken" && !other) taken();
+        if (calling && to === id && data.reason === "taken" && !other) onTaken();
       } else if (!isKey(data.nonce)) return;
-      else if (type === (calling ? "probe" : "hello")) facing = true;
+      else if (type === (calling ? "probe" : "hello")) sameRoleSeen = true;
       else if (known || type !== (calling ? "hello" : "probe")) return;
       else if (connected) calling ? link.doubt() : isBusy() && refuse(entry);
       else if (offering) onPeer(entry);
@@ -465,40 +484,41 @@ const handshake = (
         const are = heard.size > 1 ? "are" : "is";
         text += `; heard from ${[...heard].join(", ")}, which ${are} not allowed`;
       }
-      if (again) text += "; the accept there is taken";
-      if (facing) text += `; both sides ${ours}, and one must ${theirs}`;
+      if (retryTimer) text += "; the accept there is taken";
+      if (sameRoleSeen) text += `; both sides ${ours}, and one must ${theirs}`;
       fail("timeout", text);
     };
 
-    const gone = () => (framed ? !place() : !worker && target.closed);
-    const failed = (event) => {
+    const isGone = () => (framed ? !place() : !worker && target.closed);
+    const onWorkerError = (event) => {
       const { message } = event;
       if (!message)
         return fail("worker-failed", "the worker's script could not be loaded, or is no script");
-      // It may go on after an error: its script is only known to be dead if nothing comes.
-      const dead = () =>
+      // The script may continue after an error, so it has failed only if no hello follows.
+      const onSilence = () =>
         fail("worker-failed", `the worker did not start: ${message}`, { cause: event });
-      if (!started.has(target)) dying ??= setTimeout(dead, START);
+      if (!startedWorkers.has(target)) workerErrorTimer ??= setTimeout(onSilence, START_GRACE_MS);
     };
 
     const abort = () => fail("aborted", "aborted", { cause: signal.reason });
     if (signal?.aborted) return abort();
     if (signal) on(signal, "abort", abort);
-    // Longer than that and a timer of the browser rings at once.
+    // Browsers run a timer with a longer delay at once.
     if (timeout < 2e6) timer = setTimeout(onTimeout, timeout * 1000);
-    if (gone())
+    if (isGone())
       return framed
         ? fail("detached", "the frame is in no document")
         : fail("gone", "the window is closed");
     if (!calling) {
-      if (isOneWaiting())
+      if (isAcceptPending())
         return fail("name-in-use", `this page has an accept under the name "${name}" already`);
-      waiting.add(mine);
+      pendingAccepts.add(ownEntry);
     }
-    const away = () => gone() && fail("gone", "the frame was removed, or the window closed");
-    look = setInterval(away, WATCH);
-    if (worker && target !== self) on(target, "error", failed);
-    on(worker ? target : self, "message", hear);
+    const checkTarget = () =>
+      isGone() && fail("gone", "the frame was removed, or the window closed");
+    watchTimer = setInterval(checkTarget, WATCH_INTERVAL_MS);
+    if (worker && target !== self) on(target, "error", onWorkerError);
+    on(worker ? target : self, "message", onWindowMessage);
     on(self, "pagehide", () => link?.close("pagehide"));
     on(self, "pageshow", (event) => {
       if (!event.persisted || connected) return;

@@ -1,18 +1,18 @@
-// Connections between windows, seen from JavaScript: who may be heard, what goes out before there is a
-// port, and the signs that the other side is gone. It decides nothing; Python's handshake does.
+// The JavaScript half of connections between windows: it filters window messages, posts envelopes and
+// offers, and watches for the peer's end. All decisions are made by Python's handshake.
 import { tag } from "./encode.mjs";
 
-const WIRE = 1; // version of the envelope
-const LONGEST = 200; // characters of a field
-export const HEARD = 8; // wrong origins that are remembered
-const LOAD_EVENT_SKEW_MS = 300; // ms by which an element's load event comes after the page's own, at the most
-const CLOCK_SKEW_MS = 30; // ms by which clocks and messages may differ in telling when that was
-const CLOSED_CHECK = 250; // ms between looks at other windows, which tell nobody that they were closed
-const LINGER = 10_000; // ms that a closed connection keeps its ports open for the other side's farewell
-const FAREWELL_GRACE = 1000; // ms after a farewell in which what was said before it may still come
-const LONGEST_ERROR = 1000; // characters of what a worker's error says
+const WIRE_VERSION = 1; // The version of the envelope.
+const MAX_FIELD_LENGTH = 200; // characters
+export const MAX_REJECTED = 8; // The limit of rejected origins that are listed in an error.
+const LOAD_EVENT_SKEW_MS = 300; // The longest delay of an element's load event after its page's.
+const CLOCK_SKEW_MS = 30; // The tolerance for clocks and messages in comparing times of load events.
+const CLOSED_CHECK_INTERVAL_MS = 250; // Windows fire no event when they are closed, so they are polled.
+const FAREWELL_TIMEOUT_MS = 10_000; // How long a closed connection keeps its ports open for a farewell.
+const FAREWELL_GRACE_MS = 1000; // How long messages sent before a farewell may still arrive after it.
+const MAX_ERROR_LENGTH = 1000; // Characters of a worker's error message.
 
-/** What a target of connect or accept is: "frame", "window", "worker", or "" for none of them. */
+/** Return "frame", "window" or "worker" for a target of connect or accept, else "". */
 function kindOf(target) {
   if (target === null || typeof target !== "object") return "";
   try {
@@ -20,34 +20,34 @@ function kindOf(target) {
     if (name === "HTMLIFrameElement") return "frame";
     if (name === "Worker" || name === "DedicatedWorkerGlobalScope") return "worker";
     if (typeof target.postMessage !== "function") return "";
-    // In Chrome a window of another site has none any more some time after it was closed.
+    // In Chrome, `window` of a window of another site becomes null some time after it was closed.
     return target.window === target || (target.window === null && target.closed) ? "window" : "";
   } catch {
-    return ""; // a window of another origin answers to these questions
+    return ""; // Windows of other origins allow all of these reads, so this is not a window.
   }
 }
 
-const text = (value) => typeof value === "string" && value.length <= LONGEST;
+const isFieldText = (value) => typeof value === "string" && value.length <= MAX_FIELD_LENGTH;
 
-/** The part of the bridge that knows windows; what it is given is the bridge's own. */
+/** Create the part of the bridge for windows. Its arguments are functions and tables of the bridge. */
 export function createWindows({ attach, arrived, start, slots, ids, windowOf, drop, answersOf }) {
-  const inPage = kindOf(globalThis) === "window"; // a worker may have been given a document: PyScript does
-  const links = new Map(); // by the control port's id: the slots of a connection, from the offer on
-  const hearings = new Set();
-  const watchedFrames = new Map(); // by the slot that is told of its removal: {element, page, trees}
+  const inPage = kindOf(globalThis) === "window"; // PyScript gives workers a document.
+  const channelPairs = new Map(); // Control port id to the slots of a connection, from its offer on.
+  const listeners = new Set();
+  const watchedFrames = new Map(); // Slot to notify of a removal, to {element, page, trees}.
   const loadsByElement = new WeakMap();
-  const elementsByWindow = new WeakMap(); // found in shadow trees, as WeakRefs
-  const places = new WeakMap(); // their numbers
-  const partings = new Set(); // ids of control ports whose goodbye was not answered, or just now
-  const greeted = new WeakSet(); // workers that said hello, so their scripts have started
-  const watchedWindows = new Map(); // the same for windows that may be closed
-  let looking, observer, lock;
-  let lastPlace = 0;
-  let loadEnd; // in ms; asking for it takes long
-  let leaving = false; // whether this page is on its way out, or in the back/forward cache
+  const elementsByWindow = new WeakMap(); // WeakRefs to frame elements that were found in shadow trees.
+  const placeNumbers = new WeakMap();
+  const awaitingFarewell = new Set(); // Ids of control ports that wait for a farewell, or did just now.
+  const startedWorkers = new WeakSet(); // Workers that sent a hello, so their scripts have started.
+  const watchedWindows = new Map(); // Slot to notify of a closed window, to the window.
+  let closedCheckTimer, observer, lock;
+  let lastPlaceNumber = 0;
+  let loadEnd; // In ms. It is stored because reading the performance entry is slow.
+  let leaving = false; // Whether this page is being unloaded, or is in the back/forward cache.
 
-  const holderOf = (window) => {
-    // The frame element around a window; null or undefined if it has none or is of another origin.
+  // Return the frame element around a window; null or undefined if it has none or is of another origin.
+  const frameElementOf = (window) => {
     try {
       return window?.frameElement;
     } catch {
@@ -55,26 +55,26 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     }
   };
 
-  function findDeep(tree, window) {
-    for (const one of tree.querySelectorAll("*")) {
-      if (one.contentWindow === window) return one;
-      const found = one.shadowRoot && findDeep(one.shadowRoot, window);
+  function findInShadowTrees(tree, window) {
+    for (const element of tree.querySelectorAll("*")) {
+      if (element.contentWindow === window) return element;
+      const found = element.shadowRoot && findInShadowTrees(element.shadowRoot, window);
       if (found) return found;
     }
     return undefined;
   }
 
-  // The frame of a target: itself, or the one in this page's trees that shows that window. Shadow
-  // trees are searched if `deep`; that takes long, and nobody finds a frame in a closed one.
+  // Return the frame element of a target: the target itself, or the element in this page that shows
+  // that window. `deep` also searches shadow trees, which is slow. Frames in closed ones aren't found.
   const elementOf = (target, deep = false) => {
     if (kindOf(target) === "frame") return target;
     if (kindOf(target) !== "window" || target.parent !== globalThis || target === globalThis)
       return undefined;
-    const shows = (one) => one?.contentWindow === target;
+    const shows = (element) => element?.contentWindow === target;
     const found = [...document.getElementsByTagName("iframe")].find(shows);
     if (found) return found;
-    let hidden = [elementsByWindow.get(target)?.deref(), holderOf(target)].find(shows);
-    if (deep) hidden ??= findDeep(document, target);
+    let hidden = [elementsByWindow.get(target)?.deref(), frameElementOf(target)].find(shows);
+    if (deep) hidden ??= findInShadowTrees(document, target);
     if (hidden) elementsByWindow.set(target, new WeakRef(hidden));
     return hidden;
   };
@@ -83,8 +83,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     if (slots.get(slot.id) === slot) arrived(slot, { type, origin: "" });
   };
 
+  // Return the ms since this page's load event ended; -1 before that, and in a worker.
   function loadedFor() {
-    // ms since this page's load event ended; -1 before that, and in a worker
     loadEnd ||= inPage && performance.getEntriesByType("navigation")[0]?.loadEventEnd;
     return loadEnd ? Math.round(performance.now() - loadEnd) : -1;
   }
@@ -94,39 +94,40 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     else windowOf(target)?.postMessage(envelope, targetOf(origin), ports);
   }
 
-  // An origin that the browser takes for no target is this page's own, or was allowed by "*":
-  // Python refuses all others.
+  // Return the target origin for posting. An origin that the browser does not accept as a target is
+  // this page's own, or was allowed by "*": Python refuses all others.
   function targetOf(origin) {
     if (origin === "*" || (URL.canParse(origin) && new URL(origin).origin === origin))
       return origin;
     return origin === self.origin ? "/" : "*";
   }
 
-  /** Attach a port that nobody else has a use for, until JavaScript asks Python for it. */
+  /** Attach a port that only Python uses, unless JavaScript asks Python for it. */
   function attachOwn(port, promising) {
     const id = attach(port, promising);
     slots.get(id).exposedToPage = false;
     return id;
   }
 
-  function link(data, control, target) {
-    const made = { data, control, target, stops: [] };
-    data.link = made;
-    links.set(control.id, made);
+  function addChannelPair(data, control, target) {
+    const pair = { data, control, target, stops: [] };
+    data.channelPair = pair;
+    channelPairs.set(control.id, pair);
     control.cleanup = () => {
-      links.delete(control.id);
-      for (const stop of made.stops) stop();
+      channelPairs.delete(control.id);
+      for (const stop of pair.stops) stop();
     };
-    // All that was posted before a goodbye has come: the other side may close its ports.
-    made.count = () => {
-      if (made.said || !(data.received >= made.expected)) return;
-      made.said = true;
+    // Send a farewell once every message sent before a goodbye has arrived: the peer may then close
+    // its ports.
+    pair.checkReceived = () => {
+      if (pair.farewellSent || !(data.received >= pair.expected)) return;
+      pair.farewellSent = true;
       control.port.postMessage({ type: "farewell" });
     };
     return control.id;
   }
 
-  function goodbye({ data, control }, reason) {
+  function sendGoodbye({ data, control }, reason) {
     const answers = answersOf(data);
     control.port.postMessage({
       type: "goodbye",
@@ -139,21 +140,23 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   if (inPage) {
     addEventListener("pagehide", () => {
       leaving = true;
-      for (const one of links.values()) {
-        goodbye(one, "pagehide");
-        one.hidden = true;
+      for (const pair of channelPairs.values()) {
+        sendGoodbye(pair, "pagehide");
+        pair.hidden = true;
       }
     });
     addEventListener("pageshow", ({ persisted }) => {
       leaving = false;
-      if (!persisted) return; // else the page comes out of the back/forward cache, as a new peer
-      for (const one of [...links.values()]) if (one.hidden) notice(one.control, "hidden");
-      for (const slot of [...hearings]) notice(slot, "restored");
+      if (!persisted) return;
+      // The page comes out of the back/forward cache and is a new peer: its connections have ended.
+      for (const pair of [...channelPairs.values()])
+        if (pair.hidden) notice(pair.control, "hidden");
+      for (const slot of [...listeners]) notice(slot, "restored");
     });
   }
 
-  // What is known of the load events of a frame: the last one's time, how many there were, and how
-  // that stood when its page, by the id it goes by, was first heard.
+  // Return the record of a frame's load events: the time of the last one, their number, and both at the
+  // moment when the frame's page, known by its id, sent its first message.
   function loadsOf(element) {
     let loads = loadsByElement.get(element);
     if (loads) return loads;
@@ -171,86 +174,89 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     const loads = loadsOf(element);
     const { page, last, count } = loads;
     if (page?.id === id) return;
-    // Whether a load was seen that belongs to no page before: it may be this one's, heard late.
+    // A load event that belongs to no earlier page may be that of this page, whose message came late.
     const seen = count > (page ? page.count + (page.loaded < 0) : 0);
     loads.page = { id, loaded, last, count, seen, at: performance.now() };
   }
 
   function watchLoads(control, element) {
-    // A page may be heard before its own load event reaches the element: that is no navigation.
+    // The load event of the peer's own page may reach the element after the page's first message. It
+    // must not count as a navigation.
     const loads = loadsOf(element);
     const { loaded, last, count, seen, at } = loads.page ?? { loaded: -1, count: loads.count };
-    let own = loaded < 0; // whether its own load is still to come; perhaps so until `late`
-    let late = own ? 0 : at - loaded + LOAD_EVENT_SKEW_MS;
-    if (last >= at - loaded - CLOCK_SKEW_MS || loads.count > count) own = late = 0;
-    if (own && seen) [own, late] = [false, Infinity];
+    let ownLoadPending = loaded < 0; // Whether the page's own load event is certain to come.
+    let ownLoadUntil = ownLoadPending ? 0 : at - loaded + LOAD_EVENT_SKEW_MS; // Until then it may come.
+    if (last >= at - loaded - CLOCK_SKEW_MS || loads.count > count)
+      ownLoadPending = ownLoadUntil = 0;
+    if (ownLoadPending && seen) [ownLoadPending, ownLoadUntil] = [false, Infinity];
     const watcher = () => {
-      if (!own) notice(control, performance.now() > late ? "gone" : "doubt");
-      own = late = 0;
+      if (!ownLoadPending) notice(control, performance.now() > ownLoadUntil ? "gone" : "doubt");
+      ownLoadPending = ownLoadUntil = 0;
     };
     if (loads.count > count + 1) notice(control, "gone");
     loads.watchers.add(watcher);
     return () => loads.watchers.delete(watcher);
   }
 
-  // The trees that hold an element: its own, those of the hosts around that one, and those of the
-  // frames around them as far as they are of this origin. An observer sees only one tree.
+  // Return the trees around an element: its own, those of the shadow hosts around it, and those of the
+  // frames around them that have this origin. A MutationObserver sees one tree only.
   function treesAround(element) {
     const trees = [];
     for (let node = element; node;) {
       const tree = node.getRootNode();
       trees.push(tree);
-      if (tree === document) break; // what is around this page takes the page along
-      node = tree.host ?? holderOf(tree.defaultView);
+      if (tree === document) break; // A removal outside of this page ends this page too.
+      node = tree.host ?? frameElementOf(tree.defaultView);
     }
     return trees;
   }
 
-  function observeTrees(one, anew) {
-    const trees = treesAround(one.element);
+  // Observe the trees around a watched frame; return false if they are the same as before.
+  function observeTrees(watched, force) {
+    const trees = treesAround(watched.element);
     if (
-      !anew &&
-      trees.length === one.trees.length &&
-      trees.every((tree, i) => tree === one.trees[i])
+      !force &&
+      trees.length === watched.trees.length &&
+      trees.every((tree, i) => tree === watched.trees[i])
     )
       return false;
-    one.trees = trees;
-    one.stop?.abort();
-    one.stop = new AbortController();
-    const { signal } = one.stop;
+    watched.trees = trees;
+    watched.stop?.abort();
+    watched.stop = new AbortController();
+    const { signal } = watched.stop;
     for (const tree of trees) {
       observer.observe(tree, { childList: true, subtree: true });
-      // A frame on the way that navigates takes its document along, and no tree changes by that.
+      // If a frame in between navigates, its document goes away, but no tree changes.
       if (tree !== document && tree.defaultView)
-        tree.defaultView.addEventListener("pagehide", () => setTimeout(lookAtFrames), { signal });
+        tree.defaultView.addEventListener("pagehide", () => setTimeout(checkFrames), { signal });
     }
     return true;
   }
 
-  function lookAtFrames() {
+  function checkFrames() {
     let moved = false;
-    for (const [slot, one] of [...watchedFrames]) {
-      const { contentWindow } = one.element;
-      const gone = !contentWindow || (one.page && contentWindow !== one.page);
-      if (!gone) moved = observeTrees(one, false) || moved;
+    for (const [slot, watched] of [...watchedFrames]) {
+      const { contentWindow } = watched.element;
+      const gone = !contentWindow || (watched.page && contentWindow !== watched.page);
+      if (!gone) moved = observeTrees(watched, false) || moved;
       else if (watchedFrames.delete(slot)) {
-        one.stop.abort();
+        watched.stop.abort();
         notice(slot, "gone");
       }
     }
     if (!moved) return;
-    observer.disconnect(); // from the trees that no frame is in any more
-    for (const one of watchedFrames.values()) observeTrees(one, true);
+    observer.disconnect(); // This also drops trees that have no frame any more.
+    for (const watched of watchedFrames.values()) observeTrees(watched, true);
   }
 
-  // Tell when a frame is in no document any more, or a page other than its present one took its place.
-  function watchRemoval(slot, element, present) {
-    const one = { element, page: present ? element.contentWindow : undefined, trees: [] };
-    watchedFrames.set(slot, one);
-    observer ??= new MutationObserver(lookAtFrames);
-    observeTrees(one, true);
+  // Notify the slot when a frame is removed from its document, or gets another window if `samePage`.
+  function watchRemoval(slot, element, samePage) {
+    const watched = { element, page: samePage ? element.contentWindow : undefined, trees: [] };
+    watchedFrames.set(slot, watched);
+    observer ??= new MutationObserver(checkFrames);
+    observeTrees(watched, true);
     return () => {
-      one.stop.abort();
+      watched.stop.abort();
       watchedFrames.delete(slot);
       if (watchedFrames.size === 0) observer = void observer?.disconnect();
     };
@@ -258,32 +264,33 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   function watchWindow(slot, other) {
     watchedWindows.set(slot, other);
-    looking ??= setInterval(() => {
+    closedCheckTimer ??= setInterval(() => {
       for (const [slot, other] of [...watchedWindows])
         if (other.closed && watchedWindows.delete(slot)) notice(slot, "gone");
-    }, CLOSED_CHECK);
+    }, CLOSED_CHECK_INTERVAL_MS);
     return () => {
       watchedWindows.delete(slot);
-      if (watchedWindows.size === 0) looking = void clearInterval(looking);
+      if (watchedWindows.size === 0) closedCheckTimer = void clearInterval(closedCheckTimer);
     };
   }
 
-  // Tell of the end of the place where the other page is, as far as it has one that can end.
-  function watchPlace(slot, target, present = false) {
+  // Notify the slot of the end of the frame or window that shows the other page, if it can end.
+  function watchPlace(slot, target, samePage = false) {
     const element = elementOf(target, true);
-    if (element?.contentWindow) return watchRemoval(slot, element, present);
-    if (element) setTimeout(notice, 0, slot, "gone"); // it was removed meanwhile
+    if (element?.contentWindow) return watchRemoval(slot, element, samePage);
+    if (element) setTimeout(notice, 0, slot, "gone"); // It was removed meanwhile.
     return kindOf(target) === "window" && target !== parent ? watchWindow(slot, target) : () => {};
   }
 
   function awaitLock(slot, name) {
     const { locks } = navigator;
-    const leave = new AbortController();
-    const { signal } = leave;
+    const stop = new AbortController();
+    const { signal } = stop;
     const wait = () => locks.request(name, { signal }, () => notice(slot, "gone"));
-    // Free at once: it lies in another partition of the browser's storage, and tells nothing.
-    locks.request(name, { ifAvailable: true }, (free) => free ?? wait()).catch(() => {}); // or left
-    return () => leave.abort();
+    // A lock that is free at once belongs to another storage partition, so it shows nothing.
+    const request = locks.request(name, { ifAvailable: true }, (free) => free ?? wait());
+    request.catch(() => {}); // It was aborted.
+    return () => stop.abort();
   }
 
   return {
@@ -292,17 +299,17 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       kindOf(target) === "frame"
         ? !target.contentWindow
         : kindOf(target) === "window" && target.closed,
-    // A number that stands for the place of a target, be it named by a frame or by its window.
+    // Return a number for the place of a target, the same for a frame and its window.
     placeOf(target) {
       const place = elementOf(target) ?? target;
-      if (!places.has(place)) places.set(place, ++lastPlace);
-      return places.get(place);
+      if (!placeNumbers.has(place)) placeNumbers.set(place, ++lastPlaceNumber);
+      return placeNumbers.get(place);
     },
-    awaitsFarewell: (controlId) => partings.has(controlId),
+    awaitsFarewell: (controlId) => awaitingFarewell.has(controlId),
     originOf: (address) => new URL(address, document.baseURI).origin,
+    // `attributes` is a list of names and values in turn.
     makeFrame(src, place, sandbox, attributes) {
       const frame = document.createElement("iframe");
-      // name, value, name, value, …
       attributes.forEach((name, i) => i % 2 || frame.setAttribute(name, attributes[i + 1]));
       if (sandbox !== undefined) frame.setAttribute("sandbox", sandbox);
       frame.src = src;
@@ -311,8 +318,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     },
     openWindow(url, target, features) {
       let window, timer;
-      // Firefox goes on with other tasks while it opens a window. Python could not go on with its
-      // own after that, so that happens in a turn without Python.
+      // Firefox runs other tasks while it opens a window, and Python could not continue its own task
+      // after that. So the window is opened in a task without Python.
       const opened = new Promise((resolve) => {
         timer = setTimeout(() =>
           resolve((window = globalThis.open(url, target, features) ?? undefined)),
@@ -322,7 +329,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       return { opened, close };
     },
     selfOrigin: () => (inPage ? self.origin : ""),
-    // Whom an `accept` listens to, and to whom a `listen` announces itself.
+    // Return the window or worker that `accept` listens to, or all that `listen` announces itself to.
     owners(all) {
       if (!inPage) return [globalThis];
       const found = [parent === globalThis ? null : parent, globalThis.opener].filter(Boolean);
@@ -333,25 +340,27 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const slot = slots.get(attach(new EventTarget(), false, () => true));
       slot.rejected = new Set();
       const on = (event) => {
-        // Whoever tries to connect anew, since it has heard the goodbye, means the next page here.
+        // After the goodbye of this page, a peer that connects again means the next page here.
         if (leaving) return;
-        // A window that is gone is null, as is the one of a frame that was taken out: not the same.
+        // The source is null if its window is gone. So is `windowOf` a removed frame, and the two
+        // must not be taken for the same window.
         if (inPage && place === globalThis && event.source === null) return;
         if (source !== undefined && event.source !== windowOf(source)) return;
         if (origins && !origins.includes("*") && !origins.includes(event.origin)) {
-          if (source !== undefined && slot.rejected.size < HEARD) slot.rejected.add(event.origin);
+          if (source !== undefined && slot.rejected.size < MAX_REJECTED)
+            slot.rejected.add(event.origin);
           return;
         }
         const { data, ports } = event;
         if (typeof data !== "object" || !Number.isInteger(data?.msgchan)) return;
         const { msgchan, type, id, nonce = "", to = "", reason = "", loaded } = data;
-        if (data.name !== name || ![type, id, nonce, to, reason].every(text)) return;
+        if (data.name !== name || ![type, id, nonce, to, reason].every(isFieldText)) return;
         if (ports.length !== (type === "offer" ? 2 : 0))
           return ports.forEach((port) => port.close());
-        if (place !== globalThis && type === "hello") greeted.add(place);
+        if (place !== globalThis && type === "hello") startedWorkers.add(place);
         const element = elementOf(source ?? event.source);
         if (element) heardFrom(element, id, Number.isFinite(loaded) ? loaded : -1);
-        const words = [
+        const fields = [
           msgchan,
           type,
           name,
@@ -362,23 +371,24 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
           Number.isFinite(loaded) ? loaded : -1,
           event.origin,
         ];
-        arrived(slot, { type: "message", data: words, source: event.source, ports });
+        arrived(slot, { type: "message", data: fields, source: event.source, ports });
       };
-      // An error event without a message: the worker's script can't be had. With one: it threw.
+      // An error event without a message means that the worker's script can't be loaded; one with a
+      // message means that the script raised an error.
       const failed = ({ message = "", filename, lineno }) => {
-        if (message && greeted.has(place)) return;
+        if (message && startedWorkers.has(place)) return;
         const where = message && `${filename}:${lineno}`;
-        const data = { message: String(message).slice(0, LONGEST_ERROR), where };
+        const data = { message: String(message).slice(0, MAX_ERROR_LENGTH), where };
         arrived(slot, { type: "message", data, source: null, ports: [] });
       };
       place.addEventListener("message", on);
       if (place !== globalThis) place.addEventListener("error", failed);
-      hearings.add(slot);
+      listeners.add(slot);
       if (elementOf(source)) loadsOf(elementOf(source));
       const stop = watchPlace(slot, source);
       slot.cleanup = () => {
         stop();
-        hearings.delete(slot);
+        listeners.delete(slot);
         place.removeEventListener("message", on);
         place.removeEventListener("error", failed);
       };
@@ -389,23 +399,24 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       slots.get(id).cleanup = watchPlace(slots.get(id), source);
     },
     announce(target, origin, type, name, id, nonce, to, reason) {
-      const envelope = { msgchan: WIRE, type, name, id, loaded: loadedFor() };
+      const envelope = { msgchan: WIRE_VERSION, type, name, id, loaded: loadedFor() };
       for (const [key, value] of Object.entries({ nonce, to, reason }))
         if (value) envelope[key] = value;
       postTo(target, origin, envelope, []);
     },
     offer(target, origin, name, id, to, promising) {
       const [data, control] = [new MessageChannel(), new MessageChannel()];
-      const near = attachOwn(data.port1, promising);
-      const id2 = link(slots.get(near), slots.get(attach(control.port1, false)), target);
-      const envelope = { msgchan: WIRE, type: "offer", name, id, to, loaded: loadedFor() };
+      const dataId = attachOwn(data.port1, promising);
+      const controlSlot = slots.get(attach(control.port1, false));
+      const controlId = addChannelPair(slots.get(dataId), controlSlot, target);
+      const envelope = { msgchan: WIRE_VERSION, type: "offer", name, id, to, loaded: loadedFor() };
       postTo(target, origin, envelope, [data.port2, control.port2]);
-      return [near, id2];
+      return [dataId, controlId];
     },
     adoptPair([data, control], promising, target) {
-      if (ids.has(data) || ids.has(control)) return undefined; // somebody in this page has them
+      if (ids.has(data) || ids.has(control)) return undefined; // This page already uses them.
       const id = attachOwn(data, promising);
-      return [id, link(slots.get(id), slots.get(attach(control, false)), target)];
+      return [id, addChannelPair(slots.get(id), slots.get(attach(control, false)), target)];
     },
     discard(ports, type, reason) {
       if (type) ports[1]?.postMessage({ type, reason, sent: 0 });
@@ -414,8 +425,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     loadedFor,
     heldLock: () => (typeof lock === "string" ? lock : ""),
     holdLock() {
-      // One for the life of this page or worker. Its name is told only once it is held: whoever waits
-      // for it would get it else. A string, or a promise for it the first time.
+      // This page or worker holds one lock while it lives. Peers learn its name only once it is held,
+      // since a peer that waited for it earlier would get it. Return the name or a promise for it.
       if (lock !== undefined || !navigator.locks || self.origin === "null") return (lock ??= "");
       const name = `pyodide_msgchan ${crypto.randomUUID()}`;
       return (lock = new Promise((resolve) => {
@@ -424,47 +435,47 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       }));
     },
     watch(controlId, origin, lockName) {
-      const { control, target, stops } = links.get(controlId);
+      const { control, target, stops } = channelPairs.get(controlId);
       const element = elementOf(target, true);
       if (element) stops.push(watchLoads(control, element));
       stops.push(watchPlace(control, target, true));
-      const near = origin === undefined || (origin === self.origin && origin !== "null");
-      if (near && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
+      const sharesLocks = origin === undefined || (origin === self.origin && origin !== "null");
+      if (sharesLocks && lockName && navigator.locks) stops.push(awaitLock(control, lockName));
     },
-    // The other side said goodbye after so many messages: bring them in, then say farewell.
+    // The peer sent a goodbye that counts `sent` messages: receive them, then send a farewell.
     expect(controlId, sent) {
-      const made = links.get(controlId);
-      made.expected = sent;
-      start(made.data);
-      made.count();
+      const pair = channelPairs.get(controlId);
+      pair.expected = sent;
+      start(pair.data);
+      pair.checkReceived();
     },
-    // This side is done. Its ports stay open until the other has all that was posted on them.
-    closeGracefully(controlId, say) {
-      const made = links.get(controlId);
-      const { data, control, expected, said } = made;
-      if (say) goodbye(made, "close");
-      if (expected !== undefined && !said) control.port.postMessage({ type: "farewell" });
-      // -1: it was taken for gone, but may be there, and Firefox loses what is on its way to a port
-      // that is being transferred when this end closes.
-      const done = expected < 0 ? false : expected !== undefined || !say;
-      const came = control.queue;
-      for (const slot of [data, control]) drop(slot.id, done);
-      if (done) return;
+    // Close both channels. The ports stay open until the peer has received all that was posted on them.
+    closeGracefully(controlId, withGoodbye) {
+      const pair = channelPairs.get(controlId);
+      const { data, control, expected, farewellSent } = pair;
+      if (withGoodbye) sendGoodbye(pair, "close");
+      if (expected !== undefined && !farewellSent) control.port.postMessage({ type: "farewell" });
+      // -1 means that the peer was presumed lost, but it may still be there. Firefox loses messages on
+      // their way to a port that is being transferred when this end closes.
+      const closeNow = expected < 0 ? false : expected !== undefined || !withGoodbye;
+      const unhandled = control.queue;
+      for (const slot of [data, control]) drop(slot.id, closeNow);
+      if (closeNow) return;
       const { port } = control;
-      partings.add(controlId);
-      const over = () => {
+      awaitingFarewell.add(controlId);
+      const finish = () => {
         clearTimeout(timer);
-        setTimeout(() => partings.delete(controlId), FAREWELL_GRACE);
+        setTimeout(() => awaitingFarewell.delete(controlId), FAREWELL_GRACE_MS);
         port.removeEventListener("message", on);
         for (const slot of [data, control]) slot.port.close();
       };
       const on = ({ data: message }) => {
         if (message?.type === "goodbye") port.postMessage({ type: "farewell" });
-        if (message?.type === "farewell") over();
+        if (message?.type === "farewell") finish();
       };
-      const timer = setTimeout(over, LINGER);
+      const timer = setTimeout(finish, FAREWELL_TIMEOUT_MS);
       port.addEventListener("message", on);
-      came.forEach(on);
+      unhandled.forEach(on);
     },
   };
 }
