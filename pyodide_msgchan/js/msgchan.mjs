@@ -284,8 +284,8 @@ const handshake = (
         send("farewell");
         closeAll([port, control]);
       };
-      // Messages may be in a port not yet started: it stays open.
-      // busy for longer than the first one get its messages before the second one.
+      // A timer lets the listeners of the last message run first. Two timers in a row let a page that
+      // was busy for longer than the first one get its messages before the second one.
       const waitForMissing = () => {
         clearTimeout(grace);
         grace = allReceived()
