@@ -172,7 +172,7 @@ class ControlChannel:
         """Handle a sign of the peer's end or of this page's, or a message that can't be read."""
         if notice.kind == "gone":
             self._presume_lost()
-        elif notice.kind == "doubt":
+        elif notice.kind == "maybe-gone":
             self.verify_alive()
         elif notice.kind == "hidden":
             connection._on_pagehide()

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 from pyodide_msgchan._connection.connection import Connection, Peer
 from pyodide_msgchan._connection.control import ControlChannel
 from pyodide_msgchan._connection.environment import ChannelPair, Environment, WindowListener
-from pyodide_msgchan._connection.handshake.initiator import RETRY, Initiator
+from pyodide_msgchan._connection.handshake.initiator import RETRY_DELAY, Initiator
 from pyodide_msgchan._connection.handshake.responder import Responder
 from pyodide_msgchan._connection.options import ConnectOptions, would_pack
 from pyodide_msgchan._connection.wire import (
@@ -71,7 +71,7 @@ class EarlierConnections:
         if self._open or self._last is None:
             return False
         awaits_farewell, since = self._last
-        return asyncio.get_event_loop().time() - since < RETRY or awaits_farewell()
+        return asyncio.get_event_loop().time() - since < RETRY_DELAY or awaits_farewell()
 
     def can_be_dropped(self) -> bool:
         """Return True if these records can't affect a later call."""

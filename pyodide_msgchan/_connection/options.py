@@ -81,12 +81,15 @@ async def hold_lock(environment: Environment, options: ConnectOptions) -> None:
 
 
 MAX_NAME_LENGTH = 200
+"""The limit of characters of a connection's name."""
 
 
 type Origins = Origin | Iterable[Origin]
+"""The `origin` argument: one origin or several."""
 
 
 type Lane = Literal["packed", "clone"]
+"""The `lane` argument: how values travel."""
 
 
 def handshake_args(environment: Environment, options: ConnectOptions) -> dict[str, Any]:

@@ -433,7 +433,7 @@ const handshake = (
       };
       if (!peerNonce && !done) sendDescription("acceptance", { nonce });
       const isEnding = () => expected !== undefined;
-      const me = { close, doubt: () => verifyAlive(LIVENESS_TIMEOUT_MS), isEnding, begin };
+      const me = { close, verifyAlive: () => verifyAlive(LIVENESS_TIMEOUT_MS), isEnding, begin };
       return me;
     };
 
@@ -472,7 +472,7 @@ const handshake = (
       } else if (!isKey(data.nonce)) return;
       else if (type === (calling ? "probe" : "hello")) sameRoleSeen = true;
       else if (known || type !== (calling ? "hello" : "probe")) return;
-      else if (connected) calling ? link.doubt() : isBusy() && refuse(entry);
+      else if (connected) calling ? link.verifyAlive() : isBusy() && refuse(entry);
       else if (offering) onPeer(entry);
       else announce(data.id, origin);
     };

@@ -190,7 +190,8 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       ownLoadPending = ownLoadUntil = 0;
     if (ownLoadPending && seen) [ownLoadPending, ownLoadUntil] = [false, Infinity];
     const watcher = () => {
-      if (!ownLoadPending) notice(control, performance.now() > ownLoadUntil ? "gone" : "doubt");
+      if (!ownLoadPending)
+        notice(control, performance.now() > ownLoadUntil ? "gone" : "maybe-gone");
       ownLoadPending = ownLoadUntil = 0;
     };
     if (loads.count > count + 1) notice(control, "gone");

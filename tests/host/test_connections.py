@@ -187,7 +187,9 @@ async def test_what_is_remembered_of_ended_connections_is_forgotten(windows, mon
         async with host.connect(app, origin=APP, name=str(number)):
             await accepting
     assert len(host._earlier) == 5
-    monkeypatch.setattr("pyodide_msgchan._connection.driver.RETRY", 0)  # as if that time had passed
+    monkeypatch.setattr(
+        "pyodide_msgchan._connection.driver.RETRY_DELAY", 0
+    )  # as if that time had passed
     await asyncio.gather(host.connect(app, origin=APP, timeout=0.01), return_exceptions=True)
     assert len(host._earlier) == 1
 

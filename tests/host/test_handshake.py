@@ -237,7 +237,7 @@ def leaver(*, ending=True):
 
 def test_who_was_there_just_now_probes_again_when_its_goodbye_must_have_come():
     machine = leaver()
-    assert same(machine.heard(REFUSAL, APP, WINDOW), SetTimer(initiator.RETRY))
+    assert same(machine.heard(REFUSAL, APP, WINDOW), SetTimer(initiator.RETRY_DELAY))
     assert machine.heard(REFUSAL, APP, WINDOW) == []
     assert "on the other side is taken" in str(machine.timeout(1))
     assert same(machine.expired(), PROBE)
@@ -255,7 +255,7 @@ def test_the_next_hello_is_taken_in_the_meantime():
     assert type(offer) is Offer
     assert machine.expired() == []
     assert machine.heard(REFUSAL, APP, WINDOW) == []  # another one's
-    assert same(machine.control(1, TAKEN), Close(1), SetTimer(initiator.RETRY))
+    assert same(machine.control(1, TAKEN), Close(1), SetTimer(initiator.RETRY_DELAY))
     assert same(machine.cancel(), StopTimer())
 
 
@@ -263,7 +263,7 @@ def test_an_offer_that_is_refused_with_its_probe_is_given_up_once():
     machine = leaver()
     machine.heard(envelope("hello", "l0"), APP, WINDOW)
     assert machine.heard(REFUSAL, APP, WINDOW) == []
-    assert same(machine.control(1, TAKEN), Close(1), SetTimer(initiator.RETRY))
+    assert same(machine.control(1, TAKEN), Close(1), SetTimer(initiator.RETRY_DELAY))
     assert type(machine.heard(envelope("hello", "l0"), APP, WINDOW)[1]) is Offer
 
 

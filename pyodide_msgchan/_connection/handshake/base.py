@@ -40,12 +40,15 @@ MAX_REJECTED: Final = 8
 
 
 GOODBYE: Final[dict[str, Any]] = {"type": "goodbye", "sent": 0, "reason": "close"}
+"""The control message that drops a pending attempt."""
 
 
 TAKEN: Final[dict[str, Any]] = {"type": "refusal", "reason": "taken"}
+"""The control message that refuses an offer to an `accept` that has a connection."""
 
 
 WRONG_NONCE: Final[dict[str, Any]] = {"type": "refusal", "reason": "nonce"}
+"""The control message that refuses an acceptance with a wrong nonce."""
 
 
 def fresh_id() -> str:

@@ -27,10 +27,10 @@ from pyodide_msgchan._connection.wire import (
 )
 from pyodide_msgchan.errors import HandshakeError, VersionMismatchError
 
-__all__ = ["RETRY", "Initiator"]
+__all__ = ["RETRY_DELAY", "Initiator"]
 
 
-RETRY: Final = 1.0
+RETRY_DELAY: Final = 1.0
 """Seconds until an initiator probes again that was refused while a goodbye was on its way."""
 
 
@@ -39,6 +39,7 @@ MAX_SUPERSEDED: Final = 8
 
 
 def _never() -> bool:
+    """Return False: this page has had no earlier connection to the target."""
     return False
 
 
@@ -60,9 +61,7 @@ class Initiator(HandshakeBase):
     _peer: HandshakePeer | None = None
     _connected = False
     _successor = ""
-    _superseded_ids: tuple[
-        str, ...
-    ] = ()  # responders of the same window that a newer one has replaced
+    _superseded_ids: tuple[str, ...] = ()  # responders that a newer one of the window has replaced
     _retries = False  # whether the timer for another probe runs
 
     def expired(self) -> list[Action]:
@@ -167,7 +166,7 @@ class Initiator(HandshakeBase):
         actions = self._drop_offer()
         if not self.wait_if_taken and not self._retries:
             self._retries = True
-            actions.append(SetTimer(RETRY))
+            actions.append(SetTimer(RETRY_DELAY))
         return actions
 
     def control(self, attempt: int, message: dict[str, Any]) -> list[Action]:
