@@ -89,11 +89,13 @@ def walk(message: Any, leaf: Leaf) -> Any:
 
 
 class _Walker:
+    """Walks over one message; see `walk`."""
+
     def __init__(self, leaf: Leaf) -> None:
         self.leaf = leaf
         self.done: dict[int, Any] = {}
         self.keys: dict[int, Any] = {}
-        self.alive: list[Any] = []
+        self.kept_alive: list[Any] = []
 
     def value(self, value: Any, path: Path, depth: int) -> Any:
         kind = type(value)
@@ -137,7 +139,7 @@ class _Walker:
 
     def remember(self, source: Any, result: Any) -> None:
         self.done[id(source)] = result
-        self.alive.append(source)
+        self.kept_alive.append(source)
 
     def convert_other(self, value: Any, path: Path, depth: int) -> Any:
         """Return the form of a value of no built-in type; self for a subclass of a container."""
@@ -167,7 +169,7 @@ class _Walker:
                 raised = f"{type(error).__name__}: {error_text(error)}"
                 reason = f"the converter for {kind.__name__} raised {raised}"
                 raise DataCloneError(reason, format_path(path)) from error
-            self.alive.append(plain)
+            self.kept_alive.append(plain)
             kind = converted_as(plain)
         else:
             name = type(value).__name__
@@ -198,7 +200,7 @@ class _Walker:
             if depth >= MAX_DEPTH:
                 raise DataCloneError(f"nested deeper than {MAX_DEPTH} levels", format_path(here))
             self.keys[id(key)] = type(key)(self.key(part, here, depth + 1) for part in key)
-            self.alive.append(key)
+            self.kept_alive.append(key)
             return self.keys[id(key)]
         result = self.value(key, here, depth)
         try:

@@ -47,10 +47,12 @@ def without_private_names(value: Any, *, packed: bool) -> Any:
 
 
 class _Copier:
+    """Copies one value without its private parts."""
+
     def __init__(self, *, packed: bool) -> None:
         self.packed = packed
         self.done: dict[int, Any] = {}
-        self.alive: list[Any] = []
+        self.kept_alive: list[Any] = []
 
     def needs_copy(self, value: Any) -> bool:
         """Return True if something in a value is private, or must be converted to find out."""
@@ -74,7 +76,7 @@ class _Copier:
                     inner.extend(getattr(item, name, None) for name in names)
                 elif converter_of(item) is not None:
                     return True
-            self.alive.append(inner)  # Keeps the items alive, so that no id is reused.
+            self.kept_alive.append(inner)  # Keeps the items alive, so that no id is reused.
             level = [] if ATOMS.issuperset(map(type, inner)) else inner
         return False
 
@@ -128,12 +130,12 @@ class _Copier:
                 plain = converter(plain)
             except BaseException:  # noqa: BLE001 - sending the value raises it again, with its path
                 return value
-            self.alive.append(plain)
+            self.kept_alive.append(plain)
         return value
 
     def remember(self, source: Any, result: Any) -> Any:
         self.done[id(source)] = result
-        self.alive.append(source)
+        self.kept_alive.append(source)
         return result
 
 

@@ -177,7 +177,7 @@ function call(name, ...args) {
   opcode(0x52); // REDUCE
 }
 
-/** Writes bytes into the stream; returns false if they are too large for it. */
+/** Writes bytes into the stream, or returns false if they exceed the threshold. */
 function bytes(c, part, threshold = OUT_OF_BAND_THRESHOLD) {
   const n = part.byteLength;
   if (n > threshold) return false;
@@ -191,6 +191,7 @@ function bytes(c, part, threshold = OUT_OF_BAND_THRESHOLD) {
   return true;
 }
 
+/** Writes a typed array as a call of `view_of`, or without a format as bytes. */
 function buffer(v, format) {
   const part = ArrayBuffer.isView(v)
     ? new Uint8Array(v.buffer, v.byteOffset, v.byteLength)
@@ -204,6 +205,7 @@ function buffer(v, format) {
   else if (!bytes(0x42, part)) call("bytes_of", () => large(part));
 }
 
+/** Sends a large buffer out of band. */
 function large(part) {
   copied.push(part.buffer);
   outOfBand(part);
@@ -235,8 +237,8 @@ function packed(data, scan) {
 }
 
 /**
- * Returns Python's hash of a finite number, apart from sign and special values: the rest by
- * MODULUS.
+ * Returns Python's hash of a finite number, apart from its sign and the special case of -1: the
+ * remainder modulo MODULUS.
  */
 function hashOf(v) {
   if (typeof v === "bigint") return Number(v % BigInt(MODULUS));
@@ -277,6 +279,7 @@ function areDistinct(keys) {
   return seen.size + large.size === n;
 }
 
+/** Writes any value; a value that has no pickle form, or is nested too deeply, goes out of band. */
 function put(v, depth) {
   switch (typeof v) {
     case "string":

@@ -26,7 +26,7 @@ export const segmentsOf = ({ msgchan }) => (Array.isArray(msgchan) ? msgchan : [
 
 /**
  * Copies the stream of a message into memory, if it is one segment that calls no functions, and
- * nothing is out of band. Returns its size in bytes, or 0 if the message needs the general way.
+ * nothing is out of band. Returns its size in bytes, or 0 if `encode` has to handle the message.
  */
 export function copyPlainStream(data, memory, scan) {
   const parts = isEnvelope(data) ? segmentsOf(data) : [];

@@ -180,6 +180,8 @@ class _Depths:
 
 
 class _Scan:
+    """The state of the scan of one stream."""
+
     def __init__(self, segments: Sequence[Any]) -> None:
         self.segments = [memoryview(segment).cast("B") for segment in segments]
         self.number = 0
@@ -268,10 +270,12 @@ class _Scan:
             raise _RefusedError("nothing to take")
 
     def few(self, count: int) -> list[_Slot]:
+        """Remove the last `count` values from the stack, and return them."""
         self.check_floor(count)
         return self.taken(len(self.stack) - count)
 
     def marked(self) -> list[_Slot]:
+        """Remove the values above the last mark from the stack, and return them."""
         if not self.marks:
             raise _RefusedError("no mark")
         return self.taken(self.marks.pop())
@@ -312,6 +316,7 @@ class _Scan:
         self.deepen(owner, 1 + self.deepest(items))
 
     def deepest(self, items: list[_Slot]) -> int:
+        """Return the depth of the deepest item, and check that no item is a function."""
         depth = 0
         for item in items:
             if item.kind >= _MAKE:
@@ -320,6 +325,7 @@ class _Scan:
         return depth
 
     def deepen(self, slot: _Slot, depth: int) -> None:
+        """Set the minimum depth of a value on the stack, and of its entry in the memo."""
         if depth > MAX_DEPTH:
             raise _RefusedError(f"nested deeper than {MAX_DEPTH} levels")
         slot.depth = max(slot.depth, depth)
@@ -333,6 +339,7 @@ class _Scan:
                 raise _RefusedError("a key that can't be one")
 
     def gather(self, action: int) -> None:
+        """Replace the items on top of the stack by a tuple or a frozenset of them."""
         items = self.few(_TUPLE_SIZES[action]) if action in _TUPLE_SIZES else self.marked()
         if action == _TUPLE2 and items[0].kind == _TARGET:
             return self.push(_Slot(_FILLING, self.deepest(items[1:]), 0))
@@ -355,6 +362,7 @@ class _Scan:
             self.deepen(self.stack[-1], depth)
 
     def remember(self) -> None:
+        """Put the value on top of the stack into the memo."""
         self.check_floor(1)
         slot = self.stack[-1]
         if slot.index >= 0 or slot.kind > _FILL:
@@ -365,6 +373,7 @@ class _Scan:
         self.memo.append(known)
 
     def recall(self, action: int) -> None:
+        """Push a value from the memo; the first argument of `fill` must be the object before it."""
         index = self.number_of(action)
         if index >= len(self.memo):
             raise _RefusedError("a reference to nothing")
@@ -383,6 +392,7 @@ class _Scan:
         self.push(slot)
 
     def call(self, action: int) -> None:
+        """Look up a name, or call `make` or `fill`."""
         first, second = self.few(2)
         if action == _GLOBAL:
             if first.kind != _MODULE or second.kind not in (_MAKER, _FILLER):

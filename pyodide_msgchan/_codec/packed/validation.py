@@ -153,6 +153,8 @@ def validate(
 
 
 class _Validator:
+    """Validates one message; see `validate`."""
+
     def __init__(self, ports: Mapping[int, Any], check_js: Callable[[Any], str]) -> None:
         self.ports = ports
         self.check_js = check_js
