@@ -384,4 +384,4 @@ def post_encoded(
     if name == "target":
         raise TypeError("not a window or an iframe element: it has no postMessage")
     find_unclonable(message, ports, items)
-    raise DataCloneError(f"the browser refuses it: {text}")
+    raise DataCloneError(f"the browser refused the message: {text}")
