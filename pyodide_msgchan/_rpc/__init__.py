@@ -1,1 +1,1 @@
-"""Remote calls over a port, as Comlink 4.4.2 speaks them."""
+"""Remote calls over a port, compatible with Comlink 4.4.2."""

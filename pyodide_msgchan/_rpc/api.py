@@ -98,15 +98,15 @@ def wrap(
     decoded here ends its call once no other call is pending, if nothing is exposed on this port;
     a request that JavaScript can't decode is never answered.
 
+    `kwargs` and `prefetch` apply to the returned `Remote` and to everything that is received
+    through it, not to the port.
+
     Args:
         port: as for `expose`, which can use the same port.
         kwargs: how keyword arguments are sent to a JavaScript end: "python" raises TypeError,
             "object" sends them as one last object.
         prefetch: items, from 1 to 256, that a remote asynchronous generator may send before they
             are consumed here.
-
-    `kwargs` and `prefetch` apply to the returned `Remote` and to everything received through it,
-    not to the port.
 
     Raises:
         TypeError: `port` can't send messages, or is a window.
@@ -182,7 +182,13 @@ def assign(remote: Remote, value: Any) -> Call:
 def new(remote: Remote, *arguments: Any, **keywords: Any) -> Call:
     """Construct a remote class, and return a call whose result is a `Remote` of the instance.
 
-    The request is sent at once. Arguments are sent as in a call of a `Remote`.
+    The request is sent at once. Arguments are sent as in a call of a `Remote`. Cancelling the wait
+    cancels the request on a Python end.
+
+    Args:
+        remote: the class.
+        arguments: the positional arguments of its constructor.
+        keywords: the keyword arguments of its constructor.
 
     Raises:
         DataCloneError: an argument can't be sent.
@@ -199,6 +205,9 @@ def create_endpoint(remote: Remote) -> Call:
 
     The request is sent at once, as by Comlink's `createEndpoint`.
 
+    Args:
+        remote: the remote object.
+
     Returns:
         A call whose result is the port.
 
@@ -214,6 +223,9 @@ def release(remote: Remote) -> Call:
     The request is sent at once; awaiting the returned call waits for the confirmation. A port that
     was made for the object is then closed. The port that was given to `wrap` stays open at this end
     (Comlink's `expose` closes its own end). Cancelling the wait does not undo the release.
+
+    Args:
+        remote: the remote object, or any name in it.
 
     Raises:
         PortStateError: the port ended, or the remote object was released already.

@@ -169,6 +169,7 @@ class CallClient(Marshaller):
         return waiters
 
     def cancel_call(self, call: Call) -> None:
+        """Cancel a call, and notify the other side unless its request was not sent yet."""
         message = self.protocol.cancel(call._id)
         if message is None:
             return

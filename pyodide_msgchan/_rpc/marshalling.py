@@ -151,7 +151,8 @@ class Marshaller:
         port: on which the values are sent and received.
         python: whether the other end is this package too; None while that is unknown.
         tracebacks: whether the other side sees the tracebacks of errors.
-        waiting: the iterator for whose next item a task waits. This may be its only reference.
+        waiting_iterator: the iterator for whose next item a task waits. This may be its only
+            reference.
     """
 
     def __init__(self, port: MessagePort, parent: Self | None) -> None:
@@ -160,7 +161,7 @@ class Marshaller:
         self.tracebacks: bool = parent.tracebacks if parent else False
         self._source: StreamSource | None = None
         self._iterator: weakref.ref[RemoteIterator] | None = None
-        self.waiting: RemoteIterator | None = None
+        self.waiting_iterator: RemoteIterator | None = None
 
     @abstractmethod
     def expose(self, policy: AccessPolicy) -> None:
@@ -194,6 +195,7 @@ class Marshaller:
         return raw(value)
 
     def marshal_proxy(self, policy: AccessPolicy, attachments: Attachments) -> Wire:
+        """Expose an object on a new port, and return the wire value of its proxy."""
         if hasattr(type(policy.root), "__anext__"):
             return self.marshal_stream(policy.root, attachments)
         session, wire = self._open_session(attachments)
@@ -201,6 +203,7 @@ class Marshaller:
         return wire
 
     def marshal_stream(self, items: Any, attachments: Attachments) -> Wire:
+        """Expose an iterator on a new port, and return the wire value of its proxy."""
         session, wire = self._open_session(attachments)
         session._source = StreamSource(session, items)
         session.expose(AccessPolicy(session._source.methods()))

@@ -80,12 +80,12 @@ class CallServer:
         except MessageError as error:
             self.refuse(request, error)
             return
-        except BaseException as error:  # noqa: BLE001 - it goes to the caller
+        except BaseException as error:  # noqa: BLE001 - it is sent to the caller
             self._on_error(request, error)
             return
         try:
             result = context.run(self._perform, request, arguments, keywords)
-        except BaseException as error:  # noqa: BLE001 - it goes to the caller
+        except BaseException as error:  # noqa: BLE001 - it is sent to the caller
             self._on_error(request, error)
         else:
             self._on_result(request, result, context)
@@ -95,7 +95,7 @@ class CallServer:
         context = self._context.copy()
         try:
             result = context.run(self.policy.function(path), *values)
-        except BaseException as error:  # noqa: BLE001 - it goes to the caller
+        except BaseException as error:  # noqa: BLE001 - it is sent to the caller
             self._on_error(Execute(id_, "APPLY", path, [], {}), error)
             return None
         if result is not None and (
@@ -206,7 +206,7 @@ class CallServer:
         except (asyncio.CancelledError, GeneratorExit) as error:
             self.fail(request, error)
             raise
-        except BaseException as error:  # noqa: BLE001 - it goes to the caller
+        except BaseException as error:  # noqa: BLE001 - it is sent to the caller
             self._on_error(request, error)
         else:
             self.reply(request, result)

@@ -208,6 +208,7 @@ class RpcSession(CallClient):
             self._stop_serving()
 
     def handle_action(self, action: Any) -> None:
+        """Perform an action that the protocol returned."""
         kind, server = type(action), self.server
         if kind is Execute:
             if server is not None:

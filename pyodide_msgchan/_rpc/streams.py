@@ -35,11 +35,12 @@ class StreamSession(Protocol):
     """The part of a session that both halves of a stream use.
 
     Attributes:
-        waiting: the iterator for whose next item a task waits. Nothing else may refer to that task:
-            the event loop does not, and a loop that was left closes its iterator in such a task.
+        waiting_iterator: the iterator for whose next item a task waits. Nothing else may refer to
+            that task: the event loop does not, and leaving an ``async for`` closes its iterator in
+            such a task.
     """
 
-    waiting: Any
+    waiting_iterator: Any
 
     def post(self, message: Wire) -> None:
         """Post a message without marshalling."""
@@ -340,11 +341,11 @@ class RemoteIterator:
         if self._waiter is not None:
             raise RuntimeError("another task waits for this iterator's next item")
         self._waiter = Waiter(asyncio.get_running_loop())
-        self._session.waiting = self
+        self._session.waiting_iterator = self
         try:
             await self._waiter
         finally:
-            self._waiter = self._session.waiting = None
+            self._waiter = self._session.waiting_iterator = None
 
     def _on_item_consumed(self) -> None:
         self._consumed += 1

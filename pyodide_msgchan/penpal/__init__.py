@@ -17,7 +17,7 @@ from pyodide_msgchan._connection.options import (
 from pyodide_msgchan._printing import short_repr
 from pyodide_msgchan._rpc.remote import Remote, RemoteHandle
 from pyodide_msgchan.errors import HandshakeError, PortStateError
-from pyodide_msgchan.penpal.session import PenpalAccess, PenpalOptions, PenpalSession, _PageSession
+from pyodide_msgchan.penpal.session import PageSession, PenpalAccess, PenpalOptions, PenpalSession
 
 __all__ = ["Connecting", "accept", "connect"]
 
@@ -44,7 +44,8 @@ def connect(
     PeerLostError, and the same `Remote` works again once the new page is connected. When the other
     side ends the connection, pending calls raise PeerClosedError; when the frame is removed or the
     window is closed, they raise PeerLostError. Penpal can't detect a page that is gone without
-    notice: use `asyncio.timeout` around a call that must end.
+    notice: use `asyncio.timeout` around a call that must end. Cancelling the wait for a connection
+    gives up the handshake.
 
     Args:
         target: an iframe element, a window, or a Worker.
@@ -100,7 +101,7 @@ class Connecting:
         self._make = make
         self._timeout = timeout
         self._session: PenpalSession | None = None
-        self._page_session: _PageSession | None = None
+        self._page_session: PageSession | None = None
 
     async def _open(self) -> Remote:
         self._session = session = self._make()

@@ -47,7 +47,7 @@ from pyodide_msgchan.penpal.protocol import (
     UsePort,
 )
 
-__all__ = ["PenpalAccess", "PenpalOptions", "PenpalSession", "_PageSession"]
+__all__ = ["PageSession", "PenpalAccess", "PenpalOptions", "PenpalSession"]
 
 
 class PenpalOptions(NamedTuple):
@@ -68,7 +68,7 @@ class PenpalSession:
         self._options = options
         self._policy = policy
         self._context = copy_context()
-        self._page_session: _PageSession | None = None
+        self._page_session: PageSession | None = None
         self._end_error: Callable[[], Exception] | None = None
         self._waiters: list[Waiter] = []
         target, _, origins, channel, _ = options
@@ -85,8 +85,8 @@ class PenpalSession:
         self._run_steps(self._protocol.start(), None)
 
     async def wait_for_page(
-        self, previous: _PageSession | None, seconds: float | None
-    ) -> _PageSession:
+        self, previous: PageSession | None, seconds: float | None
+    ) -> PageSession:
         """Wait for a session with a page other than the previous one.
 
         Args:
@@ -161,7 +161,7 @@ class PenpalSession:
             moved.detach_ports()
 
     def _on_connected(self, port: MessagePort) -> None:
-        self._page_session = page_session = _PageSession(port, self._options, self.destroy)
+        self._page_session = page_session = PageSession(port, self._options, self.destroy)
         self._context.run(page_session.expose, self._policy)
         self._sink.run = self._wake
 
@@ -230,7 +230,7 @@ class PenpalSession:
         """Do nothing: the session still serves calls when no Remote is left."""
 
 
-class _PageSession(RpcSession):
+class PageSession(RpcSession):
     """The session of the port to one page."""
 
     protocol: PenpalProtocol
@@ -257,19 +257,23 @@ class _PageSession(RpcSession):
         self.port._peer_ended(self.port._received_count, lost=lost)
 
     def handle_action(self, action: Any) -> None:
+        """Perform an action that the protocol returned."""
         if isinstance(action, Destroyed):
             self._on_destroyed(notify=False)
         else:
             super().handle_action(action)
 
     def cancel_call(self, call: Call) -> None:
-        self.protocol.withdraw(call._id)  # Penpal has no message that cancels a call
+        """Cancel a call at this side only, because Penpal has no message for it."""
+        self.protocol.withdraw(call._id)
         call._settle(None)
 
     def marshal_proxy(self, policy: AccessPolicy, _attachments: Attachments) -> Any:
-        return {"value": policy.root}  # posting it raises DataCloneError
+        """Return the object itself, so that posting it raises DataCloneError."""
+        return {"value": policy.root}
 
     def marshal_stream(self, value: Any, _attachments: Attachments) -> Any:
+        """Return the iterator itself, so that posting it raises DataCloneError."""
         return {"value": value}
 
 
