@@ -1,5 +1,6 @@
-// The JavaScript half of a port: it listens, collects what comes while Python is busy, and enters
-// Python once for all of it. One callback serves every port, so that no message costs a proxy.
+// The JavaScript part of the ports: it receives messages, collects those that arrive while Python
+// runs, and passes them to Python in one call. Python's callbacks serve all ports, so that no port
+// and no message needs a proxy of its own.
 import { decode, normalizeScalar, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { isEnvelope, copyPlainStream, toEnvelope } from "./packed.mjs";
@@ -8,37 +9,43 @@ import { dispatch } from "./dispatch.mjs";
 import { createCalls } from "./calls.mjs";
 import { createWindows, MAX_REJECTED } from "./windows.mjs";
 import { createGuard, promisingCall, STEP } from "./enter.mjs";
-import { keep, spare } from "./spare.mjs";
+import { keepSpare, takeSpare } from "./spare.mjs";
 
-const BATCH = 256; // messages handed over in one call, at most
-const STREAK = 16; // messages in a row that Python did not answer, after which arrivals are collected
-const MAX_COALESCE_MS = 20; // ms that arrivals are collected at most: a busy page may never become idle
-const SMALL = 8; // bytes; a number, or the frame of a call, for who counts them
-const SHORT = 256; // characters; strings up to here cross as they are, faster than as a stream
-const DATA = 1,
-  LISTEN = 3; // what Python waits for; 2 is one message with its event
-const TAKEN = 2; // what a delivery left to do: nothing at all
-const ASK = 9; // in a port's flag: Python has to call, for something may be here. 0: it need not.
+const MAX_BATCH = 256; // messages that are passed to Python in one call
+const MAX_STREAK = 16; // unanswered messages in a row, after which arrivals are collected
+const MAX_COALESCE_MS = 20; // a busy page may never become idle
+const SCALAR_BYTES = 8; // the size that a message without a length counts for
+const MAX_SHORT_STRING = 256; // characters; such strings are passed directly, which is faster than encoding
+const DATA = 1, // modes: what Python waits for; mode 2 is messages with their events
+  LISTEN = 3;
+const ALL_CONSUMED = 2; // Python's callback returns it if every message was consumed
+const MUST_CALL = 9; // a port's flag: Python must call `pollOrArm`, since messages may be queued
 
 /**
- * one(id, now, value) and deliver(id, now, stays, n, extra) are Python's callbacks, and `shared` its
- * bytearray that carries the streams: n bytes are in it, or extra is [side, events, large, n] where
- * more than that is to be handed over. Unless `now`, step(id) wakes who waits, in a call that may
- * suspend. Behind the streams, `streams` bytes to Python and as many from it, lies a flag for each
- * port, by which Python says that it waits for DATA, and holds none, and learns whether it can, for
- * a call costs more than a byte.
+ * Return the functions that Python calls.
+ *
+ * Python's callbacks are onScalar(id, now, value) for one short scalar and onBatch(id, now, stays,
+ * n, extra) for other messages: n bytes of the encoded messages are in `shared`, or `extra` is
+ * [side, events, large, n] if there is more to pass. Both return STEP unless `now`, if a task
+ * waits: then onStep(id) wakes it in a call that may suspend. onCall and onResults are described in
+ * calls.mjs.
+ *
+ * `shared` is Python's bytearray. It starts with `streamBytes` bytes for encoded messages to Python
+ * and as many for those from Python, followed by one byte, the flag, for each port. Python sets a
+ * flag to DATA when it waits for data and has consumed all messages; it may do so only if the flag
+ * is 0 or DATA, and calls `pollOrArm` otherwise. A byte costs less than a call.
  */
 export function createBridge(
   onScalar,
   onBatch,
-  step,
+  onStep,
   shared,
-  streams,
-  limit,
+  streamBytes,
+  maxDepth,
   pyodide,
   onCall,
   onResults,
-  running,
+  isPythonRunning,
   onStrayMessage,
 ) {
   const { postMessage } = MessagePort.prototype;
@@ -49,57 +56,66 @@ export function createBridge(
   const webkit = agent.includes("AppleWebKit") && !agent.includes("Chrom");
   let lastId = 0,
     lastCoalescing = 0,
-    posts = 0,
-    flags = 0,
+    postCount = 0,
+    flagCount = 0,
     scan,
     region = shared.getBuffer("u8");
 
-  const heap = () => {
-    // Wasm memory that grows leaves its old views empty
+  const sharedMemory = () => {
+    // When Wasm memory grows, its old views become empty.
     if (region.data.byteLength === 0) region = shared.getBuffer("u8");
     return region.data;
   };
-  const free = [];
+  const freeFlags = [];
   const onScalarNow = promisingCall(pyodide, onScalar),
     onBatchNow = promisingCall(pyodide, onBatch);
   const macrotaskChannel = new MessageChannel(),
     macrotasks = [];
   macrotaskChannel.port1.onmessage = () => macrotasks.shift()();
-  macrotaskChannel.port1.unref?.(); // Node would wait for it
-  const runInMacrotask = (f) => {
-    macrotasks.push(f);
+  macrotaskChannel.port1.unref?.(); // else Node would not exit
+  const runInMacrotask = (callback) => {
+    macrotasks.push(callback);
     macrotaskChannel.port2.postMessage(0);
   };
-  const { isRunning, whenFree } = createGuard(pyodide, running, runInMacrotask);
-  const idle = (f) => {
-    if (!globalThis.scheduler?.postTask) return runInMacrotask(f);
-    void scheduler.postTask(f, { priority: "background" });
-    setTimeout(f, MAX_COALESCE_MS);
+  const { isRunning, whenFree } = createGuard(pyodide, isPythonRunning, runInMacrotask);
+  const runWhenIdle = (callback) => {
+    if (!globalThis.scheduler?.postTask) return runInMacrotask(callback);
+    void scheduler.postTask(callback, { priority: "background" });
+    setTimeout(callback, MAX_COALESCE_MS);
   };
 
-  function attach(port, promising, allowed) {
+  function attach(port, promising, accepts) {
     const id = ++lastId;
     const slot = {
       id,
       port,
-      allowed,
+      accepts,
       queue: [],
       batch: null,
       mode: 0,
       started: false,
       coalescing: 0,
-      size: 0,
+      batchSize: 0,
     };
-    Object.assign(slot, { promising: promising && stackSwitching, streak: 0, posts });
-    Object.assign(slot, { answered: 0, passedOn: false, replies: null, asker: null });
-    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, calls: false });
-    slot.native = tag(port) === "MessagePort"; // else a worker, or what is like one
+    Object.assign(slot, {
+      promising: promising && stackSwitching,
+      streak: 0,
+      seenPostCount: postCount,
+    });
+    Object.assign(slot, { answered: 0, passedOn: false, replyPorts: null, requestPort: null });
+    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, takesCalls: false });
+    slot.native = tag(port) === "MessagePort"; // else a worker or a similar target
     slot.post = slot.native ? postMessage : port.postMessage;
-    Object.assign(slot, { exposedToPage: true, large: [], bytes: 0, packed: false });
-    slot.flag = free.pop() ?? 2 * streams + flags++;
-    setFlag(slot, ASK);
-    slot.on = (event) => {
-      if (allowed ? allowed(event) : slot.native || calls.concerns(slot, event))
+    Object.assign(slot, {
+      exposedToPage: true,
+      largeBuffers: [],
+      sentBytes: 0,
+      usesPackedLane: false,
+    });
+    slot.flag = freeFlags.pop() ?? 2 * streamBytes + flagCount++;
+    setFlag(slot, MUST_CALL);
+    slot.listener = (event) => {
+      if (accepts ? accepts(event) : slot.native || calls.isForThisEnd(slot, event))
         arrived(slot, event);
     };
     slots.set(id, slot);
@@ -107,18 +123,18 @@ export function createBridge(
     return id;
   }
 
-  function answersOf({ passedOn, answered, replies }) {
+  function answersOf({ passedOn, answered, replyPorts }) {
     if (passedOn) return -1;
-    for (const reply of replies ?? []) if (reply.sent) answered++;
+    for (const reply of replyPorts ?? []) if (reply.sent) answered++;
     return answered;
   }
 
   function start(slot) {
     if (slot.started) return;
     slot.started = true;
-    slot.port.addEventListener("message", slot.on);
-    slot.port.addEventListener("messageerror", slot.on);
-    if (!slot.allowed) slot.port.addEventListener("close", slot.on); // no browser fires it yet
+    slot.port.addEventListener("message", slot.listener);
+    slot.port.addEventListener("messageerror", slot.listener);
+    if (!slot.accepts) slot.port.addEventListener("close", slot.listener); // no browser fires it yet
     if (slot.native) slot.port.start(); // after the listener: a started port without one loses its messages
   }
 
@@ -132,17 +148,17 @@ export function createBridge(
     }
     if (slot.mode === 0 || slot.coalescing) {
       slot.queue.push(event);
-      if (slot.coalescing && slot.queue.length >= BATCH && !isRunning()) return flush(slot);
-      return setFlag(slot, ASK);
+      if (slot.coalescing && slot.queue.length >= MAX_BATCH && !isRunning()) return flush(slot);
+      return setFlag(slot, MUST_CALL);
     }
-    // An event that Python made may come while Python runs.
-    const free = !webkit && event.isTrusted !== false;
-    slot.streak = slot.posts === posts ? slot.streak + 1 : 0;
-    slot.posts = posts;
+    // Python may run while an event arrives that Python itself has dispatched.
+    const canEnterNow = !webkit && event.isTrusted !== false;
+    slot.streak = slot.seenPostCount === postCount ? slot.streak + 1 : 0;
+    slot.seenPostCount = postCount;
     const busy = isRunning();
-    if (slot.streak <= STREAK && free && !busy) {
-      if (slot.calls && slot.queue.length === 0 && calls.take(slot, event.data)) return;
-      if (slot.mode === DATA && scalar(event.data)) {
+    if (slot.streak <= MAX_STREAK && canEnterNow && !busy) {
+      if (slot.takesCalls && slot.queue.length === 0 && calls.takeMessage(slot, event.data)) return;
+      if (slot.mode === DATA && isShortScalar(event.data)) {
         const batch = slot.batch ? slot.batch.concat(event) : [event];
         return handOver(slot, batch, event.data);
       }
@@ -150,117 +166,127 @@ export function createBridge(
       return flush(slot);
     }
     slot.queue.push(event);
-    setFlag(slot, ASK);
-    hold(slot, busy ? whenFree : slot.streak > STREAK ? idle : runInMacrotask);
+    setFlag(slot, MUST_CALL);
+    coalesce(slot, busy ? whenFree : slot.streak > MAX_STREAK ? runWhenIdle : runInMacrotask);
   }
 
-  /** Collect what arrives, and hand it over in the turn that `wait` chooses. */
-  function hold(slot, wait) {
-    const number = (slot.coalescing = ++lastCoalescing);
-    wait(() => slot.coalescing === number && flush(slot));
+  /** Collect what arrives, and pass it to Python in the turn that `wait` chooses. */
+  function coalesce(slot, wait) {
+    const id = (slot.coalescing = ++lastCoalescing);
+    wait(() => slot.coalescing === id && flush(slot));
   }
 
-  function scalar(value) {
+  function isShortScalar(value) {
     const kind = typeof value;
-    return kind === "string" ? value.length <= SHORT : kind === "number" || kind === "boolean";
+    return kind === "string"
+      ? value.length <= MAX_SHORT_STRING
+      : kind === "number" || kind === "boolean";
   }
 
   function setFlag(slot, flag) {
-    const data = heap();
+    const data = sharedMemory();
     if (slot.flag < data.length) data[slot.flag] = flag;
   }
 
   function flush(slot) {
-    if (isRunning()) return hold(slot, whenFree);
+    if (isRunning()) return coalesce(slot, whenFree);
     slot.coalescing = 0;
     if (slot.mode === 0 || slot.queue.length === 0) return;
-    if (slot.queue.length === 1 && slot.streak > STREAK) slot.streak = 0; // nothing gained: no burst
-    const answers = slot.calls && calls.takeAnswers(slot, BATCH);
-    const result = answers || pack(slot, slot.mode);
+    if (slot.queue.length === 1 && slot.streak > MAX_STREAK) slot.streak = 0; // collecting gained nothing: the burst is over
+    const results = slot.takesCalls && calls.takeResults(slot, MAX_BATCH);
+    const result = results || takeBatch(slot, slot.mode);
     if (slot.mode === LISTEN && slot.queue.length) runInMacrotask(() => flush(slot)); // before Python may raise
-    if (answers) return calls.settle(slot, ...answers);
+    if (results) return calls.deliverResults(slot, ...results);
     const [size, extra] = typeof result === "number" ? [result] : [0, result];
     handOver(slot, slot.batch, undefined, size, extra);
   }
 
-  function encoded(events, scan) {
-    // with those that can't be, since a page took their buffers, as what the browser can't read
+  function encodeEvents(events, scan) {
+    // A message whose buffers the page has detached can't be encoded, and becomes unreadable.
     try {
-      return encode(events, limit, scan);
+      return encode(events, maxDepth, scan);
     } catch {
       const readable = (event) => {
         try {
-          return encode([event], limit, scan) && event;
+          return encode([event], maxDepth, scan) && event;
         } catch {
           return { type: "messageerror", origin: event.origin };
         }
       };
-      return encode(events.map(readable), limit, scan);
+      return encode(events.map(readable), maxDepth, scan);
     }
   }
 
-  /** Python has all of a batch, and asked for none of its events. */
+  /** Release the events and buffers of a batch, after Python has consumed all of its messages. */
   function releaseBatch(slot) {
     slot.batch = null;
-    for (const buffer of slot.large.splice(0)) if (!buffer.detached) keep(buffer);
+    for (const buffer of slot.largeBuffers.splice(0)) if (!buffer.detached) keepSpare(buffer);
   }
 
-  /** The last act of a handler: Python stores what came, and whoever waits for it goes on. */
+  /** Pass a batch to Python, which wakes the waiting task; the last step of a handler. */
   function handOver(slot, batch, value, size, extra) {
-    const alone = value !== undefined,
+    const hasScalar = value !== undefined,
       stays = slot.mode === LISTEN;
     slot.batch = batch;
-    if (alone) slot.large = [];
+    if (hasScalar) slot.largeBuffers = [];
     if (!stays) {
       slot.mode = 0;
-      setFlag(slot, slot.queue.length ? ASK : 0);
+      setFlag(slot, slot.queue.length ? MUST_CALL : 0);
     }
-    const settle = (left) => {
+    const settle = (outcome) => {
       if (slot.batch !== batch) return;
-      if (left === TAKEN) releaseBatch(slot);
-      else if (heap()[slot.flag] === 0) setFlag(slot, ASK); // its next call lets the batch go
+      if (outcome === ALL_CONSUMED) releaseBatch(slot);
+      else if (sharedMemory()[slot.flag] === 0) setFlag(slot, MUST_CALL); // its next call releases the batch
     };
     if (slot.promising && onScalarNow) {
-      const done = alone
+      const done = hasScalar
         ? onScalarNow(slot.id, true, value)
         : onBatchNow(slot.id, true, stays, size, extra);
       return done.then(settle, reportError);
     }
     const now = !slot.promising;
-    const left = alone ? onScalar(slot.id, now, value) : onBatch(slot.id, now, stays, size, extra);
-    if (left !== STEP) return settle(left);
-    return step.callPromising(slot.id).then(settle, reportError); // starts in a later microtask
+    const outcome = hasScalar
+      ? onScalar(slot.id, now, value)
+      : onBatch(slot.id, now, stays, size, extra);
+    if (outcome !== STEP) return settle(outcome);
+    return onStep.callPromising(slot.id).then(settle, reportError); // starts in a later microtask
   }
 
-  function pack(slot, mode) {
-    const events = slot.queue.length > BATCH ? slot.queue.splice(0, BATCH) : slot.queue;
+  /** Encode the queued events; return n, -n for one packed message, or [side, events, large, n]. */
+  function takeBatch(slot, mode) {
+    const events = slot.queue.length > MAX_BATCH ? slot.queue.splice(0, MAX_BATCH) : slot.queue;
     if (events === slot.queue) slot.queue = [];
-    // Their order ends as Python's buffer ends. Events that are handed over are asked for no more.
+    // The batch ends with the events of Python's buffer. Events that are passed are not kept.
     slot.batch = mode !== DATA ? null : slot.batch ? slot.batch.concat(events) : events;
-    slot.size = events.length;
-    setFlag(slot, ASK);
-    const silent = mode === DATA || slot.calls; // nobody asks for their events
-    if (silent && slot.packed && events.length === 1) {
-      const size = copyPlainStream(events[0].data, heap().subarray(0, streams), scan);
-      if (size) return -size; // which says that Python wrote it
+    slot.batchSize = events.length;
+    setFlag(slot, MUST_CALL);
+    const withoutEvents = mode === DATA || slot.takesCalls;
+    if (withoutEvents && slot.usesPackedLane && events.length === 1) {
+      const size = copyPlainStream(events[0].data, sharedMemory().subarray(0, streamBytes), scan);
+      if (size) return -size; // negative: Python has encoded it
     }
-    const [bytes, side, copied] = encoded(events, slot.packed && scan);
-    // Of a port that JavaScript may hold, or with its events, others may see what came.
-    slot.large = slot.exposedToPage || mode !== DATA ? [] : copied;
-    const data = heap();
-    const large = bytes.length > streams ? bytes : undefined;
+    const [bytes, side, copied] = encodeEvents(events, slot.usesPackedLane && scan);
+    // Buffers are reused only if JavaScript can't have the message through the port or an event.
+    slot.largeBuffers = slot.exposedToPage || mode !== DATA ? [] : copied;
+    const data = sharedMemory();
+    const large = bytes.length > streamBytes ? bytes : undefined;
     if (!large) data.set(bytes);
-    if (!large && side.length === 0 && silent) return bytes.length;
-    return [side.length ? side : undefined, silent ? undefined : events, large, bytes.length];
+    if (!large && side.length === 0 && withoutEvents) return bytes.length;
+    return [
+      side.length ? side : undefined,
+      withoutEvents ? undefined : events,
+      large,
+      bytes.length,
+    ];
   }
 
-  // Firefox dispatches what was under way when a port was transferred at the old native port. One
-  // listener serves all of those, and nothing but such a port itself keeps its number.
+  // When a port is transferred, Firefox dispatches the messages on their way at the old native
+  // port. One listener serves all such ports; a number is kept only while its native port exists.
   const detachedIds = new WeakMap();
   const onStray = (event) => {
     const id = detachedIds.get(event.currentTarget);
     const handOver = () => {
-      const [bytes, side] = encoded([event]);
+      const [bytes, side] = encodeEvents([event]);
       onStrayMessage(id, bytes, side.length ? side : undefined, event);
     };
     if (isRunning()) whenFree(handOver);
@@ -271,86 +297,89 @@ export function createBridge(
     const slot = slots.get(id);
     slots.delete(id);
     slot.mode = 0;
-    setFlag(slot, ASK);
-    free.push(slot.flag);
-    slot.flag = NaN; // no byte is its own any more
+    setFlag(slot, MUST_CALL);
+    freeFlags.push(slot.flag);
+    slot.flag = NaN; // its byte may belong to another port from now on
     slot.queue = [];
-    slot.port.removeEventListener("message", slot.on);
-    slot.port.removeEventListener("messageerror", slot.on);
-    slot.port.removeEventListener("close", slot.on);
+    slot.port.removeEventListener("message", slot.listener);
+    slot.port.removeEventListener("messageerror", slot.listener);
+    slot.port.removeEventListener("close", slot.listener);
     slot.cleanup?.();
     if (detached && slot.started) {
       detachedIds.set(slot.port, id);
       slot.port.addEventListener("message", onStray);
       slot.port.addEventListener("messageerror", onStray);
     }
-    if (slot.asker?.replies.delete(slot)) {
-      if (slot.sent) slot.asker.answered++;
-      else if (detached) slot.asker.passedOn = true;
+    if (slot.requestPort?.replyPorts.delete(slot)) {
+      if (slot.sent) slot.requestPort.answered++;
+      else if (detached) slot.requestPort.passedOn = true;
     }
-    if (slot.allowed) return;
+    if (slot.accepts) return;
     ids.delete(slot.port);
     if (Object.hasOwn(slot.port, "postMessage")) delete slot.port.postMessage;
     if (close && slot.native) slot.port.close();
   }
 
-  const stream = (n, chunks) => (n ? [heap().subarray(streams, streams + n)] : chunks);
+  const outgoingStream = (n, chunks) =>
+    n ? [sharedMemory().subarray(streamBytes, streamBytes + n)] : chunks;
 
-  function counted(id, size) {
+  function countingPost(id, size) {
     const slot = slots.get(id);
-    posts++;
+    postCount++;
     return (value, list) => {
       slot.post.call(slot.port, value, list);
       slot.sent++;
-      slot.bytes += size;
+      slot.sentBytes += size;
     };
   }
 
   const post = (id, value) => {
     const slot = slots.get(id);
-    posts++;
+    postCount++;
     slot.post.call(slot.port, normalizeScalar(value));
     slot.sent++;
-    slot.bytes += value?.length ?? SMALL;
+    slot.sentBytes += value?.length ?? SCALAR_BYTES;
   };
 
-  const calls = createCalls({ slots, post, onCall, onResults, step, pyodide });
+  const calls = createCalls({ slots, post, onCall, onResults, onStep, pyodide });
 
   const windowOf = (target) =>
     tag(target) === "HTMLIFrameElement" ? target.contentWindow : target;
 
   return {
     channel(promising) {
-      // two ids in a row
+      // The ids of the two ports are consecutive.
       const { port1, port2 } = new MessageChannel();
       const first = attach(port1, promising),
         second = attach(port2, promising);
       slots.get(first).exposedToPage = slots.get(second).exposedToPage = false;
       return first;
     },
-    adopt(port, promising, askerId) {
-      // 0: not a port. What came last with a message of the asker is what it may be answered on.
+    adopt(port, promising, requestPortId) {
+      // Returns 0 if it is not a port. A request that came on the request port is answered on the
+      // last port that came with it, which is this one.
       if (port === null || typeof port !== "object") return 0;
       const id = ids.get(port) ?? (tag(port) === "MessagePort" ? attach(port, promising) : 0);
-      const asker = askerId && slots.get(askerId);
-      if (asker && id && id !== askerId) {
+      const requestPort = requestPortId && slots.get(requestPortId);
+      if (requestPort && id && id !== requestPortId) {
         const reply = slots.get(id);
-        reply.asker = asker;
-        (asker.replies ??= new Set()).add(reply);
+        reply.requestPort = requestPort;
+        (requestPort.replyPorts ??= new Set()).add(reply);
       }
       return id;
     },
     endpoint(target, promising) {
-      // a worker, or whatever else has messages; 0: not that, or a window, whose senders are unknown
-      const able = ["postMessage", "addEventListener", "removeEventListener"];
+      // Accepts a worker, or another object that posts and receives messages. Returns 0 for
+      // anything else, and for a window, since its messages may come from any sender.
+      const required = ["postMessage", "addEventListener", "removeEventListener"];
       if (target === null || typeof target !== "object" || target.window === target) return 0;
-      if (!able.every((name) => typeof target[name] === "function")) return 0;
+      if (!required.every((name) => typeof target[name] === "function")) return 0;
       return ids.get(target) ?? attach(target, promising);
     },
     window(source, origins, place = globalThis) {
       const rejected = new Set();
       const id = attach(new EventTarget(), true, ({ source: from, origin }) => {
-        // A window that is gone is null, and so is that of a removed frame: they are not the same.
+        // A closed window and the window of a removed frame are both null, but not the same.
         if (source !== undefined && (from === null || from !== windowOf(source))) return false;
         if (origins.includes("*") || origins.includes(origin)) return true;
         if (source !== undefined && rejected.size < MAX_REJECTED) rejected.add(origin);
@@ -363,12 +392,12 @@ export function createBridge(
     flag: (id) => slots.get(id).flag,
     tag,
     count(id) {
-      // from here on JavaScript may post on it too, which a close has to know
+      // From now on JavaScript may post on the port too; a close needs the number of all messages.
       const slot = slots.get(id),
         post = slot.port.postMessage;
-      slot.exposedToPage = slot.passedOn = true; // it may answer what comes here
-      if (slot.asker) slot.asker.passedOn = true; // it may transfer the port
-      slot.large = [];
+      slot.exposedToPage = slot.passedOn = true; // JavaScript may answer the requests that arrive here
+      if (slot.requestPort) slot.requestPort.passedOn = true; // JavaScript may transfer the reply port
+      slot.largeBuffers = [];
       if (Object.hasOwn(slot.port, "postMessage")) return;
       slot.port.postMessage = function (...args) {
         post.apply(this, args);
@@ -376,42 +405,42 @@ export function createBridge(
       };
     },
     sent: (id) => slots.get(id).sent,
-    sentBytes: (id) => slots.get(id).bytes,
-    // How many reply ports were posted on; -1 where one was passed on, and may be answered elsewhere.
+    sentBytes: (id) => slots.get(id).sentBytes,
+    // The number of reply ports that were posted on; -1 if one may be answered elsewhere.
     answers: (id) => answersOf(slots.get(id)),
     passOn(id) {
-      // JavaScript may answer what came here
+      // JavaScript may answer a request that came here.
       const slot = slots.get(id);
       if (slot) slot.passedOn = true;
     },
     received: (id) => slots.get(id).received,
     post,
     send(id, n, transfer, side, chunks) {
-      const post = counted(id, sizeOf(n, side, chunks));
-      return dispatch(post, transfer, () => decode(stream(n, chunks), side, limit));
+      const post = countingPost(id, sizeOf(n, side, chunks));
+      return dispatch(post, transfer, () => decode(outgoingStream(n, chunks), side, maxDepth));
     },
     sendTo(target, origin, n, transfer, side, chunks) {
       const to = windowOf(target);
       if (typeof to?.postMessage !== "function") return "target";
-      posts++;
+      postCount++;
       const post = (value, list) =>
         to.postMessage(value, ...(origin === undefined ? [] : [origin]), list);
-      return dispatch(post, transfer, () => decode(stream(n, chunks), side, limit));
+      return dispatch(post, transfer, () => decode(outgoingStream(n, chunks), side, maxDepth));
     },
-    pack(id, table, names, ...limits) {
-      scan ??= createScan(table, names, limit, ...limits);
-      slots.get(id).packed = true;
+    pack(id, table, names, ...scanLimits) {
+      scan ??= createScan(table, names, maxDepth, ...scanLimits);
+      slots.get(id).usesPackedLane = true;
     },
     isPacked: (event) => isEnvelope(event.data),
     sendPacked(id, n, exotic, transfer, side, chunks, buffers) {
-      const segments = n ? [heap().slice(streams, streams + n)] : chunks;
-      const complaint = exotic && scan(segments);
-      if (complaint) return `packed ${complaint}`;
-      const post = counted(id, sizeOf(n, side, chunks) + sizeOf(0, buffers));
+      const segments = n ? [sharedMemory().slice(streamBytes, streamBytes + n)] : chunks;
+      const refusal = exotic && scan(segments);
+      if (refusal) return `packed ${refusal}`;
+      const post = countingPost(id, sizeOf(n, side, chunks) + sizeOf(0, buffers));
       return dispatch(post, transfer, () => toEnvelope(segments, side, buffers));
     },
     clonable(value) {
-      // "" or the browser's complaint
+      // Returns "" or the text of the browser's error.
       try {
         structuredClone(value);
         return "";
@@ -420,12 +449,13 @@ export function createBridge(
       }
     },
     pollOrArm(id, mode, unconsumed) {
-      // what is queued, or 0 after noting that Python waits; it holds so many that nobody took
+      // Returns what is queued, or 0 after recording that Python waits. `unconsumed` is the number
+      // of messages in Python's buffer.
       const slot = slots.get(id);
       start(slot);
       if (unconsumed && slot.batch) slot.batch = slot.batch.slice(-unconsumed);
       else releaseBatch(slot);
-      if (slot.queue.length) return pack(slot, mode);
+      if (slot.queue.length) return takeBatch(slot, mode);
       slot.mode = mode;
       setFlag(slot, 0);
       return 0;
@@ -437,22 +467,22 @@ export function createBridge(
       if (slot.queue.length) runInMacrotask(() => flush(slot));
     },
     disarm(id) {
-      // nobody waits any more
+      // No task waits any more.
       const slot = slots.get(id);
       slot.mode = 0;
-      setFlag(slot, ASK);
+      setFlag(slot, MUST_CALL);
     },
     start(id) {
       start(slots.get(id));
     },
     queued: (id) => slots.get(id).queue.length,
-    size: (id) => slots.get(id).size, // of the last batch
+    size: (id) => slots.get(id).batchSize,
     event(id, i) {
       const slot = slots.get(id);
-      slot.large = [];
+      slot.largeBuffers = [];
       return slot.batch?.at(i);
     },
-    spare,
+    spare: takeSpare,
     drop,
     calls,
     windows: createWindows({ attach, arrived, start, slots, ids, windowOf, drop, answersOf }),

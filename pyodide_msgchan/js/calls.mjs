@@ -1,56 +1,60 @@
-// Remote calls of one name, or none, and of plain values: the objects that Comlink makes of them are
-// built and taken apart here, so that only plain values cross. All others go the general way.
+// The fast path for remote calls of plain values, on an attribute or the exposed object itself:
+// Comlink's messages are built and parsed here, so that only plain values are passed to Python and
+// back. All other calls are ordinary messages.
 
 import { normalizeScalar } from "./decode.mjs";
 import { promisingCall, STEP } from "./enter.mjs";
 
-const LONG_ID = 1000; // as in _rpc/protocol.py
-const LONG_NAME = 100; // characters; both sides keep some names
-const MAX_SHORT_ARGUMENTS = 100; // as in _rpc/client.py: no engine can spread any number of them
+const MAX_ID_LENGTH = 1000; // as in _rpc/protocol.py
+const MAX_NAME_LENGTH = 100; // characters; both sides keep a number of names
+const MAX_SHORT_ARGUMENTS = 100; // as in _rpc/client.py: engines can spread only so many
 const REQUESTS = new Set(["GET", "SET", "APPLY", "CONSTRUCT", "ENDPOINT", "RELEASE", "CANCEL"]);
 
-const plain = (v) => {
+const isPlain = (v) => {
   const type = typeof v;
   return type === "number" || type === "string" || type === "boolean" || v == null;
 };
-const raw = (value) => ({ type: "RAW", value: normalizeScalar(value) });
+const toRawWire = (value) => ({ type: "RAW", value: normalizeScalar(value) });
 
-/** The part of the bridge that knows calls; `post` is its own, `onCall` and `onResults` are Python's. */
-export function createCalls({ slots, post, onCall, onResults, step, pyodide }) {
+/**
+ * Return the bridge's functions for calls. `post` is the bridge's own; Python's callbacks are
+ * onCall(id, now, call, name, ...values) and onResults(id, now, number, value, ...).
+ */
+export function createCalls({ slots, post, onCall, onResults, onStep, pyodide }) {
   const onCallNow = promisingCall(pyodide, onCall),
     onResultsNow = promisingCall(pyodide, onResults);
 
-  const go = (slot, left) => {
-    if (left === STEP) step.callPromising(slot.id).catch(reportError);
+  const stepIfAsked = (slot, outcome) => {
+    if (outcome === STEP) onStep.callPromising(slot.id).catch(reportError);
   };
 
-  /** The last act of a handler, as in bridge.mjs: hands over numbers and values in turn; true. */
-  function settle(slot, ...answers) {
+  /** Pass numbers and values in turn to Python; the last step of a handler. Return true. */
+  function deliverResults(slot, ...answers) {
     if (slot.promising && onResultsNow) onResultsNow(slot.id, true, ...answers).catch(reportError);
-    else go(slot, onResults(slot.id, !slot.promising, ...answers));
+    else stepIfAsked(slot, onResults(slot.id, !slot.promising, ...answers));
     return true;
   }
 
-  /** The number of the request that a plain answer is for; 0 if it is none. */
-  function answerTo({ prefix }, data) {
+  /** Return the number of the request that a plain result is for; 0 if it is not a plain result. */
+  function requestNumberOf({ prefix }, data) {
     const { id, type, value } = data ?? {};
-    if (type !== "RAW" || !plain(value) || typeof id !== "string" || !id.startsWith(prefix))
+    if (type !== "RAW" || !isPlain(value) || typeof id !== "string" || !id.startsWith(prefix))
       return 0;
     const digits = id.slice(prefix.length),
       number = Number(digits);
     return Number.isSafeInteger(number) && String(number) === digits ? number : 0;
   }
 
-  const names = new Map(); // to the numbers that Python knows them by
+  const names = new Map(); // to the numbers that Python has assigned
 
-  /** The same. A plain result comes back at once, and is sent here. */
-  function ask(slot, id, name, values) {
+  /** Pass a call to Python, and send its result if that is returned at once. Return true. */
+  function deliverCall(slot, id, name, values) {
     const answer = (value) => {
-      if (value !== undefined && slots.has(slot.id)) post(slot.id, { id, ...raw(value) });
+      if (value !== undefined && slots.has(slot.id)) post(slot.id, { id, ...toRawWire(value) });
     };
     if (slot.promising && onCallNow)
       onCallNow(slot.id, true, id, name, ...values).then(answer, reportError);
-    else if (slot.promising) go(slot, onCall(slot.id, false, id, name, ...values));
+    else if (slot.promising) stepIfAsked(slot, onCall(slot.id, false, id, name, ...values));
     else answer(onCall(slot.id, true, id, name, ...values));
     return true;
   }
@@ -63,21 +67,21 @@ export function createCalls({ slots, post, onCall, onResults, step, pyodide }) {
       slots.get(id).prefix = prefix;
     },
     open(id) {
-      slots.get(id).calls = true;
+      slots.get(id).takesCalls = true;
     },
-    /** Returns true if requests are wanted at an endpoint that others use too. */
+    /** Set whether this end accepts requests at a target that others use too. */
     serve(id, on) {
-      const slot = slots.get(id); // none, if it is closed
+      const slot = slots.get(id); // undefined if the port is closed
       if (slot) slot.serving = on;
     },
     /**
-     * Whether what came to an endpoint that others use too is for this end: an answer to a request
-     * of its own, or a request while it exposes something. Python never sees anything else, so that
-     * nobody's ports are adopted.
+     * Return whether a message at a target that others use too is for this end: a result of its own
+     * request, or a request while it exposes something. Other messages are not passed to Python, so
+     * that it adopts no ports of others.
      */
-    concerns({ prefix, serving }, { type: event, data }) {
-      if (event === "messageerror" || event === "close") return true; // nobody can tell whose
-      // What is said before a message that may be unreadable is for whom that is.
+    isForThisEnd({ prefix, serving }, { type: event, data }) {
+      if (event === "messageerror" || event === "close") return true; // their addressee is unknown
+      // A NEXT message is for the same end as the message that it announces.
       const { id, type } = (data?.type === "NEXT" ? data.about : data) ?? {};
       if (type === "RAW" || type === "HANDLER")
         return prefix !== undefined && typeof id === "string" && id.startsWith(prefix);
@@ -86,44 +90,44 @@ export function createCalls({ slots, post, onCall, onResults, step, pyodide }) {
     call(id, number, name, ...values) {
       const { prefix } = slots.get(id);
       const path = name === undefined ? [] : [name];
-      post(id, { id: prefix + number, type: "APPLY", path, argumentList: values.map(raw) });
+      post(id, { id: prefix + number, type: "APPLY", path, argumentList: values.map(toRawWire) });
     },
     answer(id, call, value) {
-      post(id, { id: call, ...raw(value) });
+      post(id, { id: call, ...toRawWire(value) });
     },
-    settle,
+    deliverResults,
     /**
-     * Takes plain answers that a queue begins with, so many at most, and gives numbers and values in
-     * turn; false if there is but one, or none.
+     * Remove the plain results at the head of the queue, up to a maximum, and return numbers and
+     * values in turn; return false if there are fewer than two.
      */
-    takeAnswers(slot, most) {
-      const answers = [];
+    takeResults(slot, max) {
+      const results = [];
       for (const { data } of slot.queue) {
-        const number = answerTo(slot, data);
-        if (!number || answers.push(number, data.value ?? undefined) === 2 * most) break;
+        const number = requestNumberOf(slot, data);
+        if (!number || results.push(number, data.value ?? undefined) === 2 * max) break;
       }
-      if (answers.length <= 2) return false;
-      slot.queue.splice(0, answers.length / 2);
-      return answers;
+      if (results.length <= 2) return false;
+      slot.queue.splice(0, results.length / 2);
+      return results;
     },
-    /** Hands a message over if it is a plain one, and says whether it was. */
-    take(slot, data) {
+    /** Pass a message to Python if it is a plain call or result; return whether it was. */
+    takeMessage(slot, data) {
       if (data === null || typeof data !== "object") return false;
-      const number = answerTo(slot, data);
-      if (number) return settle(slot, number, data.value ?? undefined);
+      const number = requestNumberOf(slot, data);
+      if (number) return deliverResults(slot, number, data.value ?? undefined);
       const { id, type, path, argumentList } = data;
-      if (typeof id !== "string" || id.length > LONG_ID) return false;
+      if (typeof id !== "string" || id.length > MAX_ID_LENGTH) return false;
       if (type !== "APPLY" || !Array.isArray(path) || path.length > 1) return false;
-      if (path.length === 1 && !(typeof path[0] === "string" && path[0].length <= LONG_NAME))
+      if (path.length === 1 && !(typeof path[0] === "string" && path[0].length <= MAX_NAME_LENGTH))
         return false;
       if (!Array.isArray(argumentList) || data.keywords) return false;
       if (argumentList.length > MAX_SHORT_ARGUMENTS) return false;
       const values = [];
       for (const wire of argumentList) {
-        if (wire?.type !== "RAW" || !plain(wire.value)) return false;
+        if (wire?.type !== "RAW" || !isPlain(wire.value)) return false;
         values.push(wire.value ?? undefined);
       }
-      return ask(slot, id, names.get(path[0]) ?? path[0], values);
+      return deliverCall(slot, id, names.get(path[0]) ?? path[0], values);
     },
   };
 }

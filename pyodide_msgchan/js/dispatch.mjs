@@ -1,4 +1,4 @@
-// Sending: a transfer list is looked at before anything is moved, and every complaint comes as text.
+// Sending: checks a transfer list before anything is transferred, and returns errors as text.
 import { tag } from "./encode.mjs";
 
 const TRANSFERABLE = new Set(
@@ -9,9 +9,9 @@ const TRANSFERABLE = new Set(
 );
 
 /**
- * Posts what `build` gives: a message, and the buffers that were made for it. Gives undefined, or
- * the complaint: "transfer", the place in that list and what is wrong there, or an error's name and
- * text.
+ * Post the message that `build` returns, together with the buffers that were made for it. Return
+ * undefined; or else "transfer", the index in the transfer list and the reason, or the name and
+ * text of an error.
  */
 export function dispatch(post, transfer, build) {
   const list = transfer ? [...transfer] : [];

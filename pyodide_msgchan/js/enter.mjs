@@ -1,12 +1,12 @@
-// Entering Python so that a task woken there may suspend. Pyodide's callPromising first waits for a
-// turn of its loop, because Python may stand on the stack that it is called from. In a handler of
-// the browser none does, so what comes after that turn is done here at once.
+// Calls into Python in which a woken task may suspend. Pyodide's callPromising first waits for a
+// turn of its loop, because Python may be on the stack of its caller. In an event handler of the
+// browser Python is not on the stack, so the call is made here at once.
 
-export const STEP = 1; // what Python answers where a task is to be stepped in a call of its own
+export const STEP = 1; // Python returns it if a task must be stepped in a call of its own
 
 /**
- * Returns a function that calls `callable` like its callPromising, without the wait; undefined where
- * Pyodide's inner parts are not those that are known, or the engine can't suspend.
+ * Return a function that calls `callable` like its callPromising, but without the wait. Return
+ * undefined if Pyodide's internal functions are not the expected ones, or the engine can't suspend.
  */
 export function promisingCall(pyodide, callable) {
   const { API, validSuspender, enterTask, promisingApply } = pyodide ?? {};
@@ -31,12 +31,12 @@ export function promisingCall(pyodide, callable) {
       try {
         [result] = await promisingApply(pointer, args, args.length, [], 0, raised);
       } catch (error) {
-        API.fatal_error(error); // which is what Pyodide does: Python is gone
+        API.fatal_error(error); // as Pyodide does: Python can't go on
       }
       validSuspender.value = before;
       if (result !== pyodide.error) return result;
       pyodide._PyErr_SetRaisedException(pyodide.HEAPU32[raised >>> 2]);
-      return pyodide._pythonexc2js(); // throws it
+      return pyodide._pythonexc2js(); // throws the exception
     } finally {
       free.push(raised);
     }
@@ -44,48 +44,49 @@ export function promisingCall(pyodide, callable) {
 }
 
 /**
- * Returns the functions by which nothing enters Python while Python is on the stack. Firefox handles
- * messages while a call from Python is under way in window.open, alert and the like, and synchronous
- * requests: a call into Python that may suspend would overwrite the stack of the Python that waits.
+ * Return functions that prevent calls into Python while Python is on the stack. Firefox dispatches
+ * messages during calls from Python such as window.open, alert and synchronous requests. A call
+ * into Python that may suspend would then overwrite the stack of the Python that waits.
  *
- * isRunning() returns whether Python is on the stack; `ask`, a function of Python, returns the same.
- * whenFree(f) calls f in a later turn in which it is not. Functions are called in their order, each
- * in a turn of its own, since the one before may make such a call itself.
+ * isRunning() returns whether Python is on the stack; `isRunningFallback`, a function of Python,
+ * returns the same. whenFree(callback) calls a function in a later turn, when Python is not on the
+ * stack. Functions are called in order, each in a turn of its own, since each may make such a call.
  */
-export function createGuard(pyodide, ask, later) {
+export function createGuard(pyodide, isRunningFallback, runLater) {
   const isReentrant = /Firefox/.test(globalThis.navigator?.userAgent);
-  const waiting = [];
-  // Python calls this, so a function that finds no frame now does not do what is expected of it.
+  const pending = [];
+  // Python is calling this function, so a `currentFrame` that finds no frame now can't be used.
   const currentFrame = pyodide?._PyEval_GetFrame;
-  const isRunning = currentFrame?.() ? () => currentFrame() !== 0 : ask;
+  const isRunning = currentFrame?.() ? () => currentFrame() !== 0 : isRunningFallback;
 
-  const next = () => {
-    if (waiting.length === 0) return;
-    if (isRunning()) return void setTimeout(next);
-    const f = waiting.shift();
-    if (waiting.length) later(next);
-    f();
+  const runNext = () => {
+    if (pending.length === 0) return;
+    if (isRunning()) return void setTimeout(runNext);
+    const callback = pending.shift();
+    if (pending.length) runLater(runNext);
+    callback();
   };
-  const whenFree = (f) => {
-    const isFirst = waiting.push(f) === 1;
-    if (!isRunning()) later(next);
-    else if (isFirst) setTimeout(next); // timers rest until the call from Python has returned
+  const whenFree = (callback) => {
+    const isFirst = pending.push(callback) === 1;
+    if (!isRunning()) runLater(runNext);
+    else if (isFirst) setTimeout(runNext); // timers don't run before the call from Python has returned
   };
 
-  // Pyodide's own calls that may suspend, those of its event loop among them, wait for a turn in a
-  // promise. Where a browser handles messages in the middle of a call, it settles such promises too,
-  // so there each of them gets a turn of its own.
+  // Pyodide's own calls that may suspend, including those of its event loop, wait for a turn in a
+  // promise. A browser that dispatches messages during a call settles these promises during it,
+  // too, so each of them gets a turn of its own here.
   const { API } = pyodide ?? {};
   const { scheduleCallback } = API ?? {};
   if (isReentrant && pyodide?.jspiSupported && typeof scheduleCallback === "function") {
-    let isTaken = false; // whether this turn is
-    const guard = (f) => () => {
-      if (isTaken || waiting.length || isRunning()) return whenFree(f);
-      isTaken = true;
-      f();
-      queueMicrotask(() => (isTaken = false)); // behind the call that f lets go on
+    let isTurnTaken = false; // true if a call has used this turn
+    const deferIfBusy = (callback) => () => {
+      if (isTurnTaken || pending.length || isRunning()) return whenFree(callback);
+      isTurnTaken = true;
+      callback();
+      queueMicrotask(() => (isTurnTaken = false)); // after the call that the callback continues
     };
-    API.scheduleCallback = (f, ...delay) => scheduleCallback(guard(f), ...delay);
+    API.scheduleCallback = (callback, ...delay) =>
+      scheduleCallback(deferIfBusy(callback), ...delay);
   }
   return { isRunning, whenFree };
 }

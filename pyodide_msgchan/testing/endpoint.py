@@ -46,7 +46,7 @@ class _MemoryEvent:
         if self._ports and self.endpoint is not None:
             reply: Any = self._ports[-1]._endpoint
             if not reply.sent():
-                reply.requester = self.endpoint
+                reply.request_port = self.endpoint
         return self._ports
 
 
@@ -70,7 +70,7 @@ class MemoryEndpoint:
         self._sent = self._received = self._sent_bytes = 0
         self._sink: MessageSink | None = None
         self.packed = False
-        self.requester: MemoryEndpoint | None = None
+        self.request_port: MemoryEndpoint | None = None
         self._answers: int | None = 0
 
     def enable_packing(self) -> None:
@@ -92,9 +92,9 @@ class MemoryEndpoint:
         for key, wrapper in wrappers.items():
             wrapper._endpoint._move_to(new_endpoints[key])
         self._sent += 1
-        if self.requester is not None:
-            self.requester._count_answer()
-            self.requester = None
+        if self.request_port is not None:
+            self.request_port._count_answer()
+            self.request_port = None
         self._sent_bytes += size
         if self.peer is None:
             for port in ports.values():
@@ -105,8 +105,8 @@ class MemoryEndpoint:
         self.peer._schedule()
 
     def _move_to(self, new: MemoryEndpoint) -> None:
-        if self.requester is not None:
-            self.requester._answers = None  # the request may be answered from elsewhere
+        if self.request_port is not None:
+            self.request_port._answers = None  # the request may be answered from elsewhere
         new.peer, self.peer = self.peer, None
         new._in_transit, self._in_transit = self._in_transit, deque()
         if new.peer is not None:
