@@ -175,6 +175,8 @@ class HandshakeDriver:
         """Cancel the handshake, remove the listener and stop every timer."""
         if self._listener is None:
             return
+        if self._many:  # frames that came later are told of the end too
+            self._targets = self._environment.owners(include_all=True)
         self._perform(self._machine.cancel())
         self._listener.close()
         self._listener = None
@@ -192,8 +194,9 @@ class HandshakeDriver:
             if isinstance(fields, Notice):
                 self._on_notice(fields)
             else:
-                self._stop_failure_timer()
                 envelope = Envelope(*fields)
+                if envelope.type != "goodbye":  # a goodbye comes from an earlier listener
+                    self._stop_failure_timer()
                 if envelope.type == "offer":
                     envelope = envelope._replace(ports=(ports, sender))
                 self._perform(self._machine.heard(envelope, origin, sender))

@@ -11,6 +11,7 @@ ignored.
 | probe | initiator, at its start; answering a hello if reversed | nonce, to?, loaded | (1); (2) |
 | offer | initiator, after a hello; responder, after a probe if reversed | to, loaded, ports | (2) |
 | refusal | responder, answering a probe: "taken", "version" | to, reason | (2) |
+| goodbye | responder, at its end; an initiator that waits for it starts again | | (1) |
 
 (1) each allowed origin, or ``*`` if any or an opaque origin is allowed. (2) the exact origin of the
 message that is answered; ``*`` if that is "null". ``nonce`` has the format of an id and is a secret

@@ -230,7 +230,7 @@ function packed(data, scan) {
   };
   return call(
     "packed_of",
-    tupleOf(segments, (part) => bytes(0x42, part, SEGMENT_THRESHOLD) || large(part)),
+    tupleOf(scan.prepare(segments), (part) => bytes(0x42, part, SEGMENT_THRESHOLD) || large(part)),
     tupleOf(side, outOfBand),
     tupleOf(memory, large),
   );

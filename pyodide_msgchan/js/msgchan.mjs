@@ -98,6 +98,7 @@ const handshake = (
       nonce,
       link,
       last,
+      met,
       connected,
       timer,
       confirmTimer,
@@ -115,13 +116,17 @@ const handshake = (
       );
     const announce = (to, targetOrigin) =>
       post(to, targetOrigin, { type: calling ? "probe" : "hello", nonce, loaded: loaded() });
+    const tellAll = (tell) =>
+      (anyone || allowed.includes("null") ? ["*"] : allowed).forEach((one) => tell(undefined, one));
+    // Offers may be on their way to an accept that ends: who waits for it starts again.
+    const part = () =>
+      !calling && id && tellAll((to, targetOrigin) => post(to, targetOrigin, { type: "goodbye" }));
 
     const start = () => {
       id = random();
       nonce = random();
-      link = last = undefined;
-      for (const one of anyone || allowed.includes("null") ? ["*"] : allowed)
-        announce(undefined, one);
+      link = last = met = undefined;
+      tellAll(announce);
     };
     const rivals = () => {
       clearTimeout(confirmTimer);
@@ -141,6 +146,7 @@ const handshake = (
       stop();
       life.abort();
       leave();
+      part();
       reject(new HandshakeError(code, message, options));
     };
 
@@ -205,6 +211,7 @@ const handshake = (
       if (queue[0]) confirmTimer ??= setTimeout(() => (link.close(), next()), CONFIRM_TIMEOUT_MS);
     };
     const onPeer = (entry) => {
+      met = entry[0].id;
       if (calling && !connected) link = link?.close(); // its page was replaced
       if (connected || queue[7]) refuse(entry, connected && !isBusy() ? "" : "taken");
       else if (!link) begin(entry);
@@ -258,7 +265,10 @@ const handshake = (
         clearTimeout(grace);
         clearInterval(watch);
         clearInterval(beat);
-        if (agreed) own.abort();
+        if (agreed) {
+          own.abort();
+          if (!done) part();
+        }
         finish({ reason, missing });
       };
       const close = (reason = "close") => {
@@ -447,7 +457,7 @@ const handshake = (
       const { msgchan, type, to } = data ?? {};
       if (!Number.isInteger(msgchan) || !isText(type) || data.name !== name) return;
       if ((to ?? id) !== id || !isKey(data.id)) return;
-      if (worker) {
+      if (worker && type !== "goodbye") {
         clearTimeout(workerErrorTimer);
         startedWorkers.add(target);
       }
@@ -463,7 +473,12 @@ const handshake = (
       const offering = calling !== rolesReversed;
       const known =
         ((calling || link) && last === data.id) || queue.some(([rival]) => rival.id === data.id);
-      if (type === "offer") {
+      if (type === "goodbye") {
+        if (calling && !connected && data.id === met) {
+          link?.close();
+          start();
+        }
+      } else if (type === "offer") {
         if (offering || known || to !== id || ports.length !== 2) closeAll(ports);
         else onPeer([data, origin, ports]);
       } else if (type === "refusal") {
@@ -474,7 +489,7 @@ const handshake = (
       else if (known || type !== (calling ? "hello" : "probe")) return;
       else if (connected) calling ? link.verifyAlive() : isBusy() && refuse(entry);
       else if (offering) onPeer(entry);
-      else announce(data.id, origin);
+      else announce((met = data.id), origin);
     };
 
     const onTimeout = () => {

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyodide_msgchan._bridge.callbacks import unreadable
 from pyodide_msgchan._codec.packed.codec import Packet, is_scalar, pack, unpack
-from pyodide_msgchan._codec.packed.opcodes import scan
+from pyodide_msgchan._codec.packed.opcodes import prepare, scan
 from pyodide_msgchan._codec.packed.values import ValueFactory
 from pyodide_msgchan._interfaces import Batch, MessageSink, TransferList
 from pyodide_msgchan._port.port import MessagePort
@@ -236,10 +236,7 @@ def decode_packed(data: Any) -> Any:
         return data
     factory = ValueFactory(data.side, data.buffers, _unchanged, bytearray)
     try:
-        problem = scan(data.segments)
-        if problem:
-            return unreadable(ValueError(problem))
-        return unpack(data.segments, factory, copy_segment)
+        return unpack(prepare(data.segments), factory, copy_segment)
     except BaseException as error:  # noqa: BLE001 - no error may stop the messages after this one
         return unreadable(factory.error or error, factory.partial, factory.adopted)
 

@@ -170,7 +170,11 @@ class MemoryEnvironment:
                 for listener in tuple(target.listeners):
                     listener.take(envelope, self, ports)
 
-        asyncio.get_running_loop().call_soon(deliver)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # a `listen` that is dropped outside of any loop says goodbye to nobody
+        loop.call_soon(deliver)
 
     def offer(
         self, target: MemoryEnvironment, origin: str, envelope: Envelope, *, stack_switching: bool

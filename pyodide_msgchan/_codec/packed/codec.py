@@ -203,6 +203,12 @@ class _Unpickler(Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         return self.factory.find(module, name)
 
+    def persistent_load(self, parts: Any) -> Any:
+        """Insert keys; only the scan writes calls of this."""
+        if type(parts) is not tuple or not parts:
+            raise TypeError("keys come into dicts and sets")
+        return self.factory.insert(*parts)
+
 
 def unpack(
     segments: Sequence[Any],
@@ -212,7 +218,7 @@ def unpack(
     """Return the message of a stream that was scanned.
 
     Args:
-        segments: the segments of the stream.
+        segments: the segments of the stream, in the form that the scan has prepared.
         factory: makes the values of this message.
         copy_to: copies a segment that is not in Python's memory into a memoryview.
 

@@ -16,6 +16,7 @@ from pyodide_msgchan._codec.packed.opcodes import (
     MAX_KEY_WEIGHT,
     NAMES,
     TABLE,
+    UNCOUNTED,
 )
 from pyodide_msgchan._codec.packed.validation import validate
 from pyodide_msgchan._codec.packed.values import ValueFactory
@@ -41,7 +42,8 @@ def start_packing(number: int, port_of: Callable[[Any], Any]) -> None:
         return
     _port_of = port_of
     names = to_js_list([name.decode() for name in NAMES])
-    bridge().pack(number, to_js_bytes(TABLE), names, HASHABLE, MAX_KEY_DEPTH, MAX_KEY_WEIGHT)
+    limits = HASHABLE, MAX_KEY_DEPTH, MAX_KEY_WEIGHT, UNCOUNTED
+    bridge().pack(number, to_js_bytes(TABLE), names, *limits)
 
 
 def post_packed(

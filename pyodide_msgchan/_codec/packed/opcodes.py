@@ -14,17 +14,33 @@ from front to back, before Python's unpickler does, and refuses everything that
   `MAX_KEY_WEIGHT` values, where shared values count each time. So the cost of hashing them is in
   proportion to the length of the stream.
 
+The hashes of numbers, and of tuples of numbers, can be chosen so that they collide. If one dict or
+set gets more than `UNCOUNTED` such keys, `prepare` replaces the opcode that inserts them by a call
+of `ValueFactory.insert`, which counts their hashes first. The hashes of text and bytes are random
+in each interpreter, and at most three integers of four bytes have the same hash.
+
 js/scan.mjs is the same scan, with the same table, for messages that arrive in the browser.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Final
 
 from pyodide_msgchan._bridge.bridge import MAX_DEPTH
 
-__all__ = ["HASHABLE", "MAX_KEY_BITS", "MAX_KEY_DEPTH", "MAX_KEY_WEIGHT", "NAMES", "TABLE", "scan"]
+__all__ = [
+    "HASHABLE",
+    "MAX_KEY_BITS",
+    "MAX_KEY_DEPTH",
+    "MAX_KEY_WEIGHT",
+    "NAMES",
+    "TABLE",
+    "UNCOUNTED",
+    "prepare",
+    "scan",
+]
 
 
 MAX_KEY_DEPTH: Final = 8
@@ -39,6 +55,10 @@ MAX_KEY_BITS: Final = 2039
 """Bits of an integer key, at most: hashing a longer one is slow, and Python does not cache it."""
 
 
+UNCOUNTED: Final = 100
+"""Weight of a container's keys whose hashes can be chosen, at most, before they are counted."""
+
+
 NAMES: Final = (b"pyodide_msgchan._codec.packed.values", b"make", b"fill")
 """The module and the two functions that a stream may name."""
 
@@ -48,17 +68,17 @@ HASHABLE: Final = 10
 
 
 (
-    _CONSTANT, _SHORT, _FIXED2, _FIXED4, _FIXED8, _TEXT1, _DATA1, _DATA4, _LONG4, _DATA8,
+    _CONSTANT, _SHORT, _FIXED2, _FIXED4, _FIXED8, _TEXT1, _DATA1, _DATA4, _LONG1, _LONG4, _DATA8,
     _LIST, _DICT, _SET, _NOTHING, _MARK, _APPEND, _APPENDS, _SETITEM, _SETITEMS, _ADDITEMS,
     _FROZENSET, _TUPLE, _TUPLE1, _TUPLE2, _TUPLE3, _MEMOIZE, _GET1, _GET4, _POP, _POP_MARK,
     _GLOBAL, _REDUCE, _FRAME, _STOP,
-) = range(1, 35)  # fmt: skip
+) = range(1, 36)  # fmt: skip
 
 
 _OPCODES: Final = {
     0x4E: _CONSTANT, 0x88: _CONSTANT, 0x89: _CONSTANT,  # NONE, NEWTRUE, NEWFALSE
     0x4B: _SHORT, 0x4D: _FIXED2, 0x4A: _FIXED4, 0x47: _FIXED8,  # BININT1, 2, BININT, BINFLOAT
-    0x8C: _TEXT1, 0x43: _DATA1, 0x8A: _DATA1,  # SHORT_BINUNICODE, SHORT_BINBYTES, LONG1
+    0x8C: _TEXT1, 0x43: _DATA1, 0x8A: _LONG1,  # SHORT_BINUNICODE, SHORT_BINBYTES, LONG1
     0x58: _DATA4, 0x42: _DATA4, 0x8B: _LONG4,  # BINUNICODE, BINBYTES, LONG4
     0x96: _DATA8,  # BYTEARRAY8
     0x5D: _LIST, 0x7D: _DICT, 0x8F: _SET, 0x29: _NOTHING,  # EMPTY_*
@@ -84,6 +104,20 @@ TABLE: Final = bytes(_OPCODES.get(code, 0) for code in range(256))
 _KIND_OF_NAME: Final = dict(zip(NAMES, (_MODULE, _MAKER, _FILLER), strict=True))
 
 
+_CHOSEN: Final = frozenset({_FIXED8, _LONG1})
+"""Scalars whose hashes can be chosen."""
+
+
+# What calls the unpickler's `persistent_load` with the container and the items, or with the items
+# of a frozenset. Nothing moves in the memo, and no stream that comes may do so.
+_COUNTED: Final = {
+    _SETITEM: b"\x86\x86Q",  # TUPLE2, TUPLE2, BINPERSID
+    _SETITEMS: b"t\x86Q",  # TUPLE, TUPLE2, BINPERSID
+    _ADDITEMS: b"t\x86Q",
+    _FROZENSET: b"t\x85Q",  # TUPLE, TUPLE1, BINPERSID
+}
+
+
 _OPENED: Final = {_LIST: _IN_LIST, _DICT: _IN_DICT, _SET: _IN_SET}
 
 
@@ -91,18 +125,40 @@ _TUPLE_SIZES: Final = {_TUPLE1: 1, _TUPLE2: 2, _TUPLE3: 3}
 
 
 _WIDTH: Final = {
-    _FIXED2: 2, _FIXED4: 4, _FIXED8: 8, _TEXT1: 1, _DATA1: 1, _DATA4: 4, _LONG4: 4, _DATA8: 8,
-    _GET1: 1, _GET4: 4, _FRAME: 8, _SHORT: 1,
+    _FIXED2: 2, _FIXED4: 4, _FIXED8: 8, _TEXT1: 1, _DATA1: 1, _DATA4: 4, _LONG1: 1,
+    _LONG4: 4, _DATA8: 8, _GET1: 1, _GET4: 4, _FRAME: 8, _SHORT: 1,
 }  # fmt: skip
 
 
 def scan(segments: Sequence[Any]) -> str:
     """Return the reason why a stream is refused; empty if it may be decoded."""
     try:
-        _Scan(segments).run()
-    except _RefusedError as error:
+        prepare(segments)
+    except ValueError as error:
         return str(error)
     return ""
+
+
+def prepare(segments: Sequence[Any]) -> Sequence[Any]:
+    """Return the segments of a stream in the form that is decoded.
+
+    Raises:
+        ValueError: it may not be decoded; the text says why.
+    """
+    scanned = _Scan(segments)
+    try:
+        scanned.run()
+    except _RefusedError as error:
+        raise ValueError(str(error)) from None
+    prepared = list(segments)
+    for number, replaced in groupby(scanned.counted, lambda one: one[0]):
+        segment, start = scanned.segments[number], 0
+        parts: list[Any] = []
+        for _, at, call in replaced:
+            parts += segment[start:at], call
+            start = at + 1
+        prepared[number] = b"".join([*parts, segment[start:]])
+    return prepared
 
 
 class _RefusedError(Exception):
@@ -121,12 +177,17 @@ class _Slot:
         index: its index in the memo, or -1.
         owner: for a value in the memo: its slot on the stack, while items can be added to it.
         looped: True if a value above it on the stack refers to it.
+        chosen: the weight of the keys whose hashes can be chosen: its own, or those of a container.
     """
 
-    __slots__ = ("depth", "index", "kind", "looped", "owner", "tag", "weight")
+    __slots__ = ("chosen", "depth", "index", "kind", "looped", "owner", "tag", "weight")
 
-    def __init__(self, kind: int, depth: int, weight: int, tag: int = -1) -> None:
+    def __init__(
+        self, kind: int, depth: int, weight: int, tag: int = -1, *, chosen: bool = False
+    ) -> None:
         self.kind, self.depth, self.weight, self.tag = kind, depth, weight, tag
+        plain = kind in (_VALUE, _TAG) and weight == 1 and not depth
+        self.chosen = 0 if plain and not chosen else weight
         self.index, self.looped = -1, False
         self.owner: _Slot | None = None
 
@@ -191,6 +252,7 @@ class _Scan:
         self.marks: list[int] = []
         self.memo: list[_Slot] = []
         self.depths = _Depths()
+        self.counted: list[tuple[int, int, bytes]] = []
 
     def run(self) -> None:
         if bytes(self.take(2)) != b"\x80\x05":
@@ -258,11 +320,12 @@ class _Scan:
         elif action <= _FIXED8:
             if action != _CONSTANT:
                 self.take(_WIDTH[action])
-            self.push(_Slot(_VALUE, 0, 1))
+            self.push(_Slot(_VALUE, 0, 1, chosen=action in _CHOSEN))
         else:
             data = self.take(self.number_of(action))
             kind = _KIND_OF_NAME.get(bytes(data), _VALUE) if action == _TEXT1 else _VALUE
-            self.push(_Slot(kind, 0, 0 if action in (_LONG4, _DATA8) else 1))
+            weight = 0 if action in (_LONG4, _DATA8) else 1
+            self.push(_Slot(kind, 0, weight, chosen=action in _CHOSEN))
 
     def check_floor(self, count: int) -> None:
         """Check that the stack has at least `count` values above the last mark."""
@@ -312,7 +375,7 @@ class _Scan:
                 raise _RefusedError("a key without a value")
         if owner.kind != kind:
             raise _RefusedError("items for what holds none")
-        self.check_keys(keys)
+        self.check_keys(keys, action, owner)
         self.deepen(owner, 1 + self.deepest(items))
 
     def deepest(self, items: list[_Slot]) -> int:
@@ -333,10 +396,16 @@ class _Scan:
             known = self.memo[slot.index]
             known.depth = max(known.depth, depth)
 
-    def check_keys(self, keys: list[_Slot]) -> None:
+    def check_keys(self, keys: list[_Slot], action: int, owner: _Slot) -> None:
+        """See that these can be keys, and have them counted if too many may have one hash."""
+        chosen = 0
         for key in keys:
             if not 0 < key.weight <= MAX_KEY_WEIGHT or key.depth > MAX_KEY_DEPTH:
                 raise _RefusedError("a key that can't be one")
+            chosen += key.chosen
+        owner.chosen += chosen
+        if chosen and owner.chosen > UNCOUNTED:
+            self.counted.append((self.number, self.at - 1, _COUNTED[action]))
 
     def gather(self, action: int) -> None:
         """Replace the items on top of the stack by a tuple or a frozenset of them."""
@@ -344,8 +413,10 @@ class _Scan:
         if action == _TUPLE2 and items[0].kind == _TARGET:
             return self.push(_Slot(_FILLING, self.deepest(items[1:]), 0))
         if action == _FROZENSET:
-            self.check_keys(items)
-            return self.push(_Slot(_VALUE, 1 + self.deepest(items), 0))
+            made = _Slot(_VALUE, 0, 0)
+            self.check_keys(items, action, made)
+            made.depth = 1 + self.deepest(items)
+            return self.push(made)
         depth = 1 + self.deepest(items)
         weight = 1 + sum(item.weight for item in items) if all(i.weight for i in items) else 0
         tag = items[0].tag if items and items[0].kind == _TAG else -1
@@ -369,6 +440,7 @@ class _Scan:
             raise _RefusedError("nothing to remember")
         slot.index = len(self.memo)
         known = _Slot(slot.kind if slot.kind >= _MODULE else _VALUE, slot.depth, slot.weight)
+        known.chosen = slot.chosen
         known.owner = slot if _VALUE < slot.kind <= _MADE else None
         self.memo.append(known)
 
@@ -381,6 +453,7 @@ class _Scan:
         # The depth of a scalar is 0 and can't change.
         depth = known.depth and self.depths.at(index, known.depth)
         slot = _Slot(known.kind, depth, known.weight)
+        slot.chosen = known.chosen
         slot.index = index
         if self.stack and self.stack[-1].kind == _FILL:
             self.check_floor(2)

@@ -313,7 +313,8 @@ class _Validator:
                     return own and weight
         elif kind in reducers or register_lazily(kind):
             hashable = kind.__name__ in _HASHABLE_TYPES or kind in to.PATHS
-            return MAX_MADE_WEIGHT if hashable else 0
+            long = kind.__name__ == "Decimal" and len(str(key)) > to.LONGEST_DECIMAL
+            return MAX_MADE_WEIGHT if hashable and not long else 0
         elif isinstance(key, Enum):
             codec = codec_of(kind)
             return 0 if codec is None or codec.pack else MAX_MADE_WEIGHT + len(names_of(key))

@@ -16,6 +16,7 @@ from pathlib import PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any, Final, NoReturn, final
 
 from pyodide_msgchan._codec.exceptions import error_from
+from pyodide_msgchan._codec.packed.key_hashes import KeyHashes
 from pyodide_msgchan._codec.packed.types import codec_named, codec_of
 from pyodide_msgchan._codec.registry import ATOMS, CONTAINERS
 from pyodide_msgchan._codec.wire import thrown
@@ -32,6 +33,8 @@ __all__ = [
     "DURATION",
     "ENUM",
     "ERROR",
+    "LONGEST_DECIMAL",
+    "LONG_DECIMAL",
     "NEW",
     "NUMPY",
     "PATH",
@@ -50,11 +53,15 @@ __all__ = [
 
 (
     PLAIN, COMPLEX, DAY, TIME, DATETIME, DURATION, ENUM, PATH, DECIMAL, UUID,  # These can be keys.
-    SIDE, NEW, CUSTOM, ERROR, VIEW, ARRAY, NUMPY,
-) = range(17)  # fmt: skip
+    SIDE, NEW, CUSTOM, ERROR, VIEW, ARRAY, NUMPY, LONG_DECIMAL,
+) = range(18)  # fmt: skip
 
 
 PATHS: Final = (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath)
+
+
+LONGEST_DECIMAL: Final = 600
+"""Characters of a Decimal that can be a key: hashing a longer one takes long, each time again."""
 
 
 MAX_DIMENSIONS: Final = 64
@@ -102,6 +109,9 @@ def _refuse(*_: Any) -> NoReturn:
     raise TypeError("this value could not be made")
 
 
+_OWNERS: Final = frozenset({type(None), dict, set})
+
+
 _UNMADE: Final = RestrictedCallable(_refuse)
 """The placeholder of a value that can't be made. It never leaves the decoder."""
 
@@ -136,6 +146,7 @@ class ValueFactory:
         self._adopt = adopt
         self._copy_in = copy_in
         self._unfilled: dict[int, Any] = {}
+        self._hashes = KeyHashes()
         self.error: BaseException | None = None
         self.partial: Any = None
         self.adopted: list[Any] = []
@@ -178,6 +189,35 @@ class ValueFactory:
         names = codec.fields if codec and codec.fields else ()
         for name, item in zip(names, _tuple(state), strict=True):
             object.__setattr__(value, name, item)
+
+    def insert(self, *parts: Any) -> Any:
+        """Put keys into a dict or a set, or make a frozenset of them, unless too many collide.
+
+        Args:
+            parts: the container, but for a frozenset; and a tuple of what comes into it.
+
+        Returns:
+            The container; without these keys if the message can't be read.
+
+        Raises:
+            TypeError: these are other parts, which the scan never writes.
+        """
+        *owners, items = parts
+        owner = owners[0] if owners else None
+        if type(items) is not tuple or len(owners) > 1 or type(owner) not in _OWNERS:
+            raise TypeError("keys come into dicts and sets")
+        keys = items[::2] if type(owner) is dict else items
+        try:
+            if self.error is None:
+                self._hashes.count(owner, keys)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self.error = error
+        if self.error is not None:
+            keys = items = ()
+        if owner is None:
+            return frozenset(keys)
+        owner.update(zip(keys, items[1::2], strict=True) if type(owner) is dict else keys)
+        return owner
 
     def done(self, message: Any) -> None:
         """Check that all values of a message were made and filled.
@@ -356,8 +396,14 @@ def _path(_: ValueFactory, index: int, text: str) -> Any:
         return PATHS[index + 2](text)
 
 
-def _decimal(_: ValueFactory, text: str) -> Any:
-    from decimal import Decimal  # noqa: PLC0415 - loaded only for messages that hold one
+def _decimal(factory: ValueFactory, text: str) -> Any:
+    if len(_text(text)) > LONGEST_DECIMAL:
+        raise ValueError("a long Decimal that can be a key")
+    return _long_decimal(factory, text)
+
+
+def _long_decimal(_: ValueFactory, text: str) -> Any:
+    from decimal import Decimal  # noqa: PLC0415 - as above
 
     return Decimal(_text(text))
 
@@ -411,5 +457,6 @@ _MAKERS: Final[tuple[Callable[..., Any], ...]] = (
     _plain, _complex, _day, _time, _datetime, _duration, _enum, _path, _decimal, _uuid,
     ValueFactory._side_item, ValueFactory._new, _custom, _error, ValueFactory._view,
     ValueFactory._array, ValueFactory._numpy,
+    _long_decimal,
 )  # fmt: skip
 """The function for each tag."""

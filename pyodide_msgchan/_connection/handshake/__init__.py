@@ -43,7 +43,10 @@ both sides are opaque, the initiator offers to ``*``, and only the nonce protect
   pending attempt when there are too many.
 
 **What ends an attempt.** A side that drops a pending attempt sends a goodbye, since browsers don't
-report that a port was closed. An initiator that receives it starts again. An `accept` that has a
+report that a port was closed. An initiator that receives it starts again. An offer may be under way
+when its responder ends, so a responder that ends posts a goodbye to the windows to which it
+announced itself: an initiator that followed its hello starts again too, and finds any other
+responder in that window (a second runtime in the page may have one). An `accept` that has a
 connection is *taken*, and refuses initiators until it receives the goodbye of its peer. A goodbye
 and a probe travel by different ways, so the probe may arrive first. An initiator whose page has
 just closed a connection to that responder therefore probes once more after a second, and meanwhile

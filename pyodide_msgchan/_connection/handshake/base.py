@@ -122,13 +122,17 @@ class HandshakeBase:
 
     def start(self) -> list[Action]:
         """Return the actions that announce this side. Call it once."""
+        return self._announce(self._greeting)
+
+    def _announce(self, kind: str) -> list[Action]:
+        """Return the actions that post an envelope to every window that may be the other side."""
         if self._worker:
             origins = [""]
         elif self._allowed & {"*", "null"}:
             origins = ["*"]
         else:
             origins = sorted(self._allowed)
-        envelope = self._envelope(self._greeting)
+        envelope = self._envelope(kind)
         return [Post(envelope, origin, None) for origin in origins]
 
     def _start_anew(self) -> list[Action]:

@@ -61,6 +61,7 @@ class Initiator(HandshakeBase):
     _peer: HandshakePeer | None = None
     _connected = False
     _successor = ""
+    _met = ""  # the responder whose hello or offer was followed last
     _superseded_ids: tuple[str, ...] = ()  # responders that a newer one of the window has replaced
     _retries = False  # whether the timer for another probe runs
 
@@ -103,6 +104,8 @@ class Initiator(HandshakeBase):
                     return self._on_offer(envelope, origin)
                 case "refusal" if envelope.to and not self._connected:
                     return self._on_refusal(envelope)
+                case "goodbye" if envelope.id == self._met and not self._connected:
+                    return self._parted()
                 case "probe":
                     self._same_role_heard = True
         return self._discard(envelope)
@@ -122,6 +125,7 @@ class Initiator(HandshakeBase):
             # Otherwise two responders of one page could make it switch between them forever.
             self._superseded_ids = (*self._superseded_ids, self._peer.id)[-MAX_SUPERSEDED:]
         actions = self._abandon()
+        self._met = envelope.id
         if self._roles_reversed(origin):
             probe = self._envelope("probe", to=envelope.id)
             return [*actions, Post(probe, target_for(origin), sender)]
@@ -140,10 +144,20 @@ class Initiator(HandshakeBase):
         ):
             return self._discard(envelope)
         actions = self._abandon()
+        self._met = envelope.id
         self._peer = HandshakePeer(envelope.id, origin, "")
         self._attempt += 1
         offer = self._peer._replace(ports=envelope.ports)
         return [*actions, *self._accept(self._attempt, offer)]
+
+    def _parted(self) -> list[Action]:
+        """Start again: the listener has ended, and nobody will answer what it was sent."""
+        self._superseded_ids = ()
+        return [*self._abandon(), *self._start_anew()]
+
+    def _start_anew(self) -> list[Action]:
+        self._met = ""
+        return super()._start_anew()
 
     def _on_refusal(self, envelope: Envelope) -> list[Action]:
         if envelope.version != VERSION:

@@ -94,15 +94,23 @@ class Responder(HandshakeBase):
 
     def cancel(self) -> list[Action]:
         """End pending attempts; connections stay open, and that of an `accept` refuses others."""
-        self._finished = self._finished or not self._is_taken
-        return self._abandon()
+        actions = self._abandon()
+        return actions if self._is_taken else [*actions, *self._end()]
+
+    def _end(self) -> list[Action]:
+        """Finish, and post a goodbye: offers that are under way get no answer."""
+        if self._finished:
+            return []
+        self._finished = True
+        return self._announce("goodbye")
 
     def release(self, attempt: int) -> list[Action]:
         """Note that a connection has ended."""
         peer = self._connected.pop(attempt, None)
         if peer is not None:
             self._known.discard((peer.origin, peer.id))
-            self._finished = self._finished or not self._many
+            if not self._many:
+                return self._end()
         return []
 
     def expired(self) -> list[Action]:
