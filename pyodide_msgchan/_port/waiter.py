@@ -140,14 +140,14 @@ class Waiter:
 
 def wake_together(waiters: Iterable[Waiter]) -> None:
     """Wake many waiters in one later turn of the loop, since thousands of turns would be slow."""
-    loop = asyncio.get_event_loop()
     steps = deque(
         (waiter, callback, context)
         for waiter in waiters
         if not waiter.done()
         for callback, context in waiter.take_callbacks()
     )
-    if steps:
+    if steps:  # else there may be no loop: a port can be closed after its loop has ended
+        loop = asyncio.get_event_loop()
         loop.call_soon(_step_all, loop, steps, [])
 
 

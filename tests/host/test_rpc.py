@@ -775,3 +775,15 @@ async def test_an_unreadable_message_to_somebody_else_ends_no_call(ends, reporte
     assert len(reported) == 1
     theirs.post_message({"id": request["id"], "type": "RAW", "value": 3})
     assert await call == 3
+
+
+def test_ports_with_remote_calls_may_be_closed_after_their_loop_has_ended():
+    async def make():
+        near, far = MessageChannel()
+        expose({"add": int.__add__}, far)
+        assert await wrap(near).add(1, 2) == 3
+        return near, far
+
+    for port in asyncio.run(make()):
+        port.close()
+        assert port.closed
