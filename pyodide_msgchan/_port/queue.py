@@ -36,6 +36,7 @@ class Receiver:
         # other in constant time.
         self._waiters: OrderedDict[Waiter, None] = OrderedDict()
         # The waiters for which a message at the head of the buffer is reserved.
+        # The waiters for which a message at the head of the buffer is reserved.
         self._served: set[Waiter] = set()
         self._listeners: list[Listener] = []
         self._error_listeners: list[Listener] = []

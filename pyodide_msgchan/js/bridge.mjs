@@ -141,7 +141,7 @@ export function createBridge(
   function arrived(slot, event) {
     slot.received++;
     slot.channelPair?.checkReceived();
-    const flag = heap()[slot.flag];
+    const flag = sharedMemory()[slot.flag];
     if (flag === DATA) {
       slot.mode = DATA;
       releaseBatch(slot);
