@@ -103,7 +103,13 @@ export function createBridge(
       seenPostCount: postCount,
     });
     Object.assign(slot, { answered: 0, passedOn: false, replyPorts: null, requestPort: null });
-    Object.assign(slot, { sent: 0, received: 0, link: null, cleanup: null, takesCalls: false });
+    Object.assign(slot, {
+      sent: 0,
+      received: 0,
+      channelPair: null,
+      cleanup: null,
+      takesCalls: false,
+    });
     slot.native = tag(port) === "MessagePort"; // else a worker or a similar target
     slot.post = slot.native ? postMessage : port.postMessage;
     Object.assign(slot, {

@@ -28,8 +28,8 @@ async def test_request_and_reply(selenium):
             event.reply("again")
         assert await asyncio.gather(first, second) == ["one", {"two": 2}]
         event.ports[0].close()
-        one.post_message("no request")
-        with pytest.raises(PortStateError, match="no request"):
+        one.post_message("not a request")
+        with pytest.raises(PortStateError, match="not a request"):
             (await two.receive_event()).reply(1)
         with pytest.raises(DataCloneError):
             await one.request(print)

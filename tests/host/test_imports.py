@@ -101,7 +101,7 @@ def test_imports_go_one_way(path):
         "def f():\n    import pyodide.ffi",
         "from pyodide_msgchan._rpc.api import wrap",
         "from pyodide_msgchan import testing",
-        "from pyodide_msgchan._bridge.bridge import _load",
+        "from pyodide_msgchan._bridge.bridge import _load_script",
     ],
 )
 def test_a_violation_is_seen(tmp_path, text):
