@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, final
 
@@ -13,7 +13,7 @@ from pyodide_msgchan._connection.control import ControlChannel
 from pyodide_msgchan._connection.environment import ChannelPair, Environment, WindowListener
 from pyodide_msgchan._connection.handshake.initiator import RETRY_DELAY, Initiator
 from pyodide_msgchan._connection.handshake.responder import Responder
-from pyodide_msgchan._connection.options import ConnectOptions, would_pack
+from pyodide_msgchan._connection.options import ConnectOptions, hold_lock, would_pack
 from pyodide_msgchan._connection.wire import (
     Action,
     Adopt,
@@ -39,6 +39,13 @@ __all__ = ["EarlierConnections", "HandshakeDriver"]
 
 START_GRACE: Final = 1.0
 """Seconds to wait for a worker's hello after its script has raised an error."""
+
+
+MAX_EARLY: Final = 64
+"""The limit of envelopes kept until this side announces itself.
+
+Losing one costs only time: the other side answers the announcement.
+"""
 
 
 @final
@@ -81,6 +88,11 @@ class EarlierConnections:
 @final
 class HandshakeDriver:
     """Runs the state machine of one `connect`, `accept` or `listen` in an environment.
+
+    It listens from its creation on, and holds this page's Web Lock if the peer may see its release.
+    A `listen` announces itself at once. For `connect` and `accept`, `next` announces this side once
+    the lock is held, because the description of this side contains the lock's name. What has
+    arrived until then is handled after that.
 
     Args:
         environment: the page or worker.
@@ -131,7 +143,13 @@ class HandshakeDriver:
         self._listener: WindowListener | None = environment.listen(
             place, source, options.origins, options.name, self._on_envelope
         )
-        self._perform(machine.start())
+        lock = hold_lock(environment, options)
+        self._lock = None if many else lock
+        self._early: deque[tuple[Any, str, Any, Any]] | None = None
+        if self._lock is None:
+            self._perform(machine.start())
+        else:
+            self._early = deque(maxlen=MAX_EARLY)
 
     # What connect, accept and listen call
 
@@ -145,6 +163,8 @@ class HandshakeDriver:
         if seconds is not None:
             self._deadline = self._loop.call_later(seconds, self._time_out, seconds)
         try:
+            if self._lock is not None:
+                await self._start_with(self._lock)
             while not self._results:
                 if self._failure is not None:
                     raise self._failure
@@ -162,6 +182,15 @@ class HandshakeDriver:
         if self._results:
             self._wake()
         return connection
+
+    async def _start_with(self, lock: Awaitable[Any]) -> None:
+        """Announce this side once the lock is held, and handle what has arrived meanwhile."""
+        await lock
+        self._lock = None
+        early, self._early = self._early, None
+        self._perform(self._machine.start())
+        for event in early or ():
+            self._on_envelope(*event)
 
     def close(self) -> None:
         """Stop listening and close connections not yet returned; those returned stay open."""
@@ -187,6 +216,9 @@ class HandshakeDriver:
     # Events
 
     def _on_envelope(self, fields: Any, origin: str, sender: Any, ports: Any) -> None:
+        if self._early is not None:
+            self._early.append((fields, origin, sender, ports))
+            return
         self._arriving_from = self._listener
         if sender is None:
             sender = self._targets[0] if self._targets else None

@@ -19,9 +19,7 @@ from pyodide_msgchan._connection.options import (
     checked_seconds,
     connect_options,
     handshake_args,
-    hold_lock,
     kind_of,
-    may_share_origin,
     owner_of,
 )
 from pyodide_msgchan.errors import HandshakeError, PortClosedError
@@ -93,7 +91,6 @@ class ConnectionFactory:
         )
         seconds = checked_seconds("timeout", timeout)
         check_place(environment, source)
-        await hold_lock(environment, options)
         return await _first_connection(self._listening(options, source, (source,)), seconds)
 
     def listen(
@@ -111,8 +108,6 @@ class ConnectionFactory:
         options = connect_options(
             environment, kind, origin, name, heartbeat, lane, stack_switching=stack_switching
         )
-        if may_share_origin(environment, options):
-            environment.hold_lock()
         return Listening(self._listening(options, None, environment.owners(include_all=True)))
 
     def _earlier_connections(self, target: Any, name: str) -> EarlierConnections:
@@ -344,7 +339,6 @@ class Connecting:
 
     async def _open(self, seconds: float | None, *, wait_if_taken: bool = False) -> Connection:
         check_place(self._environment, self._target)
-        await hold_lock(self._environment, self._options)
         machine = Initiator(**handshake_args(self._environment, self._options))
         earlier = self._earlier(self._target, self._options.name)
         machine.wait_if_taken, machine.may_be_ending = wait_if_taken, earlier.may_be_ending

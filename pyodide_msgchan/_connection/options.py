@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
@@ -74,10 +74,12 @@ def may_share_origin(environment: Environment, options: ConnectOptions) -> bool:
     return options.origins is None or not options.origins.isdisjoint({environment.origin, "*"})
 
 
-async def hold_lock(environment: Environment, options: ConnectOptions) -> None:
-    """Hold this page's Web Lock if a peer may see its release, which shows the page's end."""
-    if may_share_origin(environment, options) and (held := environment.hold_lock()) is not None:
-        await held
+def hold_lock(environment: Environment, options: ConnectOptions) -> Awaitable[Any] | None:
+    """Hold this page's Web Lock if a peer may see its release, which shows the page's end.
+
+    Return an awaitable until the lock is held; None if there is nothing to wait for.
+    """
+    return environment.hold_lock() if may_share_origin(environment, options) else None
 
 
 MAX_NAME_LENGTH = 200

@@ -25,6 +25,7 @@ from pyodide_msgchan import (
     introduced,
 )
 from pyodide_msgchan._connection.control import MAX_INTRODUCTIONS
+from pyodide_msgchan._connection.driver import MAX_EARLY
 from pyodide_msgchan._connection.opening import ConnectionFactory
 from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._port.transfer import check_transfer
@@ -270,6 +271,120 @@ async def test_a_script_that_raised_is_dead_only_if_nothing_comes(windows, monke
         await (await connecting())
     assert caught.value.code == "worker-failed"
     assert caught.value.__cause__ is raised.error
+
+
+def held_later(window, monkeypatch):
+    """Let the lock of a page be held when the future that is returned is done."""
+    lock = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(window._environment, "hold_lock", lambda: lock)
+    return lock
+
+
+@pytest.fixture
+def same_origin():
+    """Two windows of one origin: only such pages wait for the lock."""
+    host = Window(HOST)
+    return host, Window(HOST, parent=host)
+
+
+OPENINGS = {
+    "connect": lambda host, app: host.connect(app, timeout=5),
+    "accept": lambda host, app: host.accept(source=app, timeout=5),
+}
+
+
+@pytest.mark.parametrize("opening", OPENINGS.values(), ids=OPENINGS)
+@pytest.mark.parametrize("kind, code", [("failed", "worker-failed"), ("gone", "gone")])
+async def test_an_end_before_the_lock_is_held_is_not_lost(
+    same_origin, monkeypatch, opening, kind, code
+):
+    host, app = same_origin
+    lock = held_later(host, monkeypatch)
+    task = asyncio.ensure_future(opening(host, app))
+    await asyncio.sleep(0)
+    [listener] = host._environment.listeners
+    listener.on_envelope(Notice(kind), "", None, None)
+    lock.set_result(None)
+    with pytest.raises(HandshakeError) as caught:
+        await task
+    assert caught.value.code == code
+    assert not host._environment.listeners
+
+
+async def test_an_error_before_the_lock_is_held_counts_from_the_probe_on(same_origin, monkeypatch):
+    host, app = same_origin
+    accepting = asyncio.create_task(app.accept())  # its hello comes before the listener
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    lock = held_later(host, monkeypatch)
+    monkeypatch.setattr("pyodide_msgchan._connection.driver.START_GRACE", 0)
+    task = asyncio.ensure_future(host.connect(app, timeout=5))
+    await asyncio.sleep(0)
+    [listener] = host._environment.listeners
+    raised = Notice("failed", error=RemoteError("Error", "on purpose", "worker.mjs:3"))
+    listener.on_envelope(raised, "", None, None)
+    driver = listener.on_envelope.__self__
+    assert driver._failure_timer is None
+    lock.set_result(None)
+    await asyncio.sleep(0)
+    assert driver._failure_timer is not None
+    accepting.cancel()
+    with pytest.raises(HandshakeError, match="on purpose"):
+        await task
+
+
+@pytest.mark.parametrize("first", ["connect", "accept"])
+async def test_what_comes_before_the_lock_is_held_is_handled_then(same_origin, monkeypatch, first):
+    host, app = same_origin
+    posted = []
+    lock = held_later(host if first == "connect" else app, monkeypatch)
+    connecting = asyncio.ensure_future(host.connect(app, timeout=5))
+    accepting = asyncio.create_task(app.accept(timeout=5))
+    waiting = host if first == "connect" else app
+    await asyncio.sleep(0)
+    monkeypatch.setattr(waiting._environment, "announce", lambda *args: posted.append(args))
+    [listener] = waiting._environment.listeners
+    driver = listener.on_envelope.__self__
+    await asyncio.sleep(0)
+    assert [fields[1] for fields, *_ in driver._early] == [
+        "hello" if first == "connect" else "probe"
+    ]
+    assert not posted
+    monkeypatch.undo()
+    lock.set_result(None)
+    connection, accepted = await asyncio.gather(connecting, accepting)
+    connection.post_message(1)
+    assert await accepted.receive() == 1
+    connection.close()
+
+
+async def test_a_flood_before_the_lock_is_held_leaves_no_more_than_the_limit(
+    same_origin, monkeypatch
+):
+    host, app = same_origin
+    lock = held_later(host, monkeypatch)
+    task = asyncio.ensure_future(host.connect(app, timeout=5))
+    await asyncio.sleep(0)
+    [listener] = host._environment.listeners
+    for _ in range(2 * MAX_EARLY):
+        listener.on_envelope((1, "junk", "", "x", "", "", "", -1), HOST, app._environment, None)
+    assert len(listener.on_envelope.__self__._early) == MAX_EARLY
+    lock.set_result(None)
+    accepted = await app.accept(timeout=5)
+    (await task).close()
+    await accepted.wait_closed()
+
+
+async def test_cancelling_before_the_lock_is_held_leaves_nothing(same_origin, monkeypatch):
+    host, app = same_origin
+    for opening in OPENINGS.values():
+        held_later(host, monkeypatch)
+        task = asyncio.ensure_future(opening(host, app))
+        await asyncio.sleep(0)
+        assert host._environment.listeners
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert not host._environment.listeners
 
 
 async def test_a_name_is_waited_for_once(windows):
