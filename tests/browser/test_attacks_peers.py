@@ -122,7 +122,7 @@ async def test_marks_and_their_answers(selenium, scene):
             assert {(word["type"], word["n"]) for word in told} <= {("mark", 1), ("mark", 2)}
             assert await connection.receive() == "one"
             assert len(connection._control._ack_requests._pending) == 16
-            assert len(connection._control.credit._marks) <= 2
+            assert len(connection._control.send_window._requests) <= 2
             assert not waiting.done()
             await frame.run("""
                 const [data, control] = ends;
