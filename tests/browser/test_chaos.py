@@ -29,7 +29,7 @@ def test_chaos_leaves_nothing(driver, pages, request):
             seconds=seconds,
         )
     )
-    state = wait_state(driver, timeout=seconds + 90)
+    state = wait_state(driver, timeout=seconds + 240)
     assert state == "done", (
         f"seed {seed}: {driver.execute_script('return document.body.innerText')}"
     )
