@@ -16,8 +16,7 @@ async def ask():
     return numbers
 
 def kept():
-    machine = page._hold.link.machine
-    return len(machine.expose())
+    return len(page._handle.session.protocol._queued or ())
 `);
 const page = Comlink.wrap(self);
 Comlink.expose({
