@@ -288,7 +288,8 @@ class _Checker:
                     return own and weight
         elif kind in reducers or learn(kind):
             hashable = kind.__name__ in _MADE or kind in to.PATHS
-            return MADE_WEIGHT if hashable else 0
+            long = kind.__name__ == "Decimal" and len(str(key)) > to.LONGEST_DECIMAL
+            return MADE_WEIGHT if hashable and not long else 0
         elif isinstance(key, Enum):
             recipe = recipe_of(kind)
             return 0 if recipe is None or recipe.pack else MADE_WEIGHT + len(names_of(key))

@@ -17,7 +17,7 @@ from ._browser import (
 )
 from ._fitness import check
 from ._packed import is_scalar, pack, unpack
-from ._scan import HASHABLE, KEY_DEPTH, KEY_WEIGHT, NAMES, TABLE
+from ._scan import HASHABLE, KEY_DEPTH, KEY_WEIGHT, NAMES, TABLE, UNCOUNTED
 from ._sealed import Making
 from ._types import Moved, Notice
 from .errors import DataCloneError
@@ -35,7 +35,8 @@ def start_packing(number: int, port_of: Callable[[Any], Any]) -> None:
         return
     _port_of = port_of
     names = to_js_list([name.decode() for name in NAMES])
-    bridge().pack(number, to_js_bytes(TABLE), names, HASHABLE, KEY_DEPTH, KEY_WEIGHT)
+    limits = HASHABLE, KEY_DEPTH, KEY_WEIGHT, UNCOUNTED
+    bridge().pack(number, to_js_bytes(TABLE), names, *limits)
 
 
 def post_packed(

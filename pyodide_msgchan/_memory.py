@@ -11,7 +11,7 @@ from ._browser import unreadable
 from ._clone import copy
 from ._inbox import Inbox
 from ._packed import Packet, is_scalar, pack, unpack
-from ._scan import scan
+from ._scan import prepare, scan
 from ._sealed import Making
 from ._types import Batch, Moved, Notice, Taker
 from ._wire import Envelope, is_introduction
@@ -235,10 +235,7 @@ def _opened(data: Any) -> Any:
         return data
     making = Making(data.side, data.buffers, _as_it_is, bytearray)
     try:
-        complaint = scan(data.segments)
-        if complaint:
-            return unreadable(ValueError(complaint))
-        return unpack(data.segments, making, _copy_to)
+        return unpack(prepare(data.segments), making, _copy_to)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the next message comes
         return unreadable(making.error or error, making.partial, making.adopted)
 

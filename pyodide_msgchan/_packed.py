@@ -197,6 +197,12 @@ class _Unpickler(Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         return self.making.find(module, name)
 
+    def persistent_load(self, parts: Any) -> Any:
+        """Insert keys; only the scan writes calls of this."""
+        if type(parts) is not tuple or not parts:
+            raise TypeError("keys come into dicts and sets")
+        return self.making.insert(*parts)
+
 
 def unpack(
     segments: Sequence[Any],
@@ -206,7 +212,7 @@ def unpack(
     """Read a message that was scanned.
 
     Args:
-        segments: of the stream.
+        segments: of the stream, in the form that the scan has prepared.
         making: for this message.
         copy_to: copies a segment that is not in Python's memory to where it is needed.
 

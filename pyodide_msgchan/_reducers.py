@@ -73,7 +73,8 @@ def _duration(_: Writer, value: dt.timedelta) -> Any:
 
 
 def _decimal(_: Writer, value: Any) -> Any:
-    return make, (to.DECIMAL, str(value))
+    text = str(value)
+    return make, (to.DECIMAL if len(text) <= to.LONGEST_DECIMAL else to.LONG_DECIMAL, text)
 
 
 def _uuid(_: Writer, value: Any) -> Any:

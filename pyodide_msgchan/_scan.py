@@ -12,17 +12,33 @@ follows the stack by kind, so that:
 - keys and members are scalars, or tuples that nest `KEY_DEPTH` deep and hold `KEY_WEIGHT` values at
   most, however often these are shared: hashing them costs what the stream has paid for.
 
+Hashes of numbers, and of tuples of them, can be chosen so that they are the same. Where more than
+`UNCOUNTED` such keys come into one dict or set, `prepare` lets `Making.insert` count them before it
+inserts them: it writes the call in place of the opcode. Hashes of text and bytes are secret, and
+integers of four bytes have three of one hash at most.
+
 js/scan.mjs is the same scan, on the same table, for what the browser brings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Final
 
 from ._browser import MAX_DEPTH
 
-__all__ = ["HASHABLE", "KEY_DEPTH", "KEY_WEIGHT", "NAMES", "SHORT_INT", "TABLE", "scan"]
+__all__ = [
+    "HASHABLE",
+    "KEY_DEPTH",
+    "KEY_WEIGHT",
+    "NAMES",
+    "SHORT_INT",
+    "TABLE",
+    "UNCOUNTED",
+    "prepare",
+    "scan",
+]
 
 KEY_DEPTH: Final = 8
 """Tuples within tuples of a key, at most."""
@@ -33,6 +49,9 @@ KEY_WEIGHT: Final = 256
 SHORT_INT: Final = 2039
 """Bits of an integer that can be a key: hashing a longer one takes long, and is not remembered."""
 
+UNCOUNTED: Final = 100
+"""Weight of a container's keys whose hashes can be chosen, at most, before they are counted."""
+
 NAMES: Final = (b"pyodide_msgchan._sealed", b"make", b"fill")
 """The module and the two functions that a stream may name."""
 
@@ -40,16 +59,16 @@ HASHABLE: Final = 10
 """Tags of `_sealed.make` below this give values that can be keys."""
 
 (
-    _CONSTANT, _SHORT, _FIXED2, _FIXED4, _FIXED8, _TEXT1, _DATA1, _DATA4, _LONG4, _DATA8,
+    _CONSTANT, _SHORT, _FIXED2, _FIXED4, _FIXED8, _TEXT1, _DATA1, _DATA4, _LONG1, _LONG4, _DATA8,
     _LIST, _DICT, _SET, _NOTHING, _MARK, _APPEND, _APPENDS, _SETITEM, _SETITEMS, _ADDITEMS,
     _FROZENSET, _TUPLE, _TUPLE1, _TUPLE2, _TUPLE3, _MEMOIZE, _GET1, _GET4, _POP, _POP_MARK,
     _GLOBAL, _REDUCE, _FRAME, _STOP,
-) = range(1, 35)  # fmt: skip
+) = range(1, 36)  # fmt: skip
 
 _OPCODES: Final = {
     0x4E: _CONSTANT, 0x88: _CONSTANT, 0x89: _CONSTANT,  # NONE, NEWTRUE, NEWFALSE
     0x4B: _SHORT, 0x4D: _FIXED2, 0x4A: _FIXED4, 0x47: _FIXED8,  # BININT1, 2, BININT, BINFLOAT
-    0x8C: _TEXT1, 0x43: _DATA1, 0x8A: _DATA1,  # SHORT_BINUNICODE, SHORT_BINBYTES, LONG1
+    0x8C: _TEXT1, 0x43: _DATA1, 0x8A: _LONG1,  # SHORT_BINUNICODE, SHORT_BINBYTES, LONG1
     0x58: _DATA4, 0x42: _DATA4, 0x8B: _LONG4,  # BINUNICODE, BINBYTES, LONG4
     0x96: _DATA8,  # BYTEARRAY8
     0x5D: _LIST, 0x7D: _DICT, 0x8F: _SET, 0x29: _NOTHING,  # EMPTY_*
@@ -69,21 +88,54 @@ TABLE: Final = bytes(_OPCODES.get(code, 0) for code in range(256))
     _MAKE, _FILL, _TARGET, _FILLING, _FILLED,
 ) = range(15)  # fmt: skip
 _KIND_OF_NAME: Final = dict(zip(NAMES, (_MODULE, _MAKER, _FILLER), strict=True))
+_CHOSEN: Final = frozenset({_FIXED8, _LONG1})
+"""Scalars whose hashes can be chosen."""
+
+# What calls the unpickler's `persistent_load` with the container and the items, or with the items
+# of a frozenset. Nothing moves in the memo, and no stream that comes may do so.
+_COUNTED: Final = {
+    _SETITEM: b"\x86\x86Q",  # TUPLE2, TUPLE2, BINPERSID
+    _SETITEMS: b"t\x86Q",  # TUPLE, TUPLE2, BINPERSID
+    _ADDITEMS: b"t\x86Q",
+    _FROZENSET: b"t\x85Q",  # TUPLE, TUPLE1, BINPERSID
+}
 _OPENED: Final = {_LIST: _IN_LIST, _DICT: _IN_DICT, _SET: _IN_SET}
 _FEW: Final = {_TUPLE1: 1, _TUPLE2: 2, _TUPLE3: 3}
 _WIDTH: Final = {
-    _FIXED2: 2, _FIXED4: 4, _FIXED8: 8, _TEXT1: 1, _DATA1: 1, _DATA4: 4, _LONG4: 4, _DATA8: 8,
-    _GET1: 1, _GET4: 4, _FRAME: 8, _SHORT: 1,
+    _FIXED2: 2, _FIXED4: 4, _FIXED8: 8, _TEXT1: 1, _DATA1: 1, _DATA4: 4, _LONG1: 1,
+    _LONG4: 4, _DATA8: 8, _GET1: 1, _GET4: 4, _FRAME: 8, _SHORT: 1,
 }  # fmt: skip
 
 
 def scan(segments: Sequence[Any]) -> str:
     """Say what is wrong with a stream; nothing if it may be decoded."""
     try:
-        _Scan(segments).run()
-    except _RefusedError as error:
+        prepare(segments)
+    except ValueError as error:
         return str(error)
     return ""
+
+
+def prepare(segments: Sequence[Any]) -> Sequence[Any]:
+    """Return the segments of a stream in the form that is decoded.
+
+    Raises:
+        ValueError: it may not be decoded; the text says why.
+    """
+    scanned = _Scan(segments)
+    try:
+        scanned.run()
+    except _RefusedError as error:
+        raise ValueError(str(error)) from None
+    prepared = list(segments)
+    for number, replaced in groupby(scanned.counted, lambda one: one[0]):
+        segment, start = scanned.segments[number], 0
+        parts: list[Any] = []
+        for _, at, call in replaced:
+            parts += segment[start:at], call
+            start = at + 1
+        prepared[number] = b"".join([*parts, segment[start:]])
+    return prepared
 
 
 class _RefusedError(Exception):
@@ -101,12 +153,17 @@ class _Slot:
         index: in the memo, or -1.
         owner: of what is in the memo: the slot on the stack, while more may come into that.
         looped: whether something above it on the stack refers to it.
+        chosen: weight of what has hashes that can be chosen: of itself, or of a container's keys.
     """
 
-    __slots__ = ("depth", "index", "kind", "looped", "owner", "tag", "weight")
+    __slots__ = ("chosen", "depth", "index", "kind", "looped", "owner", "tag", "weight")
 
-    def __init__(self, kind: int, depth: int, weight: int, tag: int = -1) -> None:
+    def __init__(
+        self, kind: int, depth: int, weight: int, tag: int = -1, *, chosen: bool = False
+    ) -> None:
         self.kind, self.depth, self.weight, self.tag = kind, depth, weight, tag
+        plain = kind in (_VALUE, _TAG) and weight == 1 and not depth
+        self.chosen = 0 if plain and not chosen else weight
         self.index, self.looped = -1, False
         self.owner: _Slot | None = None
 
@@ -163,6 +220,7 @@ class _Scan:
         self.marks: list[int] = []
         self.memo: list[_Slot] = []
         self.depths = _Depths()
+        self.counted: list[tuple[int, int, bytes]] = []
 
     def run(self) -> None:
         if bytes(self.take(2)) != b"\x80\x05":
@@ -230,11 +288,12 @@ class _Scan:
         elif action <= _FIXED8:
             if action != _CONSTANT:
                 self.take(_WIDTH[action])
-            self.push(_Slot(_VALUE, 0, 1))
+            self.push(_Slot(_VALUE, 0, 1, chosen=action in _CHOSEN))
         else:
             data = self.take(self.number_of(action))
             kind = _KIND_OF_NAME.get(bytes(data), _VALUE) if action == _TEXT1 else _VALUE
-            self.push(_Slot(kind, 0, 0 if action in (_LONG4, _DATA8) else 1))
+            weight = 0 if action in (_LONG4, _DATA8) else 1
+            self.push(_Slot(kind, 0, weight, chosen=action in _CHOSEN))
 
     def check_floor(self, count: int) -> None:
         """See that so many are on the stack above the last mark."""
@@ -281,7 +340,7 @@ class _Scan:
                 raise _RefusedError("a key without a value")
         if owner.kind != kind:
             raise _RefusedError("items for what holds none")
-        self.check_keys(keys)
+        self.check_keys(keys, action, owner)
         self.deepen(owner, 1 + self.deepest(items))
 
     def deepest(self, items: list[_Slot]) -> int:
@@ -300,18 +359,26 @@ class _Scan:
             known = self.memo[slot.index]
             known.depth = max(known.depth, depth)
 
-    def check_keys(self, keys: list[_Slot]) -> None:
+    def check_keys(self, keys: list[_Slot], action: int, owner: _Slot) -> None:
+        """See that these can be keys, and have them counted if too many may have one hash."""
+        chosen = 0
         for key in keys:
             if not 0 < key.weight <= KEY_WEIGHT or key.depth > KEY_DEPTH:
                 raise _RefusedError("a key that can't be one")
+            chosen += key.chosen
+        owner.chosen += chosen
+        if chosen and owner.chosen > UNCOUNTED:
+            self.counted.append((self.number, self.at - 1, _COUNTED[action]))
 
     def gather(self, action: int) -> None:
         items = self.few(_FEW[action]) if action in _FEW else self.marked()
         if action == _TUPLE2 and items[0].kind == _TARGET:
             return self.push(_Slot(_FILLING, self.deepest(items[1:]), 0))
         if action == _FROZENSET:
-            self.check_keys(items)
-            return self.push(_Slot(_VALUE, 1 + self.deepest(items), 0))
+            made = _Slot(_VALUE, 0, 0)
+            self.check_keys(items, action, made)
+            made.depth = 1 + self.deepest(items)
+            return self.push(made)
         depth = 1 + self.deepest(items)
         weight = 1 + sum(item.weight for item in items) if all(i.weight for i in items) else 0
         tag = items[0].tag if items and items[0].kind == _TAG else -1
@@ -334,6 +401,7 @@ class _Scan:
             raise _RefusedError("nothing to remember")
         slot.index = len(self.memo)
         known = _Slot(slot.kind if slot.kind >= _MODULE else _VALUE, slot.depth, slot.weight)
+        known.chosen = slot.chosen
         known.owner = slot if _VALUE < slot.kind <= _MADE else None
         self.memo.append(known)
 
@@ -345,6 +413,7 @@ class _Scan:
         # A scalar refers to nothing, and is as deep as it was.
         depth = known.depth and self.depths.at(index, known.depth)
         slot = _Slot(known.kind, depth, known.weight)
+        slot.chosen = known.chosen
         slot.index = index
         if self.stack and self.stack[-1].kind == _FILL:
             self.check_floor(2)

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn, final
 
 from ._clone import ATOMS, CONTAINERS
 from ._comlink import thrown
+from ._key_hashes import KeyHashes
 from ._printing import short_repr
 from ._registry import recipe_named, recipe_of
 from ._remote_errors import error_from
@@ -32,6 +33,8 @@ __all__ = [
     "DURATION",
     "ENUM",
     "ERROR",
+    "LONGEST_DECIMAL",
+    "LONG_DECIMAL",
     "NEW",
     "NUMPY",
     "PATH",
@@ -49,10 +52,13 @@ __all__ = [
 
 (
     PLAIN, COMPLEX, DAY, TIME, DATETIME, DURATION, ENUM, PATH, DECIMAL, UUID,  # these can be keys
-    SIDE, NEW, CUSTOM, ERROR, VIEW, ARRAY, NUMPY,
-) = range(17)  # fmt: skip
+    SIDE, NEW, CUSTOM, ERROR, VIEW, ARRAY, NUMPY, LONG_DECIMAL,
+) = range(18)  # fmt: skip
 
 PATHS: Final = (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath)
+LONGEST_DECIMAL: Final = 600
+"""Characters of a Decimal that can be a key: hashing a longer one takes long, each time again."""
+
 MOST_DIMENSIONS: Final = 64
 MOST_PARTS: Final = 1000
 """Of the description of a dtype."""
@@ -94,6 +100,8 @@ def _refuse(*_: Any) -> NoReturn:
     raise TypeError("this could not be made")
 
 
+_OWNERS: Final = frozenset({type(None), dict, set})
+
 _UNMADE: Final = Sealed(_refuse)
 """Stands for a value that can't be made; nobody but the decoder ever sees it."""
 
@@ -128,6 +136,7 @@ class Making:
         self._adopt = adopt
         self._copy_in = copy_in
         self._unfilled: dict[int, Any] = {}
+        self._hashes = KeyHashes()
         self.error: BaseException | None = None
         self.partial: Any = None
         self.adopted: list[Any] = []
@@ -170,6 +179,35 @@ class Making:
         names = recipe.fields if recipe and recipe.fields else ()
         for name, item in zip(names, _tuple(state), strict=True):
             object.__setattr__(value, name, item)
+
+    def insert(self, *parts: Any) -> Any:
+        """Put keys into a dict or a set, or make a frozenset of them, unless too many collide.
+
+        Args:
+            parts: the container, but for a frozenset; and a tuple of what comes into it.
+
+        Returns:
+            The container; without these keys if the message can't be read.
+
+        Raises:
+            TypeError: these are other parts, which the scan never writes.
+        """
+        *owners, items = parts
+        owner = owners[0] if owners else None
+        if type(items) is not tuple or len(owners) > 1 or type(owner) not in _OWNERS:
+            raise TypeError("keys come into dicts and sets")
+        keys = items[::2] if type(owner) is dict else items
+        try:
+            if self.error is None:
+                self._hashes.count(owner, keys)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self.error = error
+        if self.error is not None:
+            keys = items = ()
+        if owner is None:
+            return frozenset(keys)
+        owner.update(zip(keys, items[1::2], strict=True) if type(owner) is dict else keys)
+        return owner
 
     def done(self, message: Any) -> None:
         """See that all of a message was made and filled.
@@ -344,7 +382,13 @@ def _path(_: Making, index: int, text: str) -> Any:
         return PATHS[index + 2](text)
 
 
-def _decimal(_: Making, text: str) -> Any:
+def _decimal(making: Making, text: str) -> Any:
+    if len(_text(text)) > LONGEST_DECIMAL:
+        raise ValueError("a long Decimal that can be a key")
+    return _long_decimal(making, text)
+
+
+def _long_decimal(_: Making, text: str) -> Any:
     from decimal import Decimal  # noqa: PLC0415 - as above
 
     return Decimal(_text(text))
@@ -395,5 +439,6 @@ _HARMLESS: Final = ATOMS | CONTAINERS
 _MAKERS: Final[tuple[Callable[..., Any], ...]] = (
     _plain, _complex, _day, _time, _datetime, _duration, _enum, _path, _decimal, _uuid,
     Making._side_item, Making._new, _custom, _error, Making._view, Making._array, Making._numpy,
+    _long_decimal,
 )  # fmt: skip
 """What makes the value of each tag."""

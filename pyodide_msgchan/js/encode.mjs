@@ -213,7 +213,7 @@ function packed(data, scan) {
   };
   return call(
     "packed_of",
-    all(segments, (part) => bytes(0x42, part, SEGMENT) || large(part)),
+    all(scan.prepare(segments), (part) => bytes(0x42, part, SEGMENT) || large(part)),
     all(side, beside),
     all(memory, large),
   );

@@ -4,7 +4,7 @@
 
 // What each opcode does, in the order of _scan.py.
 const ACTIONS =
-  "constant short fixed2 fixed4 fixed8 text1 data1 data4 long4 data8 " +
+  "constant short fixed2 fixed4 fixed8 text1 data1 data4 long1 long4 data8 " +
   "list dict set nothing mark append appends setitem setitems additems " +
   "frozenset tuple tuple1 tuple2 tuple3 memoize get1 get4 pop popMark global reduce frame stop";
 const ACTION = Object.fromEntries(ACTIONS.split(" ").map((word, i) => [word, i + 1]));
@@ -30,11 +30,27 @@ const MOST_KEPT = 1 << 16; // numbers of an array, at most, from one scan to the
 const HEAVIEST = 511; // of a weight; depths go up to 1023
 const SCALAR = VALUE | (1 << WEIGHT);
 const UNTAGGED = (1 << TAGGED) - 1;
+// Behind where a tag would be: of a scalar, that its hash can be chosen; of a container, the weight of
+// its keys of which that is so.
+const CHOSEN = 1 << 31;
+const MOST_COUNTED = 511;
 const isScalar = (word) => (word & UNTAGGED & ~TAG) === SCALAR;
 const kindIn = (word) => word & 15;
 const depthIn = (word) => (word >> DEPTH) & 1023;
 const weightIn = (word) => (word >> WEIGHT) & HEAVIEST;
 const tagIn = (word) => (word >>> TAGGED) - 1;
+
+const isChosen = (word) => word < 0 && kindIn(word) === VALUE;
+const remembered = (word, kind) =>
+  kind === VALUE ? word : word & UNTAGGED & (kind >= MODULE ? -1 : ~15);
+
+// What is written in place of an opcode so that Python counts hashes; see _scan.py.
+const COUNTED = {
+  setitem: [0x86, 0x86, 0x51],
+  setitems: [0x74, 0x86, 0x51],
+  additems: [0x74, 0x86, 0x51],
+  frozenset: [0x74, 0x85, 0x51],
+};
 
 class Refused extends Error {}
 const refuse = (why) => {
@@ -50,9 +66,10 @@ const doubled = (array) => {
 
 /**
  * Gives the scan: a function that says what is wrong with segments; nothing if they may be read. Its
- * `plain` tells of the last ones whether they name nothing, so that reading them calls nothing.
+ * `plain` tells of the last ones whether they name nothing, so that reading them calls nothing, and
+ * its `prepare` gives them in the form that is decoded.
  */
-export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
+export function createScan(table, names, limit, hashable, keyDepth, keyWeight, uncounted) {
   // The state of one scan; it runs to its end before the next one.
   let stack = empty(), // words
     places = empty(), // of each in the memo, or -1
@@ -71,6 +88,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   let floor = 0; // the last mark
   const name = names.map((text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
   let parts, part, bytes, view, at;
+  let counted = []; // part, place and replacement of each opcode that inserts keys to be counted
 
   function enter(i) {
     part = i;
@@ -185,21 +203,39 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     if (m >= 0) memo[m] = deeper(memo[m], depth);
   }
 
+  /** Sees that these can be keys; gives the weight of those whose hashes can be chosen. */
   function keys(start, step) {
+    let chosen = 0;
     for (let i = start; i < height; i += step) {
       const word = stack[i];
-      if (isScalar(word)) continue;
+      if (isScalar(word)) {
+        if (isChosen(word)) chosen++;
+        continue;
+      }
       const weight = weightIn(word);
       if (weight < 1 || weight > keyWeight || depthIn(word) > keyDepth)
         refuse("a key that can't be one");
+      chosen += weight;
     }
+    return chosen;
   }
 
-  function fill(kind, start) {
+  function count(how) {
+    scan.plain = false;
+    counted.push([part, at - 1, COUNTED[how]]);
+  }
+
+  function fill(kind, start, how) {
     if (start <= floor) refuse("nothing to take");
     if (kind === IN_DICT && (height - start) % 2) refuse("a key without a value");
     if (kindIn(stack[start - 1]) !== kind) refuse("items for what holds none");
-    if (kind !== IN_LIST) keys(start, kind === IN_DICT ? 2 : 1);
+    if (kind !== IN_LIST) {
+      const owner = stack[start - 1],
+        chosen = keys(start, kind === IN_DICT ? 2 : 1),
+        all = chosen + (owner >>> TAGGED);
+      stack[start - 1] = (owner & UNTAGGED) | (Math.min(all, MOST_COUNTED) << TAGGED);
+      if (chosen && all > uncounted) count(how);
+    }
     deepen(start - 1, taken(start) + 1);
   }
 
@@ -226,7 +262,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     if (places[i] >= 0 || kind > FILL) refuse("nothing to remember");
     if (known === memo.length) [memo, owners] = [doubled(memo), doubled(owners)];
     places[i] = known;
-    memo[known] = word & UNTAGGED & (kind >= MODULE ? -1 : ~15);
+    memo[known] = remembered(word, kind);
     owners[known++] = kind > TAG && kind <= MADE ? i : -1;
   }
 
@@ -270,16 +306,21 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     take(size());
     push(VALUE, 0, weight);
   };
+  const chosen = (size) => () => {
+    take(size());
+    put(SCALAR | CHOSEN, -1);
+  };
   const fixed = (action) => passed(() => WIDTHS[action], 1);
   const steps = {
     constant: fixed(CONSTANT),
     short: () => push(TAG, 0, 1, size1()),
     fixed2: fixed(FIXED2),
     fixed4: fixed(FIXED4),
-    fixed8: fixed(FIXED8),
+    fixed8: chosen(() => WIDTHS[FIXED8]),
     text1: () => text(size1()),
     data1: passed(size1, 1),
     data4: passed(size4, 1),
+    long1: chosen(size1),
     long4: passed(size4, 0),
     data8: passed(size8, 0),
     list: () => push(IN_LIST, 1, 0),
@@ -292,12 +333,12 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
     },
     append: () => fill(IN_LIST, few(1)),
     appends: () => fill(IN_LIST, marked()),
-    setitem: () => fill(IN_DICT, few(2)),
-    setitems: () => fill(IN_DICT, marked()),
-    additems: () => fill(IN_SET, marked()),
+    setitem: () => fill(IN_DICT, few(2), "setitem"),
+    setitems: () => fill(IN_DICT, marked(), "setitems"),
+    additems: () => fill(IN_SET, marked(), "additems"),
     frozenset() {
       const start = marked();
-      keys(start, 1);
+      if (keys(start, 1) > uncounted) count("frozenset");
       push(VALUE, taken(start) + 1, 0);
     },
     tuple: () => tuple(marked()),
@@ -353,7 +394,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
           const kind = kindIn(words[top - 1]);
           if (top <= low || own[top - 1] >= 0 || kind > IN_SET) break steps;
           own[top - 1] = count;
-          kept[count] = words[top - 1] & UNTAGGED & ~15;
+          kept[count] = remembered(words[top - 1], kind);
           owning[count++] = kind > TAG ? top - 1 : -1;
           i++;
           continue;
@@ -369,8 +410,11 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
         case CONSTANT:
         case FIXED2:
         case FIXED4:
-        case FIXED8:
           i += 1 + WIDTHS[action];
+          break;
+        case FIXED8:
+          word = SCALAR | CHOSEN;
+          i += 9;
           break;
         case DICT:
         case LIST:
@@ -388,7 +432,10 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
             pairs = action === SETITEMS;
           if (!marks.length || low <= before || (pairs && (top - low) % 2)) break steps;
           if (kindIn(words[low - 1]) !== (pairs ? IN_DICT : IN_LIST)) break steps;
-          for (let j = low; j < top; j++) if (!isScalar(words[j])) break steps;
+          for (let j = low; j < top; j++) {
+            if (!isScalar(words[j])) break steps;
+            if (pairs && words[j] < 0 && (j - low) % 2 === 0 && isChosen(words[j])) break steps;
+          }
           top = low;
           marks.pop();
           low = before;
@@ -424,6 +471,7 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
   function scan(segments) {
     parts = segments;
     scan.plain = true;
+    counted = [];
     try {
       run();
       return "";
@@ -440,5 +488,27 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight) {
       parts = bytes = view = undefined;
     }
   }
+
+  scan.prepare = (segments) => {
+    let next = 0;
+    return segments.map((segment, number) => {
+      const first = next;
+      while (next < counted.length && counted[next][0] === number) next++;
+      const replaced = counted.slice(first, next);
+      if (!replaced.length) return segment;
+      const prepared = new Uint8Array(segment.length + 2 * replaced.length);
+      let start = 0,
+        end = 0;
+      for (const [, place, call] of replaced) {
+        prepared.set(segment.subarray(start, place), end);
+        end += place - start;
+        prepared.set(call, end);
+        end += call.length;
+        start = place + 1;
+      }
+      prepared.set(segment.subarray(start), end);
+      return prepared;
+    });
+  };
   return scan;
 }

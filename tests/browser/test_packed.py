@@ -155,6 +155,37 @@ async def test_large_and_deep(selenium, pair):
 
 
 @run_in_pyodide
+async def test_keys_of_one_hash_are_refused_and_many_others_cross(selenium, pair):
+    import sys
+
+    import js
+    from packed_pair import connected
+    from pyodide.ffi import to_js
+
+    near, far = await connected()
+    bad = []
+    numbers = [((i + 2**32) * sys.hash_info.modulus).to_bytes(12, "little") for i in range(3000)]
+    keys = [b"\x8a\x0c" + number for number in numbers]
+    async with near, far:
+        far.on_message_error(bad.append)
+        for attack in (keys, [key + b"\x85" for key in keys]):
+            stream = b"\x80\x05\x8f(" + b"".join(attack) + b"\x90."
+            envelope = to_js({"msgchan": stream}, dict_converter=js.Object.fromEntries)
+            near.js.postMessage(envelope)
+            near.post_message("next")
+            assert await far.receive() == "next"
+            assert "too many keys have one hash" in str(bad[-1])
+        for message in (
+            {i + 0.5: i for i in range(20_000)},
+            {(i, -i) for i in range(5_000)},
+            {2.0**n: n for n in range(-1000, 1000)},
+        ):
+            near.post_message(message)
+            assert await far.receive() == message
+        assert len(bad) == 2
+
+
+@run_in_pyodide
 async def test_memory_is_reused_unless_javascript_has_the_port(selenium, pair):
     import asyncio
 

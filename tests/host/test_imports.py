@@ -17,7 +17,7 @@ ORDER = [
     {"_types", "_side", "_penpal"},
     {"_handshake"},
     {"_browser"},
-    {"_origin", "_waiter", "_clone", "_event", "_registry", "_scan", "_unread"},
+    {"_origin", "_waiter", "_clone", "_event", "_registry", "_scan", "_unread"} | {"_key_hashes"},
     {"_inbox", "_stream", "_remote_errors", "_public"},
     {"_sealed"},
     {"_reducers"},

@@ -11,19 +11,41 @@ import pickle
 import random
 import struct
 import subprocess
+import sys
 import time
 import tracemalloc
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyodide_msgchan import MessageError, _registry, _sealed, register_type
+from pyodide_msgchan import (
+    DataCloneError,
+    MessageError,
+    _registry,
+    _sealed,
+    expose,
+    register_type,
+    wrap,
+)
 from pyodide_msgchan._browser import MAX_DEPTH
+from pyodide_msgchan._key_hashes import FEW, SAME_HASH, SAME_WEIGHT
 from pyodide_msgchan._packed import Packet, _Segments, _Unpickler, pack, unpack
-from pyodide_msgchan._scan import HASHABLE, KEY_DEPTH, KEY_WEIGHT, NAMES, TABLE, scan
+from pyodide_msgchan._scan import (
+    HASHABLE,
+    KEY_DEPTH,
+    KEY_WEIGHT,
+    NAMES,
+    SHORT_INT,
+    TABLE,
+    UNCOUNTED,
+    prepare,
+    scan,
+)
 from pyodide_msgchan._sealed import Making, Sealed
 from pyodide_msgchan.testing import Window
 
@@ -74,10 +96,7 @@ def unscanned(stream, **beside):
 
 
 def read(segments, **beside):
-    complaint = scan(segments)
-    if complaint:
-        raise ValueError(complaint)
-    return unpack(segments, making(**beside), copy_to)
+    return unpack(prepare(segments), making(**beside), copy_to)
 
 
 class Touched(BaseException):
@@ -204,6 +223,10 @@ def test_streams_by_hand_are_refused(stream):
     assert scan([HEAD + body + STOP]), what
 
 
+LIMITS = [MAX_DEPTH, HASHABLE, KEY_DEPTH, KEY_WEIGHT, UNCOUNTED]
+KNOWN = [list(TABLE), [part.decode() for part in NAMES], *LIMITS]
+"""What js/scan.mjs is told."""
+
 LENGTHS = [b"\x8c", b"C", b"\x8a", b"X", b"B", b"\x8b", b"\x96", b"\x95"]
 
 
@@ -260,6 +283,12 @@ def test_nothing_is_done_to_what_is_sealed():
     b"(S'x'\nios\nsystem\n",
     b"\x82\x01",
     b"Pid\n",
+    LIST + b"Q",
+    b")Q",
+    text(b"x") + MARK + text(b"a") + number(1) + b"t\x86Q",
+    LIST + MARK + text(b"a") + number(1) + b"t\x86Q",
+    DICT + LIST + b"\x86Q",
+    DICT + SET + b")\x87Q",
     text(b"builtins") + text(b"eval") + b"\x93",
     text(NAMES[0]) + text(b"Making") + b"\x93",
     text(NAMES[0]) + text(b"make.__globals__") + b"\x93",
@@ -303,6 +332,7 @@ HONEST = {
     _sealed.VIEW: [EIGHT, text(b"b"), number(8) + b"\x85"],
     _sealed.ARRAY: [text(b"b"), EIGHT],
     _sealed.NUMPY: [text(b"<i8"), number(1) + b"\x85", text(b"C"), EIGHT],
+    _sealed.LONG_DECIMAL: [text(b"1.5")],
 }  # fmt: skip
 WITHIN = [  # the same with an object of the user's at each place inside
     (_sealed.ENUM, 1, get(3) + b"\x85"),
@@ -329,7 +359,7 @@ def hostile_calls():
             yield tag, honest[:i]
     for tag, i, part in WITHIN:
         yield tag, [*HONEST[tag][:i], part, *HONEST[tag][i + 1 :]]
-    for tag, part in itertools.product((17, 200), parts):
+    for tag, part in itertools.product((18, 200), parts):
         yield tag, [part]
 
 
@@ -405,8 +435,6 @@ def test_depth_is_told_also_where_containers_are_shared():
 def honest_messages():
     import datetime as dt
     from array import array
-    from decimal import Decimal
-    from uuid import UUID
 
     import numpy as np
 
@@ -532,31 +560,43 @@ def test_javascript_scans_alike():
     messages = [[message, "x" * 300] for message in honest_messages()] + honest_messages()
     large = unframed(pack([{"key": str(i), i: ()} for i in range(30_000)], {}))  # its arrays grow
     seeds = [unframed(pack(message, {})) for message in messages]
+    keyed = [with_keys(way, kind, 150) for way in WAYS for kind in COLLIDING]
+    crowded = [unframed(pack(message, {})) for message in CROWDED]
+    keyed += [*crowded, HEAD + LIST + MARK + b"".join(one[2:-1] for one in crowded) + b"e" + STOP]
+    seeds += [stream for stream in keyed if len(stream) < 5000]
     cases = []
     for stream in itertools.chain(
-        [large, large], by_hand, seeds, (mutated(rng, seeds) for _ in range(40_000))
+        [large, large], by_hand, seeds, keyed, (mutated(rng, seeds) for _ in range(40_000))
     ):
         cut = rng.randrange(len(stream)) if stream and rng.random() < 0.1 else 0
         segments = [stream[:cut], stream[cut:]] if cut else [stream]
-        cases.append([[list(segment) for segment in segments], scan(segments)])
-    limits = [MAX_DEPTH, HASHABLE, KEY_DEPTH, KEY_WEIGHT]
-    known = [list(TABLE), [part.decode() for part in NAMES], *limits]
+        complaint = scan(segments)
+        prepared = [] if complaint else prepare(segments)
+        changed = [list(one) for one in prepared] if prepared != segments else []
+        cases.append([[list(segment) for segment in segments], complaint, changed])
     script = f"""
         import {{ createScan }} from {json.dumps((PACKAGE / "js/scan.mjs").as_uri())};
         const {{ known, cases }} = JSON.parse((await import("node:fs")).readFileSync(0));
         const scan = createScan(...known);
-        const told = cases.map(([parts]) => scan(parts.map((part) => Uint8Array.from(part))));
-        console.log(JSON.stringify(cases.filter((one, i) => one[1] !== told[i]).slice(0, 3)));
+        const differs = ([parts, complaint, changed]) => {{
+            const segments = parts.map((part) => Uint8Array.from(part));
+            if (scan(segments) !== complaint) return true;
+            const prepared = complaint ? [] : scan.prepare(segments);
+            if (prepared.every((part, i) => part === segments[i])) return changed.length > 0;
+            return String(prepared.map(String)) !== String(changed.map(String)) || scan.plain;
+        }};
+        console.log(JSON.stringify(cases.filter(differs).slice(0, 3)));
     """
     told = subprocess.run(  # noqa: S603 - our own words
         ["node", "--input-type=module", "--eval", script],  # noqa: S607 - the one on PATH
-        input=json.dumps({"known": known, "cases": cases}),
+        input=json.dumps({"known": KNOWN, "cases": cases}),
         capture_output=True,
         text=True,
         check=True,
     )
     assert json.loads(told.stdout) == []
-    assert sum(not complaint for _, complaint in cases) > 500
+    assert sum(not complaint for _, complaint, _ in cases) > 500
+    assert sum(bool(changed) for *_, changed in cases) > 100
 
 
 @given(st.binary(max_size=200))
@@ -611,11 +651,9 @@ def test_lists_that_are_all_open_are_scanned_in_linear_time():
 
 
 def test_javascript_scans_lists_that_are_all_open_in_linear_time():
-    limits = [MAX_DEPTH, HASHABLE, KEY_DEPTH, KEY_WEIGHT]
-    known = [list(TABLE), [part.decode() for part in NAMES], *limits]
     script = f"""
         import {{ createScan }} from {json.dumps((PACKAGE / "js/scan.mjs").as_uri())};
-        const scan = createScan(...{json.dumps(known)});
+        const scan = createScan(...{json.dumps(KNOWN)});
         const stream = new Uint8Array((await import("node:fs")).readFileSync(0));
         console.log(JSON.stringify([scan([stream]), scan([stream])]));
     """
@@ -636,6 +674,185 @@ def test_text_in_a_list_that_holds_itself_is_still_a_key():
     stream = unframed(pack([[cyclic], {cyclic[1]: 2}], {}))
     assert scan([stream]) == ""
     assert read([stream])[1] == {"key": 2}
+
+
+# Keys of one hash ---------------------------------------------------------------------------------
+
+MODULUS = sys.hash_info.modulus
+MANY = 1500
+
+
+def long(value):
+    data = value.to_bytes(value.bit_length() // 8 + 1, "little")
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+def double(value):
+    return b"G" + struct.pack(">d", value)
+
+
+def same_hash(i):
+    return (i + 2**32) * MODULUS + 7
+
+
+COLLIDING = {
+    "int": lambda i: long(same_hash(i)),
+    "tuple": lambda i: long(same_hash(i)) + b"\x85",
+    "pair": lambda i: text(b"a") + long(same_hash(i)) + b"\x86",
+    "Decimal": lambda i: made(_sealed.DECIMAL, text(str(same_hash(i)).encode())),
+    "UUID": lambda i: made(_sealed.UUID, long(same_hash(i))),
+    "number of another class": lambda i: made(_sealed.PLAIN, long(same_hash(i))),
+}
+"""Write the i-th of many keys that have few different hashes."""
+
+
+def in_parts(keys, one, many, size):
+    """Let keys come a few at a time."""
+    return b"".join(
+        many(keys[i : i + size]) if size > 1 else one(keys[i]) for i in range(0, len(keys), size)
+    )
+
+
+def dict_of(keys, size):
+    def many(some):
+        return MARK + b"".join(key + b"N" for key in some) + b"u"
+
+    return DICT + in_parts(keys, lambda key: key + b"Ns", many, size)
+
+
+def set_of(keys, size):
+    return SET + in_parts(keys, b"".join, lambda some: MARK + b"".join(some) + b"\x90", size)
+
+
+WAYS = {
+    "setitems": lambda keys: dict_of(keys, len(keys)),
+    "setitems, a few at a time": lambda keys: dict_of(keys, 3),
+    "setitem": lambda keys: dict_of(keys, 1),
+    "additems": lambda keys: set_of(keys, len(keys)),
+    "additems, a few at a time": lambda keys: set_of(keys, 2),
+    "frozenset": lambda keys: MARK + b"".join(keys) + b"\x91",
+}
+CROWDED = [
+    {i + 0.5: i for i in range(2500)},
+    {(i, -i): float(i) for i in range(2500)},
+    {2**40 + i for i in range(2500)},
+    frozenset(complex(i, 1) for i in range(300)),
+    {Decimal(i): UUID(int=i) for i in range(300)},
+    {UUID(int=i): {2.0**n: n for n in range(-1000, 1000)} for i in range(3)},
+    {2**n: {(2.0**i, float(n)) for i in range(30)} for n in range(0, SHORT_INT, 10)},
+    {**{str(i): i for i in range(1200)}, **{float(i): i for i in range(150)}, "end": 1},
+]
+"""Messages with many keys whose hashes could be chosen, and were not."""
+
+
+def with_keys(way, kind, count, first=0):
+    return HEAD + WAYS[way]([COLLIDING[kind](i) for i in range(first, first + count)]) + STOP
+
+
+@pytest.mark.parametrize("kind", COLLIDING)
+@pytest.mark.parametrize("way", WAYS)
+def test_keys_of_one_hash_are_refused_before_they_are_compared(way, kind):
+    stream = with_keys(way, kind, MANY)
+    # All of it arrives: it is a stream that may be read, and a short one would be without counting.
+    assert scan([stream]) == ""
+    assert len(unscanned(with_keys(way, kind, 120))) == 120
+    maker = making()
+    with pytest.raises(ValueError, match="too many keys have one hash"):
+        unpack(prepare([stream]), maker, copy_to)
+    assert len(maker.partial) <= UNCOUNTED + SAME_HASH
+    few = read([with_keys(way, kind, SAME_HASH)])
+    assert len(few) == SAME_HASH
+
+
+def test_keys_of_one_hash_that_the_memo_holds_are_refused():
+    kept = b"".join(COLLIDING["int"](i) + MEMOIZE + POP for i in range(MANY))
+    keys = [b"j" + struct.pack("<I", i) for i in range(MANY)]
+    for way, write in WAYS.items():
+        stream = HEAD + kept + write(keys) + STOP
+        assert scan([stream]) == "", way
+        with pytest.raises(ValueError, match="one hash"):
+            read([stream])
+
+
+def test_heavy_keys_of_one_hash_are_refused_sooner():
+    head = MARK + number(1) * (KEY_WEIGHT - 2)
+    keys = [head + COLLIDING["int"](i) + b"t" for i in range(FEW + 1)]
+    assert SAME_WEIGHT // (FEW + 1) < KEY_WEIGHT
+    for way, write in WAYS.items():
+        assert len(read([HEAD + write(keys[:FEW]) + STOP])) == FEW, way
+        with pytest.raises(ValueError, match="one hash"):
+            read([HEAD + write(keys) + STOP])
+
+
+def test_floats_are_counted():
+    keys = [double(2.0**n * m) for n in range(0, 970, 61) for m in range(1, 400)]
+    for way, write in WAYS.items():
+        [prepared] = prepare([HEAD + write(keys) + STOP])
+        assert b"Q" in prepared[-2:] or way.startswith("set"), way
+        assert len(prepared) > len(HEAD + write(keys) + STOP), way
+
+
+@pytest.mark.parametrize("message", CROWDED, ids=lambda message: f"{message!r:.15}")
+def test_many_keys_of_honest_messages_cross(message):
+    packet = pack([message, message], {})
+    assert prepare(packet.segments) != packet.segments
+    first, second = read(packet.segments)
+    assert first == message
+    assert type(first) is type(message)
+    assert list(map(type, first)) == list(map(type, message))
+    assert list(first) == list(message)
+    assert first is second
+
+
+def test_keys_of_text_and_small_numbers_cost_nothing_more():
+    for message in (
+        {str(i): float(i) for i in range(3000)},
+        {i: 2**40 + i for i in range(-3000, 3000)},
+        set(map(str, range(3000))),
+        [{"price": i + 0.5, "of": (i, 2.5), 1: 2**50} for i in range(3000)],
+        [{(1, 2): i, 0.5: i} for i in range(300)],
+    ):
+        packet = pack(message, {})
+        assert prepare(packet.segments) == packet.segments
+
+
+def test_a_dict_that_holds_itself_may_have_many_keys():
+    message = {i + 0.5: i for i in range(200)}
+    message[0.5] = [message]
+    [itself] = read(pack(message, {}).segments)[0.5]
+    assert itself[0.5][0] is itself
+    assert len(itself) == 200
+
+
+async def test_who_calls_with_keys_of_one_hash_gets_an_error():
+    host = Window("https://host.example")
+    frame = Window("https://host.example", parent=host)
+    far, near = await asyncio.gather(frame.accept(), host.connect(frame))
+    async with near, far:
+        expose(len, far)
+        expose(lambda: None, near)
+        remote = wrap(near)
+        for message in (
+            {same_hash(i): i for i in range(200)},
+            {(same_hash(i),) for i in range(200)},
+        ):
+            with pytest.raises(MessageError, match="too many keys have one hash"):
+                await remote(message)
+        assert await remote({i + 0.5 for i in range(5000)}) == 5000
+
+
+def test_a_long_decimal_is_a_value_and_no_key():
+    value = Decimal("1." + "7" * 10_000)
+    assert read([unframed(pack([value], {}))]) == [value]
+    for message in ({value: 1}, {value}, {(1, value)}):
+        with pytest.raises(DataCloneError, match="keys and members"):
+            pack(message, {})
+    long = b"X" + struct.pack("<I", 10_002) + str(value).encode()
+    stream = HEAD + DICT + made(_sealed.LONG_DECIMAL, long) + b"Ns" + STOP
+    assert scan([stream]) == "a key that can't be one"
+    stream = HEAD + DICT + made(_sealed.DECIMAL, long) + b"Ns" + STOP
+    with pytest.raises(ValueError, match="a long Decimal"):
+        read([stream])
 
 
 @pytest.mark.parametrize(
