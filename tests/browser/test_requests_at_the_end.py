@@ -39,17 +39,9 @@ async def test_what_was_answered_arrives_and_the_rest_ends(selenium, pair, kind,
 
 @pytest.mark.needs_windows
 @pytest.mark.driver_timeout(120)
-@pytest.mark.parametrize("kind", ["same-origin", "cross-site"])
-def test_the_other_side_is_another_frame(selenium, pages, kind):
-    other = kind == "cross-site"
-    counts = [3]
-    address = pages.url(
-        "pages/python.html",
-        other=other,
-        run="answer_some.py",
-        counts=" ".join(map(str, counts)),
-    )
-    ask_a_frame(selenium, address, pages.other_origin if other else pages.origin, counts)
+def test_the_other_side_is_a_frame_of_another_site(selenium, pages):
+    address = pages.url("pages/python.html", other=True, run="answer_some.py", counts="3")
+    ask_a_frame(selenium, address, pages.other_origin, [3])
 
 
 @run_in_pyodide
