@@ -217,6 +217,8 @@ class Attempt:
         """Hear no more."""
         if self._hearing is None:
             return
+        if self._many:  # frames that came later are told of the end too
+            self._targets = self._world.owners(everybody=True)
         self._perform(self._machine.cancel())
         self._hearing.close()
         self._hearing = None
@@ -234,8 +236,9 @@ class Attempt:
             if isinstance(words, Notice):
                 self._noticed(words)
             else:
-                self._stop_failing()
                 envelope = Envelope(*words)
+                if envelope.type != "goodbye":  # that is of a listener before
+                    self._stop_failing()
                 if envelope.type == "offer":
                     envelope = envelope._replace(ports=(ports, sender))
                 self._perform(self._machine.heard(envelope, origin, sender))

@@ -32,7 +32,10 @@ for one, until that has ended. Open attempts and let them lie: `accept` has one 
 queued ones, and gives the pending one a few seconds once another waits; `listen` drops its oldest.
 
 **What ends an attempt.** A goodbye to whoever is dropped while pending, so that nobody waits for a
-port that closed in silence (no browser tells). A caller that is told so starts again. An accepted
+port that closed in silence (no browser tells). A caller that is told so starts again. An offer may
+still be on its way when its listener ends, so a listener that ends says goodbye to the windows that
+it had announced itself to: who had followed its hello starts again too, and finds any other
+listener of that window, which a second runtime in the page may have. An accepted
 listener is *taken*, and refuses callers until it hears its caller's goodbye. A goodbye and a probe
 travel apart, so the probe may come first: a caller whose page has just left that listener probes
 once more after a second, and waits for the next hello meanwhile. Every other one fails at once.
@@ -103,6 +106,7 @@ class Caller(Side):
     _peer: Peer | None = None
     _connected = False
     _successor = ""
+    _met = ""  # the listener whose hello or offer was followed last
     _left: tuple[str, ...] = ()  # listeners that were left for a newer one of the same window
     _retries = False  # whether the timer runs that ends in another probe
 
@@ -145,6 +149,8 @@ class Caller(Side):
                     return self._offered(envelope, origin)
                 case "refusal" if envelope.to and not self._connected:
                     return self._refused(envelope)
+                case "goodbye" if envelope.id == self._met and not self._connected:
+                    return self._parted()
                 case "probe":
                     self._facing = True
         return self._discard(envelope)
@@ -164,6 +170,7 @@ class Caller(Side):
             # Two listeners of one page might otherwise call it to and fro.
             self._left = (*self._left, self._peer.id)[-MOST_LEFT:]
         actions = self._abandon()
+        self._met = envelope.id
         if self._is_turned(origin):
             probe = self._envelope("probe", to=envelope.id)
             return [*actions, Post(probe, target(origin), sender)]
@@ -182,10 +189,20 @@ class Caller(Side):
         ):
             return self._discard(envelope)
         actions = self._abandon()
+        self._met = envelope.id
         self._peer = Peer(envelope.id, origin, "")
         self._attempt += 1
         offer = self._peer._replace(ports=envelope.ports)
         return [*actions, *self._accept(self._attempt, offer)]
+
+    def _parted(self) -> list[Action]:
+        """Start again: the listener has ended, and nobody will answer what it was sent."""
+        self._left = ()
+        return [*self._abandon(), *self._start_anew()]
+
+    def _start_anew(self) -> list[Action]:
+        self._met = ""
+        return super()._start_anew()
 
     def _refused(self, envelope: Envelope) -> list[Action]:
         if envelope.version != VERSION:
@@ -308,15 +325,23 @@ class Listener(Side):
 
     def cancel(self) -> list[Action]:
         """Take no more callers; connections live on, and the one of an `accept` refuses others."""
-        self._over = self._over or not self._taken
-        return self._abandon()
+        actions = self._abandon()
+        return actions if self._taken else [*actions, *self._end()]
+
+    def _end(self) -> list[Action]:
+        """Be over, and tell so: offers that are on their way get no answer any more."""
+        if self._over:
+            return []
+        self._over = True
+        return self._announce("goodbye")
 
     def release(self, attempt: int) -> list[Action]:
         """Take note that a connection has ended."""
         peer = self._connected.pop(attempt, None)
         if peer is not None:
             self._known.discard((peer.origin, peer.id))
-            self._over = self._over or not self._many
+            if not self._many:
+                return self._end()
         return []
 
     def expired(self) -> list[Action]:

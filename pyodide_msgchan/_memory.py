@@ -400,7 +400,11 @@ class MemoryWorld:
                 for hearing in tuple(target.hearings):
                     hearing.take(envelope, self, ports)
 
-        asyncio.get_running_loop().call_soon(deliver)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # a `listen` that is dropped outside of any loop says goodbye to nobody
+        loop.call_soon(deliver)
 
     def offer(
         self, target: MemoryWorld, origin: str, envelope: Envelope, *, stack_switching: bool

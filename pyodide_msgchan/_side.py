@@ -110,13 +110,17 @@ class Side:
 
     def start(self) -> list[Action]:
         """Announce this side; to be called once."""
+        return self._announce(self._greeting)
+
+    def _announce(self, kind: str) -> list[Action]:
+        """Post to all that are announced to."""
         if self._worker:
             origins = [""]
         elif self._allowed & {"*", "null"}:
             origins = ["*"]
         else:
             origins = sorted(self._allowed)
-        envelope = self._envelope(self._greeting)
+        envelope = self._envelope(kind)
         return [Post(envelope, origin, None) for origin in origins]
 
     def _start_anew(self) -> list[Action]:

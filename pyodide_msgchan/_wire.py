@@ -10,6 +10,7 @@ characters; ``id``: the sender's, 1 to 64 characters. Unknown fields are ignored
 | probe | caller, at its start; answering a hello if turned | nonce, to?, loaded | (1); (2) |
 | offer | caller, after a hello; listener, after a probe if turned | to, loaded, two ports | (2) |
 | refusal | listener, to a probe: "taken", "version" | to, reason | (2) |
+| goodbye | listener, at its end; who waits for it starts again | | (1) |
 
 (1) each allowed origin, or ``*`` if any or an opaque one is allowed. (2) the very origin that was
 heard; ``*`` if that is "null". ``nonce`` has the shape of an id and is secret between the two;

@@ -94,7 +94,7 @@ const handshake = (
     const life = new AbortController(); // until the connection, or the try for one, is over
     const on = (who, type, f, { signal } = life) => who.addEventListener(type, f, { signal });
     const heard = new Set();
-    let id, nonce, link, last, connected, timer, patience, facing, held, again, look, dying;
+    let id, nonce, link, last, met, connected, timer, patience, facing, held, again, look, dying;
     let queue = []; // rivals of the pending caller: [what it posted, its origin, its ports]
 
     const post = (to, targetOrigin, fields, transfer) =>
@@ -104,13 +104,17 @@ const handshake = (
       );
     const announce = (to, targetOrigin) =>
       post(to, targetOrigin, { type: calling ? "probe" : "hello", nonce, loaded: loaded() });
+    const tellAll = (tell) =>
+      (anyone || allowed.includes("null") ? ["*"] : allowed).forEach((one) => tell(undefined, one));
+    // Offers may be on their way to an accept that ends: who waits for it starts again.
+    const part = () =>
+      !calling && id && tellAll((to, targetOrigin) => post(to, targetOrigin, { type: "goodbye" }));
 
     const start = () => {
       id = random();
       nonce = random();
-      link = last = undefined;
-      for (const one of anyone || allowed.includes("null") ? ["*"] : allowed)
-        announce(undefined, one);
+      link = last = met = undefined;
+      tellAll(announce);
     };
     const rivals = () => {
       clearTimeout(patience);
@@ -130,6 +134,7 @@ const handshake = (
       stop();
       life.abort();
       leave();
+      part();
       reject(new HandshakeError(code, message, options));
     };
 
@@ -193,6 +198,7 @@ const handshake = (
       if (queue[0]) patience ??= setTimeout(() => (link.close(), next()), PATIENCE);
     };
     const meet = (entry) => {
+      met = entry[0].id;
       if (calling && !connected) link = link?.close(); // its page was replaced
       if (connected || queue[7]) refuse(entry, connected && !isBusy() ? "" : "taken");
       else if (!link) begin(entry);
@@ -244,7 +250,10 @@ const handshake = (
         clearTimeout(grace);
         clearInterval(watch);
         clearInterval(beat);
-        if (agreed) own.abort();
+        if (agreed) {
+          own.abort();
+          if (!done) part();
+        }
         finish({ reason, missing });
       };
       const close = (reason = "close") => {
@@ -422,7 +431,7 @@ const handshake = (
       const { msgchan, type, to } = data ?? {};
       if (!Number.isInteger(msgchan) || !isText(type) || data.name !== name) return;
       if ((to ?? id) !== id || !isKey(data.id)) return;
-      if (worker) {
+      if (worker && type !== "goodbye") {
         clearTimeout(dying);
         started.add(target);
       }
@@ -438,7 +447,12 @@ const handshake = (
       const offering = calling !== turned;
       const known =
         ((calling || link) && last === data.id) || queue.some(([rival]) => rival.id === data.id);
-      if (type === "offer") {
+      if (type === "goodbye") {
+        if (calling && !connected && data.id === met) {
+          link?.close();
+          start();
+        }
+      } else if (type === "offer") {
         if (offering || known || to !== id || ports.length !== 2) shut(ports);
         else meet([data, origin, ports]);
       } else if (type === "refusal") {
@@ -449,7 +463,7 @@ const handshake = (
       else if (known || type !== (calling ? "hello" : "probe")) return;
       else if (connected) calling ? link.doubt() : isBusy() && refuse(entry);
       else if (offering) meet(entry);
-      else announce(data.id, origin);
+      else announce((met = data.id), origin);
     };
 
     const late = () => {

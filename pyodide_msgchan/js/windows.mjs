@@ -350,7 +350,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
           return ports.forEach((port) => port.close());
         if (place !== globalThis && type === "hello") greeted.add(place);
         const element = elementOf(source ?? event.source);
-        if (element) heardFrom(element, id, Number.isFinite(loaded) ? loaded : -1);
+        // A goodbye may come after the hello of the next page.
+        if (element && type !== "goodbye")
+          heardFrom(element, id, Number.isFinite(loaded) ? loaded : -1);
         const words = [
           msgchan,
           type,

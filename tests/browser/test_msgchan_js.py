@@ -177,6 +177,56 @@ def test_second_caller_is_refused_until_the_end(host, kind):
     assert got == ["taken", "already taken", [{"reason": "closed", "missing": 0}, ["second"]]]
 
 
+@pytest.mark.parametrize("kind", FRAMES)
+def test_who_is_called_in_vain_says_goodbye_and_the_caller_probes_again(host, kind):
+    got = host(
+        """
+        const peer = openPeer(...arguments);
+        await peer.ready();
+        await peer.run(`
+            globalThis.heard = [];
+            globalThis.next = () => new Promise((resolve) => (globalThis.told = resolve));
+            addEventListener("message", ({ data }) => {
+                if (!data.msgchan) return;
+                heard.push(data);
+                if (data.type === "offer" || data.to === "gone") told?.(data.type);
+            });
+            const say = (type, nonce) =>
+                parent.postMessage({ msgchan: 1, type, name: "", id: "gone", nonce }, "*");
+            globalThis.say = say;
+        `);
+        const connecting = connect(peer.target, peer.options({ timeout: 60 }));
+        const first = await peer.run("const met = next(); say('hello', 'secret'); return met");
+        await peer.run("say('goodbye')");
+        await peer.run("globalThis.taking = accept({ origin: args[0] })", self.origin);
+        const { peer: { runtime } } = await connecting;
+        const ended = await peer.run(`
+            const { closed } = await taking;
+            return [closed instanceof Promise, new Set(heard.map(({ id }) => id)).size];
+        `);
+        return [first, runtime, ...ended];
+        """,
+        kind,
+    )
+    assert got == ["probe" if kind == "sandboxed" else "offer", "javascript", True, 2]
+
+
+def test_an_accept_that_gives_up_says_goodbye(host):
+    got = host(
+        """
+        const peer = openPeer(...arguments);
+        await peer.ready();
+        const heard = stream();
+        addEventListener("message", ({ data }) => data.msgchan && heard.put([data.type, data.id]));
+        await peer.run("accept({ origin: args[0], timeout: 0 }).catch(() => {})", self.origin);
+        const [hello, goodbye] = [await heard.take(), await heard.take()];
+        return [hello[0], goodbye[0], hello[1] === goodbye[1]];
+        """,
+        "cross-site",
+    )
+    assert got == ["hello", "goodbye", True]
+
+
 def test_rivals_of_one_accept(host):
     """One of many callers at once gets the connection, and all others hear of it."""
     got = host(

@@ -25,6 +25,7 @@ from pyodide_msgchan import (
     introduced,
     rpc,
 )
+from pyodide_msgchan._opening import Opener
 from pyodide_msgchan._types import Notice
 from pyodide_msgchan.connection import MOST_INTRODUCTIONS
 from pyodide_msgchan.port import check_transfer
@@ -73,6 +74,43 @@ async def test_either_side_may_start_first(windows):
         assert (second.peer.origin, other.peer.origin) == (HOST, APP)
         assert second.peer.version == other.peer.version
         assert other.peer.capabilities >= {"clone"}
+
+
+async def test_who_was_called_in_vain_finds_the_accept_of_another_runtime_of_that_page(windows):
+    host, page = windows
+    runtimes = [Opener(lambda: page._page) for _ in range(2)]
+    options = {"origin": HOST, "source": host._page}
+    kept, given_up = [asyncio.create_task(one.accept(**options)) for one in runtimes]
+    await asyncio.sleep(0)
+    connecting = asyncio.ensure_future(host.connect(page, origin=APP, timeout=5))
+    while not host._page.hearings:  # noqa: ASYNC110 - between two turns of what is tested
+        await asyncio.sleep(0)
+    [caller] = [hearing.heard.__self__ for hearing in host._page.hearings]
+    last = page._page.hearings[1].heard.__self__
+    # It follows the last one that greets: its offer is on its way there.
+    while caller._machine._met != last._machine._id:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    last.close()
+    async with await connecting as near, await kept as far:
+        near.post_message(1)
+        assert await far.receive() == 1
+    with pytest.raises(PortClosedError):
+        await given_up
+
+
+async def test_a_listen_that_ends_says_goodbye_to_those_it_had_greeted(windows):
+    host, frame = windows
+    heard = asyncio.Queue()
+    host._page.hear(None, None, {APP}, "", lambda words, *_: heard.put_nowait(words[1]))
+    frame.listen(origin=HOST).close()
+    assert [await heard.get(), await heard.get()] == ["hello", "goodbye"]
+
+
+def test_a_listen_may_be_closed_when_no_loop_runs_any_more(windows):
+    async def listening():
+        return windows[1].listen(origin=HOST)
+
+    asyncio.run(listening()).close()
 
 
 async def test_names_do_not_mix(windows):

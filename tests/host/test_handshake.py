@@ -210,6 +210,48 @@ def test_a_refusal_fails_at_once():
         assert machine.heard(envelope("hello", "l9"), APP, WINDOW) == []
 
 
+def test_a_caller_whose_listener_ended_before_its_offer_came_finds_another_one_of_that_page():
+    # Two runtimes of one page each have a listener, and both answered the probe.
+    first, second = listener(), Listener("n", opaque=False, allowed=[HOST], many=False)
+    machine = caller()
+    hellos = [one.start()[0].envelope for one in (second, first)]
+    offers = [action for hello in hellos for action in machine.heard(hello, APP, WINDOW)]
+    late = offers[-1].envelope._replace(ports="ports")
+    assert late.to == "l0"
+    [goodbye] = first.cancel()
+    assert same([goodbye], Post(envelope("goodbye", "l0"), HOST, None))
+    assert same(first.heard(late, HOST, WINDOW), Discard("ports"))
+    *closing, probe = machine.heard(goodbye.envelope, APP, WINDOW)
+    assert same(closing, Send(2, GOODBYE), Close(2))
+    assert same([probe], Post(envelope("probe", "c2", nonce="c3"), APP, None))
+    [hello] = second.heard(probe.envelope, HOST, WINDOW)
+    [offer] = machine.heard(hello.envelope, APP, WINDOW)
+    assert type(offer) is Offer
+    assert offer.envelope.to == second._id
+    assert machine.heard(goodbye.envelope, APP, WINDOW) == []
+
+
+def test_a_caller_that_waits_for_the_offer_of_a_listener_that_ended_starts_again():
+    machine = caller(allowed=["null"])
+    machine.heard(envelope("hello", "l0"), "null", WINDOW)
+    goodbye = envelope("goodbye", "l0")
+    probe = Post(envelope("probe", "c2", nonce="c3"), "*", None)
+    assert same(machine.heard(goodbye, "null", WINDOW), probe)
+    machine.heard(envelope("offer", "l5", to="c2", ports="ports"), "null", WINDOW)
+    assert machine.heard(goodbye, "null", WINDOW) == []
+    assert len(machine.heard(envelope("goodbye", "l5"), "null", WINDOW)) == 3
+
+
+def test_a_goodbye_of_any_other_listener_changes_nothing():
+    machine = caller()
+    for peer in ("l0", "l5"):
+        assert machine.heard(envelope("goodbye", peer), APP, WINDOW) == []
+        machine.heard(envelope("hello", peer), APP, WINDOW)
+    assert machine.heard(envelope("goodbye", "l0"), APP, WINDOW) == []
+    machine.control(2, {"type": "acceptance", "nonce": "secret of l5"})
+    assert machine.heard(envelope("goodbye", "l5"), APP, WINDOW) == []
+
+
 def test_who_calls_again_waits_for_the_next_hello_instead():
     # The listener's connection before may be over, and its last goodbye still on its way.
     machine = caller()
@@ -436,6 +478,8 @@ def test_two_opaque_pages_have_no_name_to_offer_to():
 
 # Listener
 
+PARTING = Post(envelope("goodbye", "l0"), HOST, None)
+
 
 def test_a_listener_answers_each_probe_with_its_hello():
     machine = listener()
@@ -514,7 +558,8 @@ def test_an_accept_that_is_taken_refuses_until_it_is_released():
     assert same(offer_to(machine, "c8"), Discard("ports", TAKEN))
     assert machine.cancel() == []
     assert same(offer_to(machine, "c8"), Discard("ports", TAKEN))
-    assert machine.release(1) == []
+    assert same(machine.release(1), PARTING)
+    assert machine.release(1) == machine.cancel() == []
     assert machine.heard(envelope("probe", "c8"), HOST, WINDOW) == []
     assert same(offer_to(machine, "c8"), Discard("ports"))
 
@@ -578,7 +623,9 @@ def test_a_cancelled_listener_closes_all_that_is_pending():
     machine = listener()
     offer_to(machine, "c0")
     offer_to(machine, "c1", "one")
-    assert same(machine.cancel(), StopTimer(), Discard("one", GOODBYE), Send(1, GOODBYE), Close(1))
+    dropping = StopTimer(), Discard("one", GOODBYE), Send(1, GOODBYE), Close(1)
+    assert same(machine.cancel(), *dropping, PARTING)
+    assert machine.cancel() == []
     assert machine.heard(envelope("probe", "c7"), HOST, WINDOW) == []
     assert machine.expired() == []
     assert machine.restored() == []
@@ -589,7 +636,8 @@ def test_a_cancelled_listen_leaves_its_connections_alone():
     offer_to(machine, "c0")
     offer_to(machine, "c1")
     machine.control(1, {"type": "confirm"})
-    assert same(machine.cancel(), Send(2, GOODBYE), Close(2))
+    assert same(machine.cancel(), Send(2, GOODBYE), Close(2), PARTING)
+    assert machine.release(1) == []
     assert same(offer_to(machine, "c2"), Discard("ports"))
 
 
@@ -773,4 +821,4 @@ def test_a_flood_of_offers_to_a_listen_leaves_no_more_than_its_limit():
             offer_to(machine, f"x{number}", number)
 
     assert grown(flood) < 20_000
-    assert len(machine.cancel()) == 2 * _handshake.MOST_PENDING
+    assert len(machine.cancel()) == 2 * _handshake.MOST_PENDING + len([PARTING])
