@@ -118,6 +118,10 @@ class Slot:
         keepers = (self.keep("data", self.talk), self.keep("calls", self.call))
         self.tasks = [asyncio.ensure_future(keeper) for keeper in keepers]
 
+    @property
+    def has_done_all(self):
+        return len(self.turns) >= 9
+
     async def keep(self, name, session):
         """Be connected, again and again, until the frame is removed."""
         while self.frame.isConnected:
@@ -293,6 +297,75 @@ class Slot:
                 )
 
 
+SHARE_WORKER = """async () => {
+    const Comlink = await import("/node_modules/comlink/dist/esm/comlink.mjs");
+    const worker = new Worker("/pages/comlink-shared-worker.mjs", { type: "module" });
+    await new Promise((resolve, reject) => {
+        worker.addEventListener("error", reject);
+        worker.addEventListener("message", ({ data }) => data === "booted" && resolve());
+    });
+    Comlink.expose({
+        add: (a, b) => a + b,
+        make: () => { let n = 0; return Comlink.proxy({ up: (by) => (n += by) }); },
+    }, worker);
+    // Comlink leaves the ports of released proxies open until they are collected.
+    const ports = [];
+    const proxies = Comlink.transferHandlers.get("proxy");
+    const deserialize = (port) => (ports.push(port), proxies.deserialize(port));
+    Comlink.transferHandlers.set("proxy", { ...proxies, deserialize });
+    const api = Comlink.wrap(worker);
+    const call = async () => {
+        const [first, second] = await Promise.all([api.make(), api.make()]);
+        const numbers = [await first.up(1), await first.up(2), await second.up(5)];
+        numbers.push(...await Promise.all([api.add(1, 2), api.add(3, 4)]), ...await api.ask());
+        for (const thing of [first, second]) thing[Comlink.releaseProxy]();
+        for (const port of ports.splice(0)) port.close();
+        return JSON.stringify(numbers);
+    };
+    return { worker, call };
+}"""
+
+
+class Shared:
+    """A worker in which Comlink and Python have a part, both called by Comlink and Python here."""
+
+    number, kind = "shared", "worker"
+
+    def __init__(self, native):
+        self.native = native
+        self.turns = Counter()
+        self.over = False
+        loops = (self.by_comlink, self.by_python)
+        self.tasks = [asyncio.ensure_future(self.again(loop)) for loop in loops]
+
+    @property
+    def has_done_all(self):
+        return len(self.turns) == len(self.tasks)
+
+    def do(self, act):
+        self.over = self.over or act == "remove"
+
+    async def again(self, loop):
+        while not self.over:
+            await awaited(loop.__name__, self, loop())
+            self.turns[loop.__name__] += 1
+            await asyncio.sleep(0.03)
+
+    async def by_comlink(self):
+        assert json.loads(await self.native.call()) == [1, 3, 5, 3, 7, 3, 1, 2]
+
+    async def by_python(self):
+        remote = wrap(self.native.worker)
+        first, second = await asyncio.gather(remote.make(), remote.make())
+        assert [await first.up(1), await first.up(2), await second.up(5)] == [1, 3, 5]
+        assert await asyncio.gather(remote.add(1, 2), remote.add(3, 4)) == [3, 7]
+        assert await remote.ask() == [3, 1, 2]
+        assert await remote.askByPython() == [3, 1, 2]
+        for thing in (first, second):
+            await release(thing)
+        assert await remote.kept() == 0
+
+
 class Thing:
     def add(self, a, b):
         return a + b
@@ -305,6 +378,7 @@ async def count_up(numbers):
 
 async def carry_out(seed, seconds):
     end = perf_counter() + seconds
+    slots[Shared.number] = Shared(shared)
     for step in steps(seed):
         await asyncio.sleep(step.pause)
         if perf_counter() > end:
@@ -384,7 +458,8 @@ async def warm_up():
     for number, kind in enumerate(KINDS):
         slots[number] = Slot(number, kind)
     slots[PYTHON[0]] = Slot(PYTHON[0], KINDS[0])
-    while not all(len(slot.turns) >= 9 for slot in slots.values()):  # noqa: ASYNC110
+    slots[Shared.number] = Shared(shared)
+    while not all(slot.has_done_all for slot in slots.values()):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     for slot in slots.values():
         slot.do("close")
@@ -394,6 +469,8 @@ async def warm_up():
 
 js.python._module.enable_pyproxy_allocation_tracing()
 timers = run_js("({ timers }) => ({ timers })")(counts.count())
+say("starting a worker")
+shared = await run_js(SHARE_WORKER)()
 say("warming up")
 await warm_up()
 say("settling")

@@ -5,13 +5,15 @@ import { loadPyodide } from "/test-pyodide/pyodide.mjs";
 const python = await loadPyodide({ packages: ["pyodide-msgchan"] });
 await python.runPythonAsync(`
 import js
-from pyodide_msgchan import wrap
+from pyodide_msgchan import release, wrap
 
 page = wrap(js.self)
 
 async def ask():
     thing = await page.make()
-    return [await page.add(1, 2), await thing.up(1), await thing.up(1)]
+    numbers = [await page.add(1, 2), await thing.up(1), await thing.up(1)]
+    await release(thing)
+    return numbers
 
 def kept():
     machine = page._hold.link.machine
@@ -26,7 +28,9 @@ Comlink.expose({
   add: (a, b) => a + b,
   async ask() {
     const thing = await page.make();
-    return [await page.add(1, 2), await thing.up(1), await thing.up(1)];
+    const numbers = [await page.add(1, 2), await thing.up(1), await thing.up(1)];
+    thing[Comlink.releaseProxy]();
+    return numbers;
   },
   askByPython: async () => (await python.runPythonAsync("await ask()")).toJs(),
   kept: () => python.runPython("kept()"),
