@@ -109,3 +109,11 @@ def test_a_violation_is_seen(tmp_path, text):
     path.parent.mkdir()
     path.write_text(text + "\n")
     assert len(list(violations(path, tmp_path))) == 1
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_functions_fit_on_a_screen(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            text = len((ast.get_docstring(node, clean=False) or "").splitlines())
+            assert node.end_lineno - node.lineno + 1 - text <= 60, node.name
