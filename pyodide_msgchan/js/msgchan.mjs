@@ -211,7 +211,9 @@ const handshake = (
       if (queue[0]) confirmTimer ??= setTimeout(() => (link.close(), next()), CONFIRM_TIMEOUT_MS);
     };
     const onPeer = (entry) => {
-      met = entry[0].id;
+      // The control port reports the end of an accept that offered. Its goodbye in the window may
+      // overtake its confirm.
+      met = entry[2][1] ? undefined : entry[0].id;
       if (calling && !connected) link = link?.close(); // its page was replaced
       if (connected || queue[7]) refuse(entry, connected && !isBusy() ? "" : "taken");
       else if (!link) begin(entry);

@@ -240,7 +240,16 @@ def test_a_caller_that_waits_for_the_offer_of_a_listener_that_ended_starts_again
     assert same(machine.heard(goodbye, "null", WINDOW), probe)
     machine.heard(envelope("offer", "l5", to="c2", ports="ports"), "null", WINDOW)
     assert machine.heard(goodbye, "null", WINDOW) == []
-    assert len(machine.heard(envelope("goodbye", "l5"), "null", WINDOW)) == 3
+    assert len(machine.control(1, GOODBYE)) == 2  # the control port tells of the end of that one
+
+
+def test_a_goodbye_that_overtakes_the_confirm_of_an_opaque_listener_ends_nothing():
+    machine = caller(allowed=["null"])
+    machine.heard(envelope("hello", "l0"), "null", WINDOW)
+    machine.heard(envelope("offer", "l0", to="c0", ports="ports"), "null", WINDOW)
+    assert machine.heard(envelope("goodbye", "l0"), "null", WINDOW) == []
+    [connected] = machine.control(1, {"type": "confirm"})
+    assert connected.peer.origin == "null"
 
 
 def test_a_goodbye_of_any_other_listener_changes_nothing():

@@ -61,7 +61,7 @@ class Initiator(HandshakeBase):
     _peer: HandshakePeer | None = None
     _connected = False
     _successor = ""
-    _met = ""  # the responder whose hello or offer was followed last
+    _met = ""  # the responder whose hello was followed last, until its offer came
     _superseded_ids: tuple[str, ...] = ()  # responders that a newer one of the window has replaced
     _retries = False  # whether the timer for another probe runs
 
@@ -144,14 +144,16 @@ class Initiator(HandshakeBase):
         ):
             return self._discard(envelope)
         actions = self._abandon()
-        self._met = envelope.id
+        # The control port reports the end of this responder now, behind its confirm. Its goodbye in
+        # the window may overtake that confirm.
+        self._met = ""
         self._peer = HandshakePeer(envelope.id, origin, "")
         self._attempt += 1
         offer = self._peer._replace(ports=envelope.ports)
         return [*actions, *self._accept(self._attempt, offer)]
 
     def _parted(self) -> list[Action]:
-        """Start again: the listener has ended, and nobody will answer what it was sent."""
+        """Start again: the responder has ended, so nobody answers what was sent to it."""
         self._superseded_ids = ()
         return [*self._abandon(), *self._start_anew()]
 
