@@ -219,13 +219,15 @@ async def opened(connecting):
 
 async def test_nobody_there():
     frame = js.document.createElement("iframe")
-    waiting = asyncio.ensure_future(error_of(penpal.connect(frame, timeout=0.1)))
-    assert await waiting is HandshakeTimeoutError
+    assert await error_of(penpal.connect(frame)) is HandshakeError  # it is in no document
+    js.document.body.append(frame)
+    assert await error_of(penpal.connect(frame, timeout=0.1)) is HandshakeTimeoutError
     waiting = asyncio.ensure_future(opened(penpal.connect(frame, timeout=None)))
     await asyncio.sleep(0)
     waiting.cancel()
     (gone,) = await asyncio.gather(waiting, return_exceptions=True)
     assert isinstance(gone, asyncio.CancelledError)
+    frame.remove()
 
 
 async def test_channels_on_one_frame():
