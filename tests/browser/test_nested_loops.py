@@ -7,6 +7,8 @@ them. A call into Python that may suspend would overwrite the stack of the Pytho
 import pytest
 from pytest_pyodide import run_in_pyodide
 
+pytestmark = pytest.mark.needs_windows
+
 
 @pytest.mark.parametrize("call", ["window", "request"])
 @pytest.mark.parametrize(
