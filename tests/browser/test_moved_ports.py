@@ -1,5 +1,6 @@
 """Ports that are transferred with a message under way: it arrives there, or is reported here."""
 
+import pytest
 from pytest_pyodide import run_in_pyodide
 
 
@@ -69,6 +70,7 @@ async def test_what_comes_to_a_forgotten_wrapper_goes_to_the_loop(selenium):
         loop.set_exception_handler(None)
 
 
+@pytest.mark.needs_windows
 @run_in_pyodide
 async def test_echo_from_another_site_is_received_or_reported(selenium, peers):
     import asyncio

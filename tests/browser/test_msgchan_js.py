@@ -541,7 +541,6 @@ def test_signal_gives_up(host):
         'connect(frame, { name: "x".repeat(201) })',
         "connect(frame, { name: 1 })",
         "connect(null)",
-        "accept()",
         'connect(new Worker("data:,"), { origin: self.origin })',
     ],
 )
@@ -550,6 +549,13 @@ def test_what_makes_no_sense_is_a_type_error(host, call):
         const frame = document.body.appendChild(document.createElement("iframe"));
         const error = await failure((async () => {call})());
         return error.name === "TypeError" && error.message.length > 5;
+    """)
+
+
+def test_accept_without_an_owner_says_so(host):
+    assert host("""
+        const error = await failure((async () => accept())());
+        return error.code === "no-owner" && error.message.length > 5;
     """)
 
 
