@@ -476,10 +476,11 @@ const handshake = (
       const known =
         ((calling || link) && last === data.id) || queue.some(([rival]) => rival.id === data.id);
       if (type === "goodbye") {
-        if (calling && !connected && data.id === met) {
-          link?.close();
-          start();
-        }
+        if (!calling || connected || data.id !== met) return;
+        met = undefined;
+        if (link && last !== data.id) return; // The link's control port reports its own end.
+        link?.close();
+        start();
       } else if (type === "offer") {
         if (offering || known || to !== id || ports.length !== 2) closeAll(ports);
         else onPeer([data, origin, ports]);

@@ -34,7 +34,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   const inPage = kindOf(globalThis) === "window"; // PyScript gives workers a document.
   const channelPairs = new Map(); // Control port id to the slots of a connection, from its offer on.
   const listeners = new Set();
-  const watchedFrames = new Map(); // Slot to notify of a removal, to {element, page, trees}.
+  const watchedFrames = new Map(); // Slot to notify of a removal, to {element, page, trees, timer}.
   const loadsByElement = new WeakMap();
   const elementsByWindow = new WeakMap(); // WeakRefs to frame elements that were found in shadow trees.
   const placeNumbers = new WeakMap();
@@ -222,14 +222,12 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     )
       return false;
     watched.trees = trees;
-    watched.stop?.abort();
-    watched.stop = new AbortController();
-    const { signal } = watched.stop;
     for (const tree of trees) {
       observer.observe(tree, { childList: true, subtree: true });
-      // If a frame in between navigates, its document goes away, but no tree changes.
+      // If a frame in between navigates, its document goes away, but no tree changes. Firefox
+      // takes the watched frame's window away some time after all events of that navigation.
       if (tree !== document && tree.defaultView)
-        tree.defaultView.addEventListener("pagehide", () => setTimeout(checkFrames), { signal });
+        watched.timer ??= setInterval(checkFrames, CLOSED_CHECK_INTERVAL_MS);
     }
     return true;
   }
@@ -241,7 +239,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
       const gone = !contentWindow || (watched.page && contentWindow !== watched.page);
       if (!gone) moved = observeTrees(watched, false) || moved;
       else if (watchedFrames.delete(slot)) {
-        watched.stop.abort();
+        clearInterval(watched.timer);
         notice(slot, "gone");
       }
     }
@@ -257,7 +255,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     observer ??= new MutationObserver(checkFrames);
     observeTrees(watched, true);
     return () => {
-      watched.stop.abort();
+      clearInterval(watched.timer);
       watchedFrames.delete(slot);
       if (watchedFrames.size === 0) observer = void observer?.disconnect();
     };

@@ -71,7 +71,7 @@ async def _goes(selenium, peers, kind, place, moves, busy):
     frame = js.document.createElement("iframe")
     frame.src = address
     around, _ = run_js(place)(frame)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(20):
         connection = await connect(frame, origin=origin)
         connection.post_message("first")
         assert await connection.receive() == "first"

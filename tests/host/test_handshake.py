@@ -252,6 +252,37 @@ def test_a_goodbye_that_overtakes_the_confirm_of_an_opaque_listener_ends_nothing
     assert connected.peer.origin == "null"
 
 
+def test_the_next_hello_of_an_opaque_listener_may_overtake_its_confirm():
+    machine = caller(allowed=["null"])
+    machine.heard(envelope("hello", "l0"), "null", WINDOW)
+    machine.heard(envelope("offer", "l0", to="c0", ports="ports"), "null", WINDOW)
+    probe = Post(envelope("probe", "c0", to="l5", nonce="c1"), "*", WINDOW)
+    assert same(machine.heard(envelope("hello", "l5"), "null", WINDOW), probe)
+    assert machine.heard(envelope("goodbye", "l5"), "null", WINDOW) == []
+    assert same(
+        machine.heard(envelope("hello", "l6"), "null", WINDOW),
+        probe._replace(envelope=probe.envelope._replace(to="l6")),
+    )
+    [connected] = machine.control(1, {"type": "confirm"})
+    assert type(connected) is Connected
+    # Its accept learns at once that nobody will answer this offer, and offers to the next one.
+    late = envelope("offer", "l6", to="c0", ports="late")
+    assert same(machine.heard(late, "null", WINDOW), Discard("late", GOODBYE))
+
+
+def test_an_opaque_listener_whose_page_was_replaced_is_superseded_by_the_offer_of_the_next():
+    machine = caller(allowed=["null"])
+    machine.heard(envelope("hello", "l0"), "null", WINDOW)
+    machine.heard(envelope("offer", "l0", to="c0", ports="ports"), "null", WINDOW)
+    machine.heard(envelope("hello", "l5"), "null", WINDOW)
+    offer = envelope("offer", "l5", to="c0", ports="new")
+    *closing, adopt, _acceptance = machine.heard(offer, "null", WINDOW)
+    assert same(closing, Send(1, GOODBYE), Close(1))
+    assert adopt == Adopt(2, "new")
+    [connected] = machine.control(2, {"type": "confirm"})
+    assert type(connected) is Connected
+
+
 def test_a_goodbye_of_any_other_listener_changes_nothing():
     machine = caller()
     for peer in ("l0", "l5"):
@@ -409,7 +440,7 @@ def test_a_caller_asks_an_opaque_listener_for_the_offer_and_accepts_it():
     [connected] = machine.control(1, {"type": "confirm"})
     assert connected.peer.origin == "null"
     late = envelope("offer", "l5", to="c0", ports="late")
-    assert same(machine.heard(late, "null", WINDOW), Discard("late"))
+    assert same(machine.heard(late, "null", WINDOW), Discard("late", GOODBYE))
 
 
 def test_a_hello_that_asks_for_a_probe_ends_an_offer_to_the_page_before():

@@ -121,10 +121,10 @@ class Initiator(HandshakeBase):
             return self._fail(VersionMismatchError(VERSION, envelope.version))
         if known or envelope.id in self._superseded_ids or not envelope.nonce:
             return []
-        if self._peer is not None:
-            # Otherwise two responders of one page could make it switch between them forever.
-            self._superseded_ids = (*self._superseded_ids, self._peer.id)[-MAX_SUPERSEDED:]
-        actions = self._abandon()
+        # An offer that was taken stays until the next one comes: a responder that accepts again
+        # at once posts a hello, which may overtake its confirm on the control port.
+        keeps = self._peer is not None and not self._peer.nonce
+        actions = [] if keeps and self._roles_reversed(origin) else self._supersede()
         self._met = envelope.id
         if self._roles_reversed(origin):
             probe = self._envelope("probe", to=envelope.id)
@@ -142,8 +142,8 @@ class Initiator(HandshakeBase):
             or envelope.ports is None
             or (self._peer is not None and envelope.id == self._peer.id)
         ):
-            return self._discard(envelope)
-        actions = self._abandon()
+            return self._discard(envelope, GOODBYE if self._connected else None)
+        actions = self._supersede()
         # The control port reports the end of this responder now, behind its confirm. Its goodbye in
         # the window may overtake that confirm.
         self._met = ""
@@ -152,8 +152,18 @@ class Initiator(HandshakeBase):
         offer = self._peer._replace(ports=envelope.ports)
         return [*actions, *self._accept(self._attempt, offer)]
 
+    def _supersede(self) -> list[Action]:
+        """Abandon the pending attempt for that of another responder."""
+        if self._peer is not None:
+            # Otherwise two responders of one page could make it switch between them forever.
+            self._superseded_ids = (*self._superseded_ids, self._peer.id)[-MAX_SUPERSEDED:]
+        return self._abandon()
+
     def _parted(self) -> list[Action]:
         """Start again: the responder has ended, so nobody answers what was sent to it."""
+        if self._peer is not None and self._peer.id != self._met:
+            self._met = ""
+            return []  # The control port reports the end of the other one, whose offer was taken.
         self._superseded_ids = ()
         return [*self._abandon(), *self._start_anew()]
 
