@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyodide_msgchan._bridge.callbacks import unreadable
-from pyodide_msgchan._codec.packed.codec import Packet, is_scalar, pack, unpack
+from pyodide_msgchan._codec.packed.codec import Packet, is_scalar, pack, unpack_or_notice
 from pyodide_msgchan._codec.packed.opcodes import prepare, scan
 from pyodide_msgchan._codec.packed.values import ValueFactory
 from pyodide_msgchan._interfaces import Batch, MessageSink, TransferList
@@ -234,11 +234,12 @@ def decode_packed(data: Any) -> Any:
     """Return the message that was packed; a notice if it can't be decoded."""
     if type(data) is not Packet:
         return data
-    factory = ValueFactory(data.side, data.buffers, _unchanged, bytearray)
     try:
-        return unpack(prepare(data.segments), factory, copy_segment)
-    except BaseException as error:  # noqa: BLE001 - no error may stop the messages after this one
-        return unreadable(factory.error or error, factory.partial, factory.adopted)
+        segments = prepare(data.segments)
+    except ValueError as error:
+        return unreadable(error)
+    factory = ValueFactory(data.side, data.buffers, _unchanged, bytearray)
+    return unpack_or_notice(segments, factory, copy_segment)
 
 
 def _unchanged(value: Any) -> Any:

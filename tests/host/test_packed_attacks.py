@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import weakref
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +28,14 @@ from pyodide_msgchan import DataCloneError, MessageError, expose, register_type,
 from pyodide_msgchan._bridge.bridge import MAX_DEPTH
 from pyodide_msgchan._codec.packed import types
 from pyodide_msgchan._codec.packed import values as values_module
-from pyodide_msgchan._codec.packed.codec import Packet, _Segments, _Unpickler, pack, unpack
+from pyodide_msgchan._codec.packed.codec import (
+    Packet,
+    _Segments,
+    _Unpickler,
+    pack,
+    unpack,
+    unpack_or_notice,
+)
 from pyodide_msgchan._codec.packed.key_hashes import FEW, SAME_HASH, SAME_WEIGHT
 from pyodide_msgchan._codec.packed.opcodes import (
     HASHABLE,
@@ -886,3 +894,21 @@ def test_dtypes_of_every_form_travel():
         value = np.zeros(3, dtype)
         came = read([unframed(pack(value, {}))])
         assert came.dtype == value.dtype
+
+
+class Attached:
+    """Stands for a JavaScript object of a message."""
+
+
+def test_an_unreadable_message_is_forgotten_once_its_notice_is():
+    # The unpickler gives up with a function on its stack, which the collector doesn't look into.
+    day = made(values_module.DAY, text(b"bad"))
+    stream = HEAD + made(values_module.ERROR, day, text(b"\xff")) + STOP
+    attached = Attached()
+    seen = weakref.ref(attached)
+    notice = unpack_or_notice(prepare([stream]), making(side=(attached,)), copy_to)
+    assert "bad" in str(notice.error)
+    assert notice.error.__traceback__ is not None
+    del notice, attached
+    gc.collect()
+    assert seen() is None

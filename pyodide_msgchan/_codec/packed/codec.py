@@ -15,13 +15,14 @@ from _pickle import (
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
+from pyodide_msgchan._bridge.callbacks import unreadable
 from pyodide_msgchan._codec.encoder import ChunkWriter
 from pyodide_msgchan._codec.packed.reducers import UnfitError, reduce_other, reducers
 from pyodide_msgchan._codec.packed.validation import can_fast_pack, validate
 from pyodide_msgchan._codec.packed.values import ValueFactory, fill, make
 from pyodide_msgchan.errors import DataCloneError
 
-__all__ = ["Packet", "is_scalar", "pack", "unpack"]
+__all__ = ["Packet", "is_scalar", "pack", "unpack", "unpack_or_notice"]
 
 
 SEGMENT_THRESHOLD: Final = 1 << 18
@@ -231,3 +232,22 @@ def unpack(
     message = unpickler.load()
     factory.done(message)
     return message
+
+
+def unpack_or_notice(
+    segments: Sequence[Any],
+    factory: ValueFactory,
+    copy_to: Callable[[Any, memoryview], None],
+) -> Any:
+    """Return the message of a stream that was scanned, or a notice if it can't be read.
+
+    The arguments are those of `unpack`.
+    """
+    try:
+        return unpack(segments, factory, copy_to)
+    except BaseException as error:  # noqa: BLE001 - the messages after this one must be delivered
+        notice = unreadable(factory.error or error, factory.partial, factory.adopted)
+        # The garbage collector does not see what the stack of an unpickler holds. The traceback of
+        # the error holds the unpickler, so if that stack held the error, both would stay forever.
+        factory.error = None
+        return notice

@@ -9,7 +9,7 @@ from typing import Any
 from pyodide_msgchan._bridge.bridge import SHARED_BYTES, bridge
 from pyodide_msgchan._bridge.callbacks import unreadable
 from pyodide_msgchan._bridge.ffi import has_objects, is_js_proxy, to_js_bytes, to_js_list
-from pyodide_msgchan._codec.packed.codec import is_scalar, pack, unpack
+from pyodide_msgchan._codec.packed.codec import is_scalar, pack, unpack_or_notice
 from pyodide_msgchan._codec.packed.opcodes import (
     HASHABLE,
     MAX_KEY_DEPTH,
@@ -102,17 +102,14 @@ def post_packed(
 def packed_of(segments: tuple[Any, ...], side: tuple[Any, ...], buffers: tuple[Any, ...]) -> Any:
     """Return a message that JavaScript has scanned, or a notice if it can't be read."""
     factory = ValueFactory(side, buffers, _wrap_port, _copy_in)
-    try:
-        return unpack(segments, factory, _copy_to)
-    except BaseException as error:  # noqa: BLE001 - the messages after this one must be delivered
-        return unreadable(factory.error or error, factory.partial, factory.adopted)
+    return unpack_or_notice(segments, factory, _copy_to)
 
 
 def plain_of(stream: bytes) -> Any:
     """Return a message, or a notice if it can't be read, from a stream that calls no functions."""
     try:
         return loads(stream)
-    except BaseException as error:  # noqa: BLE001 - as above
+    except BaseException as error:  # noqa: BLE001 - the messages after this one must be delivered
         return unreadable(error)
 
 
