@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -24,18 +23,15 @@ Each direction has its own half, because a finalizer may post while an incoming 
 
 
 SPARE_THRESHOLD: Final = 1 << 18
-"""Bytes from which a buffer may reuse memory that js/spare.mjs keeps."""
+"""Bytes from which a buffer may reuse memory that js/src/spare.mjs keeps."""
 
 
 MAX_FLAGS: Final = 4096
 """Ports with a flag in the shared memory; further ports call JavaScript whenever they wait."""
 
 
-_SCRIPTS: Final = (
-    "decode", "scan", "packed", "encode", "dispatch", "enter", "spare", "windows", "calls",
-    "bridge",
-)  # fmt: skip
-"""The modules of the JavaScript part, each after those that it imports."""
+_EXPORT: Final = "export{createBridge};"
+"""The last statement of js/bridge.mjs, the only one that can't be evaluated."""
 
 
 def in_browser() -> bool:
@@ -44,7 +40,7 @@ def in_browser() -> bool:
 
 
 class Bridge:
-    """The functions of js/bridge.mjs, bound once.
+    """The functions of js/src/bridge.mjs, bound once.
 
     Attributes:
         memory: shared memory: incoming encoded messages, outgoing ones, and a flag for each port.
@@ -149,7 +145,7 @@ def _load_script() -> Any:
     else:
         return createBridge
     try:
-        return run_js(joined_script())
+        return run_js(script())
     except JsException as error:
         if error.name != "EvalError":
             raise
@@ -161,10 +157,17 @@ def _load_script() -> Any:
         ) from None
 
 
-def joined_script() -> str:
-    """Return all modules as one expression; their top-level names must differ."""
+def script() -> str:
+    """Return the text of js/bridge.mjs as an expression, whose value is `createBridge`.
+
+    Raises:
+        RuntimeError: this is a checkout in which ./build.sh has not made that file.
+    """
     loader: Any = globals()["__loader__"]  # reads from a folder and from an archive
     folder = __file__.rsplit("/", 2)[0]
-    text = "\n".join(loader.get_data(f"{folder}/js/{name}.mjs").decode() for name in _SCRIPTS)
-    text = re.sub(r'\bimport ?{[^}]*} ?from ?"[^"]*";|\bexport (?=const|function)', "", text)
-    return f"(() => {{{text}\nreturn createBridge; }})()"
+    try:
+        text = loader.get_data(f"{folder}/js/bridge.mjs").decode()
+    except OSError:
+        raise RuntimeError("pyodide_msgchan/js/bridge.mjs is missing: run ./build.sh") from None
+    statements = text.rstrip().removesuffix(_EXPORT)
+    return f'(() => {{ "use strict"; {statements} return createBridge; }})()'

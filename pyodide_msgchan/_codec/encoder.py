@@ -1,4 +1,4 @@
-"""The encoder of messages to JavaScript: pickle streams, which js/decode.mjs reads."""
+"""The encoder of messages to JavaScript: pickle streams, which js/src/decode.mjs reads."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ DISTINCT_THRESHOLD: Final = 16
 
 
 _OUT_OF_BAND, _DATE, _NULL, _SMALL_BUFFER, _ERROR, _BUFFER, _BIG_INT = range(7)
-"""The kinds of values that a call of `special` stands for, as in js/decode.mjs."""
+"""The kinds of values that a call of `special` stands for, as in js/src/decode.mjs."""
 
 
 _NULL_PARTS: Final = (_NULL,)
@@ -139,7 +139,7 @@ _pickler: _Pickler | None = None
 
 
 def special(*_parts: Any) -> None:
-    """Represent, in a stream, a call that js/decode.mjs carries out; it is never called here."""
+    """Represent, in a stream, a call that js/src/decode.mjs carries out; it is never called here."""
 
 
 def encode(message: Any, ports: Mapping[int, Any]) -> EncodedMessage:

@@ -1,6 +1,6 @@
-"""The functions that decode what a pickle stream of js/encode.mjs can't express directly.
+"""The functions that decode what a pickle stream of js/src/encode.mjs can't express directly.
 
-js/encode.mjs writes the names of these functions into its streams, so rename them there too.
+js/src/encode.mjs writes the names of these functions into its streams, so rename them there too.
 """
 
 from __future__ import annotations

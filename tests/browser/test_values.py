@@ -408,7 +408,7 @@ async def test_keys_of_one_hash_are_not_put_into_a_dict(selenium):
 
     from pyodide_msgchan import MessagePort
 
-    assert sys.hash_info.modulus == 2**31 - 1  # which js/encode.mjs relies on
+    assert sys.hash_info.modulus == 2**31 - 1  # which js/src/encode.mjs relies on
     assert sys.flags.hash_randomization == 1  # so that nobody can make texts of one hash
     native = NativeChannel.new()
     port, other = MessagePort(native.port1), native.port2
@@ -444,7 +444,7 @@ async def test_keys_of_one_hash_are_not_put_into_a_dict(selenium):
         for key in message:
             counts[hash(key)] = counts.get(hash(key), 0) + 1
         assert max(counts.values()) <= 100
-    # As many as are let through have as many hashes in Python: js/encode.mjs counts right.
+    # As many as are let through have as many hashes in Python: js/src/encode.mjs counts right.
     near = "new Set(Array.from({ length: 100 }, (_, i) => i * (2 ** 31 - 1) + 7))"
     other.postMessage(make(near))
     assert len({hash(key) for key in await port.receive()}) == 1

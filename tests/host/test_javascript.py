@@ -1,10 +1,12 @@
 """The module for pages without Python: small, alone, and typed as it behaves."""
 
 import gzip
+import json
 import re
 import subprocess
 
 import pytest
+from tools.bundle import BRIDGE, build_bridge
 from tools.common import NODE_MODULES, PACKAGE, ROOT
 from tools.provision import npm_modules
 
@@ -20,13 +22,13 @@ def node():
     """A function that runs a program of an npm package and gives back its result."""
     npm_modules()
 
-    def node(program, *words):
-        command = ["node", NODE_MODULES / program, *words]
-        return subprocess.run(  # noqa: S603 - its arguments are ours
-            command, cwd=ROOT, capture_output=True, text=True, check=False
-        )
+    return lambda program, *words: run("node", NODE_MODULES / program, *words)
 
-    return node
+
+def run(*command):
+    return subprocess.run(  # noqa: S603 - our own words
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 def test_module_is_small(node):
@@ -51,12 +53,21 @@ def test_types(node):
     assert result.returncode == 0, result.stdout
 
 
-def test_parts_of_the_bridge_make_one_script():
-    result = subprocess.run(
-        ["node", "--check", "-"],  # noqa: S607 - the one on PATH
-        input=bridge.joined_script(),
-        capture_output=True,
-        text=True,
-        check=False,
+def test_the_bundle_is_evaluated_and_registered_from_one_text(node, tmp_path):
+    build_bridge()
+    evaluated = bridge.script()
+    program = tmp_path / "both.mjs"
+    program.write_text(
+        f"import {{ createBridge }} from {json.dumps(BRIDGE.as_uri())};"
+        f"const evaluated = (0, eval)({json.dumps(evaluated)});"
+        "if (String(evaluated) !== String(createBridge)) throw Error(evaluated);"
+        "if (evaluated === createBridge) throw Error('one evaluation');"
     )
+    result = run("node", program)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_checkout_without_the_bundle_says_what_makes_it(monkeypatch):
+    monkeypatch.setattr(bridge, "__file__", "/nowhere/_bridge/bridge.py")
+    with pytest.raises(RuntimeError, match=r"^\S*/js/bridge\.mjs is missing: run \./build\.sh$"):
+        bridge.script()

@@ -227,7 +227,7 @@ def test_streams_by_hand_are_refused(stream):
 
 LIMITS = [MAX_DEPTH, HASHABLE, MAX_KEY_DEPTH, MAX_KEY_WEIGHT, UNCOUNTED]
 KNOWN = [list(TABLE), [part.decode() for part in NAMES], *LIMITS]
-"""What js/scan.mjs is told."""
+"""What js/src/scan.mjs is told."""
 
 LENGTHS = [b"\x8c", b"C", b"\x8a", b"X", b"B", b"\x8b", b"\x96", b"\x95"]
 
@@ -558,7 +558,7 @@ def test_no_short_message_takes_much_memory():
 
 def test_javascript_scans_alike():
     rng = random.Random(11)  # noqa: S311 - the same ones each time
-    # Far from the end of a stream js/scan.mjs takes most steps another way.
+    # Far from the end of a stream js/src/scan.mjs takes most steps another way.
     far = b"X" + struct.pack("<I", 300) + b"x" * 300 + POP + STOP
     bodies = [*BY_HAND.values(), *(chained(rounds, 100) for rounds in (2, 30))]
     by_hand = [HEAD + body + end for body in bodies for end in (STOP, far)]
@@ -580,7 +580,7 @@ def test_javascript_scans_alike():
         changed = [list(one) for one in prepared] if prepared != segments else []
         cases.append([[list(segment) for segment in segments], complaint, changed])
     script = f"""
-        import {{ createScan }} from {json.dumps((PACKAGE / "js/scan.mjs").as_uri())};
+        import {{ createScan }} from {json.dumps((PACKAGE / "js/src/scan.mjs").as_uri())};
         const {{ known, cases }} = JSON.parse((await import("node:fs")).readFileSync(0));
         const scan = createScan(...known);
         const differs = ([parts, complaint, changed]) => {{
@@ -657,7 +657,7 @@ def test_lists_that_are_all_open_are_scanned_in_linear_time():
 
 def test_javascript_scans_lists_that_are_all_open_in_linear_time():
     script = f"""
-        import {{ createScan }} from {json.dumps((PACKAGE / "js/scan.mjs").as_uri())};
+        import {{ createScan }} from {json.dumps((PACKAGE / "js/src/scan.mjs").as_uri())};
         const scan = createScan(...{json.dumps(KNOWN)});
         const stream = new Uint8Array((await import("node:fs")).readFileSync(0));
         console.log(JSON.stringify([scan([stream]), scan([stream])]));

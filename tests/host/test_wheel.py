@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -114,9 +116,48 @@ def test_a_public_module_keeps_its_docstrings():
     assert without_reading_matter(text, "public", set()) == text
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "js").glob("*.mjs")), ids=lambda path: path.stem)
-def test_smaller_javascript_is_javascript(path, tmp_path):
+def test_smaller_javascript_is_javascript(tmp_path):
+    path = PACKAGE / "js" / "msgchan.mjs"
     small = tmp_path / path.name
     small.write_text(rjsmin.jsmin(path.read_text("utf-8")), "utf-8")
     subprocess.run(["node", "--check", small], check=True)  # noqa: S603, S607 - node on PATH
     assert small.stat().st_size < 0.9 * path.stat().st_size
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what the archives are made of, without the bundle of the JavaScript part."""
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / PACKAGE.name / "js" / "bridge.mjs").unlink(missing_ok=True)
+    for name in ["pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", ".gitignore"]:
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tests" / "tools").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "tools" / "wheel.py", tmp_path / "tests" / "tools")
+    return tmp_path
+
+
+def build(checkout, *kinds):
+    command = [sys.executable, "-P", "-m", "build", "--no-isolation", *kinds, checkout]
+    return subprocess.run(  # noqa: S603 - our own words
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("kind", ["--wheel", "--sdist"])
+def test_a_checkout_without_the_bundle_says_what_makes_it(checkout, kind):
+    result = build(checkout, kind)
+    assert result.returncode
+    assert "pyodide_msgchan/js/bridge.mjs is missing: run ./build.sh" in result.stdout.splitlines()
+    assert "Traceback" not in result.stdout
+
+
+def test_a_wheel_is_made_of_the_source_archive_without_node(checkout):
+    (checkout / PACKAGE.name / "js" / "bridge.mjs").write_text("made by ./build.sh")
+    result = build(checkout)  # the source archive, and the wheel from it
+    assert result.returncode == 0, result.stdout
+    (wheel,) = (checkout / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        scripts = {name for name in archive.namelist() if "/js/" in name}
+        text = archive.read("pyodide_msgchan/js/bridge.mjs").decode()
+    assert text == "made by ./build.sh"
+    assert {Path(name).name for name in scripts} == {"bridge.mjs", "msgchan.mjs", "msgchan.d.mts"}

@@ -30,6 +30,8 @@ TEST_DISTRIBUTION = BUILD / "pyodide-dist"
 OLD_DISTRIBUTION = BUILD / "pyodide-0.29-dist"
 #: The newest pre-release of Pyodide, for a report of how it would do.
 NEXT_DISTRIBUTION = BUILD / "pyodide-next-dist"
+#: The JavaScript part in one file; its sources stand in the folder src beside it.
+BRIDGE = PACKAGE / "js" / "bridge.mjs"
 #: The pages from which pytest-pyodide drives Pyodide; they import it from beside them.
 _TEMPLATES = Path(sysconfig.get_path("purelib")) / "pytest_pyodide" / "_templates"
 _LOCK = "pyodide-lock.json"
@@ -55,12 +57,25 @@ def build() -> None:
     """Bring wheel, distributions and site up to date; quick when they are."""
     with one_at_a_time("bundle"):
         npm_modules()
+        build_bridge()
         _build_wheel()
         wheels = [wheel(), *browser_wheels()]
         distribution("pyodide", TEST_DISTRIBUTION, wheels, list(_TEMPLATES.iterdir()))
         distribution("pyodide-0.29", OLD_DISTRIBUTION, [wheel()], [])
         distribution("pyodide-next", NEXT_DISTRIBUTION, [wheel()], [])
         _site()
+
+
+def build_bridge() -> None:
+    """Bundle the modules of the JavaScript part, whose names stay as they are for stack traces."""
+    source = PACKAGE / "js" / "src"
+
+    def work() -> None:
+        esbuild: list[str | Path] = [NODE_MODULES / ".bin" / "esbuild", source / "bridge.mjs"]
+        options = ["--bundle", "--format=esm", "--minify-whitespace", "--minify-syntax"]
+        run([*esbuild, *options, "--log-level=warning", f"--outfile={BRIDGE}"])
+
+    once("bridge", [source, NODE_LOCK, Path(__file__)], [BRIDGE], work)
 
 
 def _build_wheel() -> None:

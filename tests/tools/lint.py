@@ -11,7 +11,7 @@ from tools.provision import npm_modules
 _PRETTIER_FILES = (
     "web/**/*.{html,css,js,mjs,json}",
     "tests/**/*.{html,css,js,mjs,ts}",
-    "pyodide_msgchan/js/*.{mjs,mts}",
+    "pyodide_msgchan/js/**/*.{mjs,mts}",
 )
 
 

@@ -1,9 +1,10 @@
 """The wheel's build: what only readers of the source need stays out, since browsers fetch a wheel.
 
 Python loses comments and the docstrings that no `help()` shows, each line keeping its number, so
-that a traceback fits the repository. JavaScript loses comments and white space. The README, which
-an index shows, is there up to its third heading. Named in pyproject.toml; it imports nothing of
-`tools`, since it runs where the source archive is built too.
+that a traceback fits the repository. JavaScript loses comments and white space, and its sources
+stay out: `./build.sh` has bundled them before. The README, which an index shows, is there up to its
+third heading. Named in pyproject.toml; it imports nothing of `tools`, since it runs where the
+source archive is built too.
 """
 
 import ast
@@ -22,16 +23,19 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _PACKAGE = "pyodide_msgchan"
+_BRIDGE = "pyodide_msgchan/js/bridge.mjs"
 type _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class WheelHook(BuildHookInterface[Any]):
-    """Puts smaller files in the place of the package's own."""
+    """Puts smaller files into the wheel in the place of the package's own."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Make them, and name them to the builder."""
+        if not Path(self.root, _BRIDGE).is_file():
+            self.app.abort(f"{_BRIDGE} is missing: run ./build.sh")
         if self.target_name != "wheel" or version == "editable":
             return
         package = Path(self.root, _PACKAGE)
@@ -42,7 +46,7 @@ class WheelHook(BuildHookInterface[Any]):
             if path.suffix == ".py":
                 module = ".".join(path.relative_to(package).with_suffix("").parts)
                 text = without_reading_matter(path.read_text("utf-8"), module, shown)
-            elif path.suffix == ".mjs":
+            elif path.name == "msgchan.mjs":
                 text = rjsmin.jsmin(path.read_text("utf-8")) + "\n"
             else:
                 continue

@@ -19,7 +19,7 @@ set gets more than `UNCOUNTED` such keys, `prepare` replaces the opcode that ins
 of `ValueFactory.insert`, which counts their hashes first. The hashes of text and bytes are random
 in each interpreter, and at most three integers of four bytes have the same hash.
 
-js/scan.mjs is the same scan, with the same table, for messages that arrive in the browser.
+js/src/scan.mjs is the same scan, with the same table, for messages that arrive in the browser.
 """
 
 from __future__ import annotations
