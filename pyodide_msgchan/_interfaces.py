@@ -93,8 +93,11 @@ class TransferList(Protocol):
     """The checked transfer list of one message."""
 
     @property
-    def wrappers(self) -> dict[int, Any]:
-        """The ports in the list by the `id` of their wrapper, in order."""
+    def endpoints(self) -> dict[int, Endpoint]:
+        """The endpoints of the ports in the list, by the `id` of the port, in order."""
+
+    def natives(self) -> dict[int, Any]:
+        """Return the native ports in the list, by the `id` of the port, in order."""
 
     @property
     def items(self) -> list[Any]:
@@ -104,15 +107,15 @@ class TransferList(Protocol):
 class MessageSink(Protocol):
     """Receives what arrives at an endpoint."""
 
-    def _store_batch(
+    def on_batch(
         self, messages: list[Any], events: Sequence[Any] | None
     ) -> Callable[[], None] | None:
         """Store messages; return the step that delivers them, which must be called last."""
 
-    def _store_message(self, message: Any) -> Callable[[], None] | None:
-        """Store one message without its event, like `_store_batch`."""
+    def on_message(self, message: Any) -> Callable[[], None] | None:
+        """Store one message without its event, like `on_batch`."""
 
-    def _has_buffered(self) -> bool:
+    def has_buffered(self) -> bool:
         """Return True if stored messages were not consumed."""
 
 
@@ -168,6 +171,10 @@ class Endpoint(Protocol):
     @property
     def js(self) -> Any:
         """The native port."""
+
+    @property
+    def native(self) -> Any:
+        """The native port, for a use that transfers it; None in memory."""
 
     @property
     def private(self) -> bool:

@@ -67,7 +67,7 @@ def _on_scalar(port: int, now: bool, message: Any) -> int:  # noqa: FBT001 - Jav
     """Store one message that is a string, number or bool; returns as `_on_batch`."""
     sink = waiting_sinks.pop(port)
     try:
-        run = sink._store_message(message)
+        run = sink.on_message(message)
     except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
     return _resume(port, sink, run, now=now)
@@ -84,9 +84,9 @@ def _on_batch(port: int, now: bool, stays: bool, size: int, extra: Any = None) -
     try:
         messages, events = unpack(port, size if extra is None else extra)
         if events is None and len(messages) == 1 and type(messages[0]) is not Notice:
-            run = sink._store_message(messages.pop())
+            run = sink.on_message(messages.pop())
         else:
-            run = sink._store_batch(messages, events)
+            run = sink.on_batch(messages, events)
         del messages, events  # this call may last longer than its consumers need them
     except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
@@ -149,7 +149,7 @@ def _resume(port: int, sink: MessageSink, run: Callable[[], None] | None, *, now
         run()
     except BaseException as error:  # noqa: BLE001 - no exception stops the next message
         return _report(error)
-    return 0 if sink._has_buffered() else 2
+    return 0 if sink.has_buffered() else 2
 
 
 def _on_step(port: int) -> int:

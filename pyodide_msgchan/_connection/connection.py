@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import weakref
-from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 from pyodide_msgchan._connection.control import ControlChannel
 from pyodide_msgchan._connection.flow_control import Outstanding
 from pyodide_msgchan._port.port import MessagePort
-from pyodide_msgchan._port.unreadable import MAX_REASON_LENGTH, message_error
-from pyodide_msgchan._port.waiter import Waiter
 from pyodide_msgchan._printing import short_repr
-from pyodide_msgchan.errors import MessageError, PeerLostError, PortClosedError, PortStateError
+from pyodide_msgchan.errors import PortStateError
 
-__all__ = ["Connection", "Peer"]
+__all__ = ["Connection", "Peer", "control_of", "open_connection"]
 
 
 class Peer(NamedTuple):
@@ -68,23 +63,19 @@ class Connection(MessagePort):
     origin_verified: bool = True
     introduction: Any = None
     _control: ControlChannel
-    _lock_name: str
-    _missing: int | None = None
-    _drain_waiters: dict[Waiter, None]
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Raise TypeError: a connection needs a handshake."""
         raise TypeError("a Connection comes from connect(), accept() or listen()")
 
     @classmethod
-    def _open(cls, control: ControlChannel, peer: Peer, source: Any, lock: str, lane: str) -> Self:
+    def _open(cls, control: ControlChannel, peer: Peer, source: Any, lane: str) -> Self:
         self = cls._from_endpoint(control.channels.data)
         self.lane = lane
         if lane == "packed":
-            self._endpoint.enable_packing()
-        self.peer, self.source, self._lock_name, self._control = peer, source, lock, control
-        self._drain_waiters = {}
-        control.start(weakref.ref(self))
+            self._core.endpoint.enable_packing()
+        self.peer, self.source, self._control = peer, source, control
+        control.start(self._core)
         return self
 
     @property
@@ -118,12 +109,7 @@ class Connection(MessagePort):
             PeerLostError: the other side is gone.
         """
         while self._control.send_window.is_used_up(self._refresh_flow_control()):
-            waiter = Waiter(asyncio.get_running_loop())
-            self._drain_waiters[waiter] = None
-            try:
-                await self._wait_or_closed(waiter)
-            finally:
-                del self._drain_waiters[waiter]
+            await self._control.wait_for_credit()
 
     def set_high_water(self, *, messages: int | None = None, bytes: int | None = None) -> None:  # noqa: A002 - the unit
         """Set how much may be outstanding before `drain` waits.
@@ -145,75 +131,29 @@ class Connection(MessagePort):
                 raise ValueError(
                     f"a high-water mark is a whole number above 0: {short_repr(number)}"
                 )
-        self._control.send_window.high = Outstanding(*wanted)
-        self._wake_drains()
+        self._control.set_high_water(Outstanding(*wanted))
 
     def _refresh_flow_control(self) -> Outstanding:
         """Return what was sent so far, and request an acknowledgement if one is due."""
-        if self.closed:
-            raise self._closed_error()
+        self._core.check_open()
         if "credit" not in self.peer.capabilities:
             raise PortStateError(
                 f"the other side ({self.peer.runtime}) does not acknowledge messages, so drain() "
                 "and outstanding don't work; send requests and wait for their answers instead"
             )
-        sent = Outstanding(self._endpoint.sent(), self._endpoint.sent_bytes())
-        requested = self._control.send_window.request_ack(sent)
-        if requested is not None:
-            self._control.channels.send({"type": "mark", "n": requested})
-        return sent
-
-    def _handle_notices(self, notices: Sequence[Any]) -> None:
-        super()._handle_notices(notices)
-        for notice in notices:
-            if notice.kind == "messageerror":
-                self._control.tell_unreadable(notice.number, str(message_error(notice)))
-
-    def _fail_request(self, number: object, reason: object) -> None:
-        """End the wait for the answer to a request that the other side could not read."""
-        text = f"on the other side {reason:.{MAX_REASON_LENGTH}}" if type(reason) is str else ""
-        for port in tuple(self._requests):
-            if port._request_number == number:
-                port._fail_answer(MessageError(text or "the other side could not read it"))
-
-    def _wake_drains(self) -> None:
-        """Let every waiting `drain` check again."""
-        for waiter in self._drain_waiters:
-            if not waiter.done():
-                waiter.wake_soon()
-
-    def _close_endpoint(self) -> None:
-        self._on_consumed = None
-        self._control.close(goodbye=self._expected_count is None)
-
-    def _finalize(self) -> None:
-        self._close_endpoint()
-
-    def _peer_end_error(self) -> PortStateError:
-        if self._peer_lost:
-            return PeerLostError(missing=self._missing)
-        return super()._peer_end_error()
-
-    def _give_up_missing(self, arrived: int, missing: int | None) -> None:
-        """End the connection without the missing messages, which will not arrive any more."""
-        if self._end_error is None:
-            self._missing = missing
-            self._peer_lost = self._peer_lost or bool(missing)
-            self._expected_count = arrived
-            self._check_end()
-
-    def _on_pagehide(self) -> None:
-        """End the connection, since this page went into the back/forward cache."""
-        if self._end_error is None:
-            self._expected_count = 0  # JavaScript has sent the goodbye already.
-            self._mark_closed(_page_hidden_error, drop=False)
-            self._close_endpoint()
+        return self._control.request_ack()
 
     def __repr__(self) -> str:
         """Return the state of the connection and a description of its peer."""
-        state = super().__repr__().removeprefix("<MessagePort ").removesuffix(">")
+        state = self._core.describe()
         return f"<Connection {state} with {self.peer.origin or 'a worker'}, {self.peer.runtime}>"
 
 
-def _page_hidden_error() -> PortClosedError:
-    return PortClosedError("this page went into the back/forward cache, which ended the connection")
+def open_connection(control: ControlChannel, peer: Peer, source: Any, lane: str) -> Connection:
+    """Return the connection of a control channel, which serves it from now on."""
+    return Connection._open(control, peer, source, lane)
+
+
+def control_of(connection: Connection) -> ControlChannel:
+    """Return the control channel of a connection."""
+    return connection._control

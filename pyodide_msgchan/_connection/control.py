@@ -7,15 +7,18 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
 from pyodide_msgchan._connection.environment import ChannelPair
-from pyodide_msgchan._connection.flow_control import AckRequests, SendWindow
+from pyodide_msgchan._connection.flow_control import AckRequests, Outstanding, SendWindow
 from pyodide_msgchan._connection.wire import PeerInfo, peer_info
 from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._origins import parse
-from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.core import PortCore
+from pyodide_msgchan._port.unreadable import MAX_REASON_LENGTH, message_error
 from pyodide_msgchan._port.waiter import Waiter
+from pyodide_msgchan.errors import MessageError, PeerClosedError, PeerLostError, PortClosedError
 
 if TYPE_CHECKING:
     from pyodide_msgchan._connection.connection import Connection
@@ -45,10 +48,6 @@ MAX_INTRODUCTIONS: Final = 256
 
 MAX_MISSED_HEARTBEATS: Final = 2
 """Heartbeats without an answer after which the peer is lost."""
-
-
-def _no_connection() -> None:
-    """Return None: the connection does not exist yet."""
 
 
 def _do_nothing() -> None:
@@ -103,6 +102,22 @@ def _is_origin(origin: Any) -> bool:
         return False
 
 
+def _peer_end(*, lost: bool, missing: int | None) -> Callable[[], Exception]:
+    """Return the function that returns the error of a peer that has ended."""
+    return partial(PeerLostError, missing=missing) if lost else PeerClosedError
+
+
+def _page_hidden_error() -> PortClosedError:
+    return PortClosedError("this page went into the back/forward cache, which ended the connection")
+
+
+def _unreadable_error(reason: object) -> MessageError:
+    """Return the error of a request that the other side could not read."""
+    if type(reason) is not str:
+        return MessageError("the other side could not read it")
+    return MessageError(f"on the other side {reason:.{MAX_REASON_LENGTH}}")
+
+
 @final
 class ControlChannel:
     """The control channel of a connection: its end, its liveness and its flow control."""
@@ -113,10 +128,12 @@ class ControlChannel:
         heartbeat: float | None,
         on_ended: Callable[[], None],
         on_peer_left: Callable[[], None] = _do_nothing,
+        lock_name: str = "",
     ) -> None:
         self.channels = channels
+        self.lock_name = lock_name
         self._on_peer_left = on_peer_left
-        self.connection: Callable[[], Connection | None] = _no_connection
+        self._core: PortCore | None = None
         self._on_ended: Callable[[], None] | None = on_ended
         self._loop = asyncio.get_running_loop()
         self.heartbeat = heartbeat
@@ -125,6 +142,8 @@ class ControlChannel:
         self._heartbeat_timer: asyncio.TimerHandle | None = None
         self._liveness_timer: asyncio.TimerHandle | None = None
         self._goodbye_received = False
+        self._peer_lost = False
+        self._drain_waiters: dict[Waiter, None] = {}
         self.send_window = SendWindow()
         self._ack_requests = AckRequests()
         self.introductions: deque[Introduction] = deque()
@@ -133,20 +152,23 @@ class ControlChannel:
         self.lane: str | None = None
         """The lane that the peer of an introduction asks for, once it has taken its end."""
 
-    def start(self, connection: Callable[[], Connection | None]) -> None:
-        """Serve a connection, given as a weak reference."""
-        self.connection = connection
+    def start(self, core: PortCore) -> None:
+        """Serve the port of a connection."""
+        self._core = core
+        core.transferable = False
+        core.close_channel = self._close_with
+        core.queue.on_notices = self._on_data_notices
         if self.heartbeat is not None:
             self._schedule_heartbeat(self.heartbeat)
 
     def on_message(self, message: Any, ports: Sequence[Any] = ()) -> None:
         """Handle a control message or a notice."""
-        connection = self.connection()
-        if connection is None:
+        core = self._core
+        if core is None:
             return
         self._last_heard = self._loop.time()
         if isinstance(message, Notice):
-            self._on_notice(connection, message)
+            self._on_notice(core, message)
             return
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":
@@ -160,25 +182,25 @@ class ControlChannel:
             self._ack_requests.add(message.get("n"))
             self._acknowledge()
         elif kind == "taken" and self.send_window.on_consumed(message.get("n")):
-            connection._wake_drains()
+            self._wake_drains()
         elif kind == "unreadable":
-            connection._fail_request(message.get("n"), message.get("reason"))
+            core.requests.fail(message.get("n"), _unreadable_error(message.get("reason")))
         elif kind == "goodbye" and not self._goodbye_received:
-            self._on_goodbye(connection, message)
+            self._on_goodbye(core, message)
         elif kind in ("introduction", "lane"):
             self._on_introduction(message, ports)
 
-    def _on_notice(self, connection: Connection, notice: Notice) -> None:
+    def _on_notice(self, core: PortCore, notice: Notice) -> None:
         """Handle a sign of the peer's end or of this page's, or a message that can't be read."""
         if notice.kind == "gone":
             self._presume_lost()
         elif notice.kind == "maybe-gone":
             self.verify_alive()
         elif notice.kind == "hidden":
-            connection._on_pagehide()
+            core.end(_page_hidden_error, drop=False)  # JavaScript has sent the goodbye already.
         elif notice.kind == "messageerror":
             # It was an introduction: no other control message carries users' values.
-            MessagePort._handle_notices(connection, [notice])
+            core.handle_notices([notice])
 
     def _on_introduction(self, message: dict[str, Any], ports: Sequence[Any]) -> None:
         """Store an introduction, or the lane that an introduced peer asks for."""
@@ -201,19 +223,64 @@ class ControlChannel:
 
     def _acknowledge(self) -> None:
         """Acknowledge the consumed messages if that is due, and watch for the next request."""
-        connection = self.connection()
-        if connection is None:
+        core = self._core
+        if core is None:
             return
-        consumed = connection._received_count - len(connection._buffer)
+        consumed = core.queue.received - len(core.queue.buffer)
         due = self._ack_requests.next
         if due is not None and consumed >= due:
             self.channels.send({"type": "taken", "n": self._ack_requests.take_reached(consumed)})
-        connection._on_consumed = None if self._ack_requests.next is None else self._acknowledge
+        core.queue.on_consumed = None if self._ack_requests.next is None else self._acknowledge
 
-    def tell_unreadable(self, number: int, reason: str) -> None:
-        """Tell the peer which of its messages could not be read, since it may be a request."""
-        if self._on_ended is not None and not self._goodbye_received:
-            self.channels.send({"type": "unreadable", "n": number, "reason": reason})
+    def _on_data_notices(self, notices: Sequence[Notice]) -> None:
+        """Handle the notices of the data channel.
+
+        The peer is told which of its messages could not be read, since it may be a request.
+        """
+        core = self._core
+        if core is None:
+            return
+        core.handle_notices(notices)
+        for notice in notices:
+            told = self._on_ended is not None and not self._goodbye_received
+            if notice.kind == "messageerror" and told:
+                reason = str(message_error(notice))
+                self.channels.send({"type": "unreadable", "n": notice.number, "reason": reason})
+
+    # Flow control
+
+    def request_ack(self) -> Outstanding:
+        """Return what was sent so far, and request an acknowledgement if one is due."""
+        data = self.channels.data
+        sent = Outstanding(data.sent(), data.sent_bytes())
+        requested = self.send_window.request_ack(sent)
+        if requested is not None:
+            self.channels.send({"type": "mark", "n": requested})
+        return sent
+
+    def set_high_water(self, high: Outstanding) -> None:
+        """Set how much may be outstanding before a sender waits."""
+        self.send_window.high = high
+        self._wake_drains()
+
+    async def wait_for_credit(self) -> None:
+        """Wait for the next acknowledgement, or the end of the connection."""
+        if self._core is None:
+            return
+        waiter = Waiter(self._loop)
+        self._drain_waiters[waiter] = None
+        try:
+            await self._core.wait_or_closed(waiter)
+        finally:
+            del self._drain_waiters[waiter]
+
+    def _wake_drains(self) -> None:
+        """Let every waiting `drain` check again."""
+        for waiter in self._drain_waiters:
+            if not waiter.done():
+                waiter.wake_soon()
+
+    # The end
 
     def verify_alive(self) -> None:
         """Start a liveness check of the peer, whose window may show another page."""
@@ -227,7 +294,7 @@ class ControlChannel:
             self.channels.expect(-1)
             self._start_timer(GOODBYE_GRACE, self._mark_peer_lost)
 
-    def _on_goodbye(self, connection: Connection, message: dict[str, Any]) -> None:
+    def _on_goodbye(self, core: PortCore, message: dict[str, Any]) -> None:
         self._goodbye_received = True
         self._on_peer_left()
         sent: Any = message.get("sent")
@@ -236,31 +303,33 @@ class ControlChannel:
         answers_known = type(answers) is int and 0 <= answers < UNKNOWN_COUNT
         expected: int = sent if sent_known else UNKNOWN_COUNT
         self.channels.expect(expected if sent_known else 0)
-        connection._missing = 0
-        lost = message.get("reason") != "close"
-        connection._peer_ended(expected, lost=lost, answers=answers if answers_known else None)
+        self._peer_lost = message.get("reason") != "close"
+        reason = _peer_end(lost=self._peer_lost, missing=0)
+        core.peer_ended(expected, reason, answers=answers if answers_known else None)
         if self._on_ended is not None:  # The connection has not ended yet: messages are missing.
             self._await_missing(-1, sent if sent_known else None)
 
     def _await_missing(self, before: int, sent: int | None) -> None:
         """Wait for the messages that the goodbye counted, until no more arrive in the grace."""
-        connection, arrived = self.connection(), self.channels.data.received()
-        if connection is None or (sent is not None and arrived >= sent):
+        core, arrived = self._core, self.channels.data.received()
+        if core is None or (sent is not None and arrived >= sent):
             return
         if arrived > before:
             self._start_timer(MESSAGE_GRACE, lambda: self._await_missing(arrived, sent))
         else:
-            connection._give_up_missing(arrived, None if sent is None else sent - arrived)
+            missing = None if sent is None else sent - arrived
+            lost = self._peer_lost or bool(missing)
+            core.expect(arrived, _peer_end(lost=lost, missing=missing))
 
     def _mark_peer_lost(self) -> None:
-        connection = self.connection()
-        if connection is None or self._goodbye_received:
+        core = self._core
+        if core is None or self._goodbye_received:
             return
         self._on_peer_left()
         # The peer may only have been busy. It must learn that nobody will answer it any more.
         counts = {"sent": self.channels.data.sent(), "answers": self.channels.data.answers()}
         self.channels.send({"type": "goodbye", "reason": "lost", **counts})
-        connection._peer_ended(self.channels.data.received(), lost=True)
+        core.peer_ended(self.channels.data.received(), PeerLostError)
 
     def _start_timer(self, seconds: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:
@@ -282,6 +351,9 @@ class ControlChannel:
         self.channels.send({"type": "ping", "n": math.floor(now * 1000)})
         self._schedule_heartbeat(heartbeat)
 
+    def _close_with(self, goodbye: bool) -> None:  # noqa: FBT001 - as `PortCore.close_channel`
+        self.close(goodbye=goodbye)
+
     def close(self, *, goodbye: bool) -> None:
         """Close both channels. Calling it again has no effect."""
         on_ended, self._on_ended = self._on_ended, None
@@ -290,9 +362,7 @@ class ControlChannel:
         for timer in (self._timer, self._heartbeat_timer, self._liveness_timer):
             if timer is not None:
                 timer.cancel()
-        if (
-            goodbye
-        ):  # Otherwise the peer has ended, and introductions that came before can be taken.
+        if goodbye:  # Else the peer has ended, and introductions that came before can be taken.
             while self.introductions:
                 self.introductions.popleft().refuse()
         self.channels.close(goodbye=goodbye)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, final
 
-from pyodide_msgchan._connection.connection import Connection, Peer
+from pyodide_msgchan._connection.connection import Connection, Peer, open_connection
 from pyodide_msgchan._connection.control import ControlChannel
 from pyodide_msgchan._connection.environment import ChannelPair, Environment, WindowListener
 from pyodide_msgchan._connection.handshake.initiator import RETRY_DELAY, Initiator
@@ -362,14 +362,16 @@ class HandshakeDriver:
         channels, target = self._channels[attempt]
         on_ended = partial(self._on_ended, attempt)
         on_peer_left = partial(self._on_peer_left, attempt)
-        control = ControlChannel(channels, self._options.heartbeat, on_ended, on_peer_left)
+        control = ControlChannel(
+            channels, self._options.heartbeat, on_ended, on_peer_left, lock_name=info.lock or ""
+        )
         if self._earlier is not None:
             self._earlier.opened(channels)
         self._controls[attempt] = control
         peer = Peer(info.origin, info.runtime, info.version, info.capabilities)
         packs = would_pack(self._environment, self._options.lane, info.origin)
         lane = "packed" if packs and "packed" in info.capabilities else "clone"
-        connection = Connection._open(control, peer, target, info.lock or "", lane)
+        connection = open_connection(control, peer, target, lane)
         channels.watch(info.origin, info.lock or "")
         self._results.append(connection)
         self._wake()

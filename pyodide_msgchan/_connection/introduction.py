@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Generator
 from typing import Any, Final, Literal, Self, final
 
-from pyodide_msgchan._connection.connection import Connection, Peer
+from pyodide_msgchan._connection.connection import Connection, Peer, control_of, open_connection
 from pyodide_msgchan._connection.control import ControlChannel, Introduction
-from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.core import core_of
+from pyodide_msgchan._port.port import wrap_endpoint
 from pyodide_msgchan._port.transfer import check_transfer
 from pyodide_msgchan._port.waiter import Waiter
 from pyodide_msgchan._printing import short_repr
@@ -48,24 +49,24 @@ def introduce(
         ValueError: `lane` is neither "clone" nor None.
     """
     for connection in (first, second):
-        if connection.closed:
-            end = connection._end_error or connection._peer_end_error
-            raise end()
+        core_of(connection).check_open()
     if lane not in (None, "clone"):
         raise ValueError(f'lane is "clone" or None, not {short_repr(lane)}')
-    data, control = first._endpoint.pair(), first._endpoint.pair()
-    sides = [
-        [MessagePort._from_endpoint(end) for end in side]
-        for side in zip(data, control, strict=True)
-    ]
+    endpoint = core_of(first).endpoint
+    data, control = endpoint.pair(), endpoint.pair()
+    sides = [list(map(wrap_endpoint, side)) for side in zip(data, control, strict=True)]
     try:
         for side, connection, other in zip(sides, (first, second), (second, first), strict=True):
             peer = other.peer
             fields: dict[str, Any] = {"type": "introduction", "origin": peer.origin}
-            fields |= {"runtime": peer.runtime, "version": peer.version, "lock": other._lock_name}
+            fields |= {
+                "runtime": peer.runtime,
+                "version": peer.version,
+                "lock": control_of(other).lock_name,
+            }
             fields |= {"capabilities": sorted(peer.capabilities - {"packed"}), "message": message}
             moved = check_transfer(side)
-            connection._control.channels.send(fields | ({"lane": lane} if lane else {}), moved)
+            control_of(connection).channels.send(fields | ({"lane": lane} if lane else {}), moved)
             moved.detach_ports()
     except BaseException:
         for port in (*sides[0], *sides[1]):
@@ -133,7 +134,7 @@ class Introductions:
             raise StopAsyncIteration from None
 
     async def _next(self) -> Connection:
-        control = self._connection._control
+        control = control_of(self._connection)
         queue = control.introductions
         while True:
             while not queue:
@@ -158,22 +159,22 @@ class Introductions:
         """Wait for the other side's choice of a lane, if this side would use the packed one."""
         if self._lane != "packed" or not _could_pack(introduction):
             return
-        control = connection._control
+        control = control_of(connection)
         while control.lane is None and not connection.closed:
             await _wait_for_introduction(connection, control)
         if control.lane == "packed" and connection.lane != "packed":
             connection.lane = "packed"
-            connection._endpoint.enable_packing()
+            core_of(connection).endpoint.enable_packing()
 
 
 async def _wait_for_introduction(connection: Connection, control: ControlChannel) -> None:
     """Wait for an introduction or a lane message; raise the connection's end if it has ended."""
-    if connection.closed:
-        raise connection._closed_error()
+    core = core_of(connection)
+    core.check_open()
     waiter = Waiter(asyncio.get_running_loop())
     control.introduction_waiters.append(waiter)
     try:
-        await connection._wait_or_closed(waiter)
+        await core.wait_or_closed(waiter)
     finally:
         control.introduction_waiters.remove(waiter)
 
@@ -191,8 +192,8 @@ def _open_connection(
         return None
     info = introduction.info
     peer = Peer(info.origin, info.runtime, info.version, info.capabilities - {"packed"})
-    control = ControlChannel(channels, heartbeat, lambda: None)
-    connection = Connection._open(control, peer, None, info.lock or "", "clone")
+    control = ControlChannel(channels, heartbeat, lambda: None, lock_name=info.lock or "")
+    connection = open_connection(control, peer, None, "clone")
     connection.origin_verified, connection.introduction = False, introduction.message
     channels.listen(control.on_message)
     # The introducing page also names the lock, so a name that is not ours is ignored: waiting for

@@ -26,7 +26,7 @@ class CallbackSink:
         self.run: Callable[[], None] | None = None
         endpoint.listen(self)
 
-    def _store_batch(
+    def on_batch(
         self, messages: list[Any], events: Sequence[Any] | None
     ) -> Callable[[], None] | None:
         """Call the function with each message; return the step to call last."""
@@ -40,11 +40,11 @@ class CallbackSink:
         run, self.run = self.run, None
         return run
 
-    def _store_message(self, message: Any) -> Callable[[], None] | None:
+    def on_message(self, message: Any) -> Callable[[], None] | None:
         """Call the function with one message; return the step to call last."""
-        return self._store_batch([message], None)
+        return self.on_batch([message], None)
 
-    def _has_buffered(self) -> bool:
+    def has_buffered(self) -> bool:
         """Return False: this sink stores nothing."""
         return False
 

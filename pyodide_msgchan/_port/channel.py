@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyodide_msgchan._port.endpoint import browser_pair
-from pyodide_msgchan._port.port import MessagePort, entangle
+from pyodide_msgchan._port.port import MessagePort, entangle, wrap_endpoint
 
 __all__ = ["MessageChannel"]
 
@@ -30,8 +30,8 @@ class MessageChannel:
 
     def __init__(self, *, stack_switching: bool = True) -> None:
         first, second = browser_pair(stack_switching=stack_switching)
-        self.port1 = MessagePort._from_endpoint(first)
-        self.port2 = MessagePort._from_endpoint(second)
+        self.port1 = wrap_endpoint(first)
+        self.port2 = wrap_endpoint(second)
         entangle(self.port1, self.port2)
 
     def __iter__(self) -> Iterator[MessagePort]:

@@ -17,6 +17,7 @@ from pyodide_msgchan._bridge.callbacks import (
 from pyodide_msgchan._bridge.ffi import has_objects, is_js_proxy, is_null, to_js_list
 from pyodide_msgchan._codec.encoder import encode, find_unclonable
 from pyodide_msgchan._interfaces import DATA, Batch, MessageSink, Notice, TransferList
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._printing import short_repr
 from pyodide_msgchan.errors import DataCloneError, MessageError
 
@@ -71,7 +72,7 @@ def _report_stray(number: int, message: Any, event: Any) -> None:
     if owner is None:
         report(text, error)
     else:
-        owner._report_error(error)
+        core_of(owner).queue.report_error(error)
 
 
 set_stray_sink(_report_stray)
@@ -360,7 +361,7 @@ def post_encoded(
         DataCloneError: the browser can't send the message; the error has the path of the value
             that it refuses. Nothing was transferred.
     """
-    ports = {key: port._endpoint.native for key, port in moved.wrappers.items()} if moved else {}
+    ports = moved.natives() if moved else {}
     items = [ports.get(id(item), item) for item in moved.items] if moved else []
     stream = encode(message, ports)
     if announce is not None and stream.side and has_objects(stream.side):

@@ -74,9 +74,11 @@ class MessageEvent:
         """
         if not self.ports:
             raise PortStateError("this message is not a request: no port came with it to answer on")
+        from pyodide_msgchan._port.core import core_of  # noqa: PLC0415 - each needs the other
+
         port = self.ports[-1]
         if self._native.packed:
-            port._endpoint.enable_packing()
+            core_of(port).endpoint.enable_packing()
         port.post_message(value, transfer=transfer)
         port.close()
 

@@ -6,39 +6,17 @@ import asyncio
 import contextlib
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 from pyodide_msgchan._interfaces import Endpoint
-from pyodide_msgchan._port.endpoint import BrowserEndpoint, adopt_port, set_port_factory
-from pyodide_msgchan._port.queue import Receiver
+from pyodide_msgchan._port.core import PortCore, PortState
+from pyodide_msgchan._port.endpoint import adopt_port, set_port_factory
+from pyodide_msgchan._port.receiver import Receiver
 from pyodide_msgchan._port.transfer import check_transfer
-from pyodide_msgchan._port.unreadable import message_error
-from pyodide_msgchan._port.waiter import Waiter, wake_together
-from pyodide_msgchan.errors import (
-    MessageError,
-    PeerClosedError,
-    PeerLostError,
-    PortClosedError,
-    PortDetachedError,
-    PortStateError,
-)
+from pyodide_msgchan._port.waiter import Waiter
 
-__all__ = ["MessagePort", "entangle"]
-
-
-ANSWER_GRACE = 1.0
-"""Seconds without an answer after which the port stops waiting for those that the peer had sent."""
-
-
-REPLY_GRACE = 0.25
-"""Seconds that an answer may still take after the peer closed the port, if it can't be counted."""
-
-
-_STATE_NAMES: dict[object, str] = {PortDetachedError: "transferred", PortClosedError: "closed"}
-
-
-_awaited_ports: set[MessagePort] = set()
+__all__ = ["MessagePort", "entangle", "wrap_endpoint"]
 
 
 class MessagePort(Receiver):
@@ -64,18 +42,7 @@ class MessagePort(Receiver):
         NotInBrowserError: this Python has no JavaScript.
     """
 
-    _peer_lost = False
-    _received_answers = 0
-    """The number of answers to requests that were received."""
-    _expected_answers: int | None = None
-    """The number of answers that the other end had sent when it closed; None if unknown."""
-    _answer_count_uncertain = False
-    """True if that number may include answers to cancelled requests, which never arrive here."""
-    _partner: weakref.ref[MessagePort] | None = None
-    _requests: set[MessagePort]
-    _request_number = 0
-    """On a port that receives one answer: the request's number among all messages sent."""
-    _close_waiters: dict[Waiter, None]
+    _core: PortCore
 
     def __new__(cls, js_port: Any, *, stack_switching: bool = True) -> Self:
         """Return the wrapper of a native port: the existing one, or a new one."""
@@ -91,10 +58,9 @@ class MessagePort(Receiver):
         if known is not None:
             return known  # type: ignore[no-any-return]
         self = super().__new__(cls)
-        Receiver.__init__(self, endpoint)
+        self._core = PortCore(endpoint)
+        self._queue = self._core.queue
         endpoint.owner = weakref.ref(self)
-        self._requests = set()
-        self._close_waiters = {}
         return self
 
     @property
@@ -106,9 +72,9 @@ class MessagePort(Receiver):
         Raises:
             PortStateError: the port was closed or transferred.
         """
-        if self._end_error is not None:
-            raise self._end_error()
-        return self._endpoint.js
+        if self._core.ended:
+            raise self._core.closed_error()
+        return self._core.endpoint.js
 
     # Sending
 
@@ -133,17 +99,17 @@ class MessagePort(Receiver):
             PortDetachedError: this port, or one in the transfer list, was transferred before.
             PortStateError: a port in the transfer list holds messages that were not consumed.
         """
-        if self.closed:
-            raise self._closed_error()
+        core = self._core
+        core.check_open()
         if transfer:
-            moved = check_transfer(transfer, self)
-            self._endpoint.post(message, moved)
+            moved = check_transfer(transfer, core)
+            core.endpoint.post(message, moved)
             moved.detach_ports()
-            if isinstance(moved.items[-1], MessagePort):
+            if moved.ends_with_port:
                 # The other side counts what it posts on the transferred port as an answer.
-                self._answer_count_uncertain = True
+                core.requests.uncertain = True
         else:
-            self._endpoint.post(message, None)
+            core.endpoint.post(message, None)
 
     async def request(self, message: Any, *, transfer: Sequence[Any] = ()) -> Any:
         """Send a message together with a private port for one answer, and wait for the answer.
@@ -170,30 +136,24 @@ class MessagePort(Receiver):
             PeerClosedError: the other side closed its port without answering.
             DataCloneError, PortStateError: as for `post_message`.
         """
-        ours, theirs = (MessagePort._from_endpoint(endpoint) for endpoint in self._endpoint.pair())
-        if self._endpoint.packed:
-            ours._endpoint.enable_packing()
-        answer_count_uncertain = self._answer_count_uncertain
+        core = self._core
+        ours, theirs = map(wrap_endpoint, core.endpoint.pair())
+        if core.endpoint.packed:
+            ours._core.endpoint.enable_packing()
+        uncertain = core.requests.uncertain
         try:
             self.post_message(message, transfer=[*transfer, theirs])
-            self._answer_count_uncertain = answer_count_uncertain
+            core.requests.uncertain = uncertain
         except BaseException:
             theirs.close()
             ours.close()
             raise
-        ours._request_number = self._endpoint.sent()
-        self._requests.add(ours)
+        core.requests.add(ours._core, core.endpoint.sent())
         try:
             return await ours.receive()
         finally:
-            self._requests.discard(ours)
-            if ours._received_count:
-                self._received_answers += 1
-            else:
-                self._answer_count_uncertain = True
             ours.close()
-            if self._end_error is not None and self._has_answers():
-                self._give_up_requests()
+            core.requests.remove(ours._core)
 
     # The end
 
@@ -207,9 +167,9 @@ class MessagePort(Receiver):
             PeerClosedError: the other side closed its port.
             PortDetachedError: the port was transferred.
         """
-        if self._end_error is not None:
-            raise self._end_error()
-        self._endpoint.start()
+        if self._core.ended:
+            raise self._core.closed_error()
+        self._core.endpoint.start()
 
     def close(self) -> None:
         """Close the channel from this side, without waiting. Closing twice is no error.
@@ -219,19 +179,12 @@ class MessagePort(Receiver):
         exception: Firefox loses them if the other end of a bare channel is being transferred at
         this moment. A `Connection` waits for the transfer first.
         """
-        if self._end_error is not None:
-            return
-        partner, sent = self._local_partner(), self._endpoint.sent()
-        answers = None if partner is None else self._endpoint.answers()
-        self._mark_closed(PortClosedError, drop=True)
-        self._close_endpoint()
-        if partner is not None:
-            partner._peer_ended(sent, lost=False, answers=answers)
+        self._core.close()
 
     @property
     def closed(self) -> bool:
         """True if nothing can be sent any more: either side closed it, or it was transferred."""
-        return self._end_error is not None or self._expected_count is not None
+        return self._core.state is not PortState.OPEN
 
     async def wait_closed(self) -> None:
         """Wait until either side closes the port, or it is transferred.
@@ -239,18 +192,7 @@ class MessagePort(Receiver):
         Cancelling this call has no effect on the port.
         """
         if not self.closed:
-            await self._wait_or_closed(Waiter(asyncio.get_running_loop()))
-
-    async def _wait_or_closed(self, waiter: Waiter) -> None:
-        """Wait until the waiter is woken, or the port is closed or transferred."""
-        self._close_waiters[waiter] = None
-        _awaited_ports.add(self)
-        try:
-            await waiter
-        finally:
-            self._close_waiters.pop(waiter, None)
-            if not self._close_waiters:
-                _awaited_ports.discard(self)
+            await self._core.wait_or_closed(Waiter(asyncio.get_running_loop()))
 
     async def __aenter__(self) -> Self:
         """Return the port itself."""
@@ -262,163 +204,26 @@ class MessagePort(Receiver):
 
     def __del__(self) -> None:
         """Warn that the port was not closed, and release the native port."""
-        if getattr(self, "_end_error", self) is not None:
+        core = getattr(self, "_core", None)
+        if core is None or core.ended:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         with contextlib.suppress(Exception):  # the interpreter may be shutting down
-            self._finalize()
-
-    def _finalize(self) -> None:
-        """Close the native port, or only release it if JavaScript may still use it."""
-        if not self._endpoint.private:
-            self._endpoint.release()
-            return
-        partner, sent = self._local_partner(), self._endpoint.sent()
-        answers = None if partner is None else self._endpoint.answers()
-        self._close_endpoint()
-        if partner is not None:
-            partner._peer_ended(sent, lost=True, answers=answers)
+            core.dispose()
 
     def __repr__(self) -> str:
         """Return the state of the port and the number of buffered messages."""
-        if self._end_error is not None:
-            state = _STATE_NAMES.get(self._end_error, "ended")
-        else:
-            state = "open" if self._expected_count is None else "peer gone"
-        return f"<MessagePort {state}{f', {len(self._buffer)} buffered' if self._buffer else ''}>"
-
-    def _local_partner(self) -> MessagePort | None:
-        """Return the other end if it is in this interpreter, else None."""
-        return None if self._partner is None else self._partner()
-
-    def _close_endpoint(self) -> None:
-        """Close the native port."""
-        self._endpoint.close()
-
-    def _peer_end_error(self) -> PortStateError:
-        return PeerLostError() if self._peer_lost else PeerClosedError()
-
-    def _mark_closed(self, end: Callable[[], Exception], *, drop: bool) -> None:
-        """Mark this side as closed, and wake every pending call."""
-        super()._mark_closed(end, drop=drop)
-        if self._reader is not None and not self._buffer:  # else once they are consumed
-            reader, self._reader = self._reader, None
-            reader.on_end(end)
-        for waiter in self._close_waiters:
-            if not waiter.done():
-                waiter.wake_soon()
-        for port in tuple(self._requests):
-            port._mark_closed(end, drop=False)
-            port._endpoint.close()
-
-    def _peer_ended(self, sent: int, *, lost: bool, answers: int | None = None) -> None:
-        """Record that the other end has ended; the messages that it had sent are delivered first.
-
-        Args:
-            sent: the number of messages that the other end had sent.
-            lost: True if the other end vanished, False if it was closed.
-            answers: the number of requests that it has answered, if that is known.
-        """
-        if self._end_error is not None or self._expected_count is not None:
-            return
-        self._expected_count, self._peer_lost, self._expected_answers = sent, lost, answers
-        for waiter in self._close_waiters:
-            if not waiter.done():
-                waiter.wake_soon()
-        self._check_end()
-
-    def _closed_error(self) -> Exception:
-        """Return the error that using this closed port raises."""
-        return self._peer_end_error() if self._end_error is None else self._end_error()
-
-    def _count_received(self) -> None:
-        """Count a message that was received without passing through the buffer."""
-        self._received_count += 1
-        if self._on_consumed is not None:
-            self._on_consumed()
-        if self._expected_count is not None:
-            self._check_end()
-
-    def _check_end(self) -> None:
-        if (
-            self._end_error is not None
-            or self._expected_count is None
-            or self._received_count < self._expected_count
-        ):
-            return
-        self._use_events()
-        requests, self._requests = self._requests, set()
-        self._mark_closed(self._peer_end_error, drop=False)
-        self._close_endpoint()
-        if requests:  # an answer may have been sent before the end, on its own channel
-            self._requests = requests
-            self._await_answers(-1)
-
-    def _has_answers(self) -> bool:
-        """Return True if all answers that the other side had sent were received."""
-        return (
-            self._expected_answers is not None and self._received_answers >= self._expected_answers
-        )
-
-    def _await_answers(self, previous: int) -> None:
-        """End the open requests once all answers were received, or none arrived for a while."""
-        if self._has_answers() or self._received_answers == previous:
-            self._give_up_requests()
-            return
-        certain = self._expected_answers is not None and not self._answer_count_uncertain
-        grace = ANSWER_GRACE if certain else REPLY_GRACE
-        asyncio.get_event_loop().call_later(grace, self._await_answers, self._received_answers)
-
-    def _give_up_requests(self) -> None:
-        ports = [port for port in self._requests if port._end_error is None]
-        wake_together([waiter for port in ports if not port._buffer for waiter in port._waiters])
-        for port in ports:
-            port._mark_closed(self._peer_end_error, drop=False)
-            port._endpoint.close()
-
-    def _store(self, messages: list[Any], events: Sequence[Any] | None) -> None:
-        super()._store(messages, events)
-        if self._on_consumed is not None:  # a message that can't be read counts as consumed
-            self._on_consumed()
-        if self._expected_count is not None:
-            self._check_end()
-
-    def _handle_notices(self, notices: Sequence[Any]) -> None:
-        if self._request_number:  # this port receives one answer, and one task waits for it
-            for notice in notices:
-                if notice.kind == "messageerror":
-                    self._fail_answer(message_error(notice))
-            return
-        super()._handle_notices(notices)
-        if any(notice.kind == "close" for notice in notices):
-            asyncio.get_event_loop().call_soon(self._on_native_close)
-
-    def _fail_answer(self, error: MessageError) -> None:
-        """Let the request that waits on this port raise an error."""
-        if self._end_error is None:
-            self._mark_closed(lambda: error, drop=False)
-            self._endpoint.close()
-
-    def _on_native_close(self) -> None:
-        """End this port on the browser's own `close` event, which comes after all messages."""
-        self._peer_ended(self._received_count, lost=False)
-
-    def _detach(self) -> None:
-        """Mark this port as transferred: its native port lives on elsewhere."""
-        partner = self._local_partner()
-        if partner is not None:
-            partner._partner = None
-        self._mark_closed(PortDetachedError, drop=True)
-        self._endpoint.detach()
+        return f"<MessagePort {self._core.describe()}>"
 
 
 def entangle(first: MessagePort, second: MessagePort) -> None:
     """Record that two ports are the ends of one channel in this interpreter."""
-    first._partner, second._partner = weakref.ref(second), weakref.ref(first)
+    first._core.entangle(second._core)
 
 
-def _wrap(endpoint: BrowserEndpoint) -> MessagePort:
+def wrap_endpoint(endpoint: Endpoint) -> MessagePort:
+    """Return the port of an endpoint: the existing one, or a new one."""
     return MessagePort._from_endpoint(endpoint)
 
 
-set_port_factory(_wrap)
+set_port_factory(wrap_endpoint)

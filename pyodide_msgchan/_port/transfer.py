@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyodide_msgchan._bridge.bridge import bridge
 from pyodide_msgchan._bridge.ffi import is_js_proxy
+from pyodide_msgchan._port.core import PortCore, core_of
 from pyodide_msgchan.errors import DataCloneError, PortStateError
-
-if TYPE_CHECKING:
-    from pyodide_msgchan._port.port import MessagePort
 
 __all__ = ["Transfer", "check_transfer"]
 
@@ -20,20 +18,30 @@ class Transfer:
 
     Attributes:
         items: everything in it, in order: wrappers of ports, and JavaScript objects.
-        wrappers: its ports by the `id` of their wrapper, in order.
+        endpoints: the endpoints of its ports by the `id` of the wrapper, in order.
     """
 
-    def __init__(self, items: list[Any], wrappers: dict[int, MessagePort]) -> None:
+    def __init__(self, items: list[Any], cores: dict[int, PortCore]) -> None:
         self.items = items
-        self.wrappers = wrappers
+        self.endpoints = {key: core.endpoint for key, core in cores.items()}
+        self._cores = cores
+
+    def natives(self) -> dict[int, Any]:
+        """Return the native ports in the list, by the `id` of the wrapper, in order."""
+        return {key: endpoint.native for key, endpoint in self.endpoints.items()}
+
+    @property
+    def ends_with_port(self) -> bool:
+        """True if the last item is a port, on which the other side may answer."""
+        return id(self.items[-1]) in self._cores
 
     def detach_ports(self) -> None:
         """Mark the ports as transferred, after the message was posted."""
-        for port in self.wrappers.values():
-            port._detach()
+        for core in self._cores.values():
+            core.detach()
 
 
-def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -> Transfer:
+def check_transfer(transfer: Iterable[Any], sender: PortCore | None = None) -> Transfer:
     """Check everything in a transfer list before anything is transferred.
 
     Args:
@@ -49,8 +57,7 @@ def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -
     from pyodide_msgchan._port.port import MessagePort  # noqa: PLC0415 - each needs the other
 
     items: list[Any] = []
-    wrappers: dict[int, MessagePort] = {}
-    partner = None if sender is None else sender._local_partner()
+    cores: dict[int, PortCore] = {}
     for i, item in enumerate(transfer):
         path = f"transfer[{i}]"
         if is_js_proxy(item):
@@ -63,28 +70,35 @@ def check_transfer(transfer: Iterable[Any], sender: MessagePort | None = None) -
         if port is None:
             items.append(item)
             continue
-        if hasattr(port, "peer"):
+        core = core_of(port)
+        if not core.transferable:
             raise DataCloneError(_immovable(port), path)
-        if id(port) in wrappers:
+        if id(port) in cores:
             raise DataCloneError("the port is in the list twice", path)
-        if port is sender:
+        if core is sender:
             raise DataCloneError("a port can't be sent through itself", path)
-        if partner is not None and port is partner:
+        if sender is not None and core is sender.partner():
             raise DataCloneError("a port can't be sent through its own partner", path)
-        if port._end_error is not None:
-            raise port._end_error()
-        if port.buffered:
-            raise PortStateError(
-                f"{path} holds {port.buffered} received messages that were not consumed; "
-                "call take_buffered() first"
-            )
-        if port._dispatching:
-            raise PortStateError(
-                f"{path} can't be transferred by its own listener; do it in a later turn"
-            )
-        wrappers[id(port)] = port
+        _check_unused(core, path)
+        cores[id(port)] = core
         items.append(port)
-    return Transfer(items, wrappers)
+    return Transfer(items, cores)
+
+
+def _check_unused(core: PortCore, path: str) -> None:
+    """Check that a port has not ended, and that nobody would miss a message."""
+    if core.ended:
+        raise core.closed_error()
+    buffered = core.queue.size()
+    if buffered:
+        raise PortStateError(
+            f"{path} holds {buffered} received messages that were not consumed; "
+            "call take_buffered() first"
+        )
+    if core.queue.dispatching:
+        raise PortStateError(
+            f"{path} can't be transferred by its own listener; do it in a later turn"
+        )
 
 
 def _immovable(item: object) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+from collections.abc import Iterable
+from typing import Any, Final, final
 
 from pyodide_msgchan._codec.wire import Wire
 from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._printing import error_text
 from pyodide_msgchan.errors import MessageError
 
-__all__ = ["MAX_REASON_LENGTH", "UNREADABLE", "UnreadableMessage", "message_error"]
+__all__ = ["MAX_REASON_LENGTH", "UNREADABLE", "UnreadableMessage", "close_ports", "message_error"]
 
 
 UNREADABLE: Final = object()
@@ -32,6 +33,13 @@ def message_error(notice: Notice) -> MessageError:
 def _reason_of(error: BaseException) -> str:
     text = error_text(error)
     return text[:MAX_REASON_LENGTH] or type(error).__name__
+
+
+def close_ports(attachments: Iterable[Any]) -> None:
+    """Close the ports that came with a message that nobody gets, and so nobody else can close."""
+    for item in attachments:
+        if hasattr(item, "post_message") and not item.closed:
+            item.close()
 
 
 @final

@@ -10,7 +10,8 @@ from pyodide_msgchan._bridge.ffi import to_js_list
 from pyodide_msgchan._origins import Origin, allowed_origins, target_origin
 from pyodide_msgchan._port.endpoint import BrowserEndpoint, post_encoded
 from pyodide_msgchan._port.events import MessageEvent
-from pyodide_msgchan._port.queue import Receiver
+from pyodide_msgchan._port.queue import MessageQueue
+from pyodide_msgchan._port.receiver import Receiver
 from pyodide_msgchan._port.transfer import check_transfer
 from pyodide_msgchan.errors import PortClosedError
 
@@ -80,8 +81,9 @@ class WindowMessages(Receiver):
 
     def __init__(self, origins: Iterable[str], source: Any = None) -> None:
         number = bridge().listen_window(source, to_js_list(sorted(origins)))
-        super().__init__(BrowserEndpoint(number, stack_switching=True))
-        self._endpoint.start()
+        endpoint = BrowserEndpoint(number, stack_switching=True)
+        self._queue = MessageQueue(endpoint)
+        endpoint.start()
 
     async def __anext__(self) -> MessageEvent:
         """Return the next message as a `MessageEvent`; the iteration ends after `close`."""
@@ -96,9 +98,9 @@ class WindowMessages(Receiver):
         Buffered messages are dropped, iterations end, and pending `receive` calls raise
         PortClosedError.
         """
-        if self._end_error is None:
-            self._mark_closed(PortClosedError, drop=True)
-            self._endpoint.release()
+        if self._queue.end_error is None:
+            self._queue.end(PortClosedError, drop=True)
+            self._queue.endpoint.release()
 
     async def __aenter__(self) -> Self:
         """Return the iterator itself."""
@@ -110,5 +112,6 @@ class WindowMessages(Receiver):
 
     def __del__(self) -> None:
         """Remove the listener from the window."""
-        if getattr(self, "_end_error", self) is None:
-            self._endpoint.release()
+        queue = getattr(self, "_queue", None)
+        if queue is not None and queue.end_error is None:
+            queue.endpoint.release()

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pyodide_msgchan._bridge.ffi import is_js_proxy, own_origin
 from pyodide_msgchan._connection.connection import Connection
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.endpoint import adopt_endpoint
-from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.port import MessagePort, wrap_endpoint
 from pyodide_msgchan._printing import short_repr
 from pyodide_msgchan._rpc.access import AccessPolicy
 from pyodide_msgchan._rpc.call import Call
@@ -235,11 +236,12 @@ def release(remote: Remote) -> Call:
 
 def _session_of(port: Any) -> RpcSession:
     if is_js_proxy(port):
-        port = MessagePort._from_endpoint(adopt_endpoint(port))
+        port = wrap_endpoint(adopt_endpoint(port))
     if not isinstance(port, MessagePort):
         raise TypeError(f"not a port: {short_repr(port)}")
-    if isinstance(port._reader, RpcSession):
-        return port._reader
+    reader = core_of(port).queue.reader
+    if isinstance(reader, RpcSession):
+        return reader
     session = RpcSession(port)
     if isinstance(port, Connection):
         session.python = "packs" in port.peer.capabilities

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from pyodide_msgchan._codec.wire import Wire
 from pyodide_msgchan._interfaces import PlainCalls
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._port.waiter import Waiter
 from pyodide_msgchan._rpc.call import Call
@@ -47,7 +48,7 @@ class CallClient(Marshaller):
     def __init__(self, port: MessagePort, parent: Self | None) -> None:
         super().__init__(port, parent)
         self.protocol = ComlinkProtocol(
-            f"{_id_prefix()}-{next(_session_numbers):x}-", shared=port._endpoint.shared
+            f"{_id_prefix()}-{next(_session_numbers):x}-", shared=core_of(port).endpoint.shared
         )
         self.calls: PlainCalls | None = None
         self._end: Callable[[], Exception] | None = None
@@ -118,7 +119,7 @@ class CallClient(Marshaller):
     def _unusable_error(self, handle: RemoteHandle) -> Exception:
         if handle.released:
             return PortStateError("this remote object was released")
-        return self.port._closed_error() if self._end is None else self._end()
+        return core_of(self.port).closed_error() if self._end is None else self._end()
 
     def _send(self, call: Call, message: Wire, attachments: Attachments) -> None:
         try:

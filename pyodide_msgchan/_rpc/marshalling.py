@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Final, Protocol, Self, cast
 from pyodide_msgchan._codec.exceptions import error_from, post_thrown, wire_of_error
 from pyodide_msgchan._codec.registry import ATOMS, CONTAINERS
 from pyodide_msgchan._codec.wire import Wire, raw
-from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.core import core_of
+from pyodide_msgchan._port.port import MessagePort, wrap_endpoint
 from pyodide_msgchan._port.unreadable import UNREADABLE
 from pyodide_msgchan._printing import short_repr
 from pyodide_msgchan._rpc.access import AccessPolicy, is_function
@@ -136,7 +137,7 @@ def cross_unchanged(port: MessagePort, values: Iterable[Any]) -> bool:
         return True
     if not _UNCHANGED_OR_FLOAT.issuperset(map(type, values)):
         return False
-    return not port._endpoint.packed or not any(map(_is_integral_float, values))
+    return not core_of(port).endpoint.packed or not any(map(_is_integral_float, values))
 
 
 def _is_integral_float(value: Any) -> bool:
@@ -211,8 +212,8 @@ class Marshaller:
 
     def _open_session(self, attachments: Attachments) -> tuple[Self, Wire]:
         ours, theirs = self._pair()
-        if self.port._endpoint.packed:
-            ours._endpoint.enable_packing()
+        if core_of(self.port).endpoint.packed:
+            core_of(ours).endpoint.enable_packing()
         session = self.child(ours)
         attachments.sessions.append(session)
         attachments.ports.append(theirs)
@@ -220,8 +221,8 @@ class Marshaller:
         return session, {"type": "HANDLER", "name": "proxy", "value": theirs}
 
     def _pair(self) -> tuple[MessagePort, MessagePort]:
-        first, second = self.port._endpoint.pair()
-        return MessagePort._from_endpoint(first), MessagePort._from_endpoint(second)
+        first, second = core_of(self.port).endpoint.pair()
+        return wrap_endpoint(first), wrap_endpoint(second)
 
     def from_wire(self, wire: Wire, options: Options | None = None) -> Any:
         """Return the value of a wire value.
@@ -245,8 +246,8 @@ class Marshaller:
             raise MessageError(f"no transfer handler {short_repr(name, 60)} is known here")
         if not isinstance(value, MessagePort):
             raise MessageError("a proxy came without its port")
-        if self.port._endpoint.packed:
-            value._endpoint.enable_packing()
+        if core_of(self.port).endpoint.packed:
+            core_of(value).endpoint.enable_packing()
         session = self.child(value)
         options = options or DEFAULT_OPTIONS
         handle = session.make_handle(options)

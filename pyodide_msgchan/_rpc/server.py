@@ -13,6 +13,7 @@ from pyodide_msgchan._codec.exceptions import post_thrown, unreadable_request, w
 from pyodide_msgchan._codec.public import without_private_names
 from pyodide_msgchan._codec.wire import Wire
 from pyodide_msgchan._interfaces import PlainCalls
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._rpc.access import AccessPolicy
 from pyodide_msgchan._rpc.marshalling import (
@@ -192,7 +193,7 @@ class CallServer:
             value = policy.get(request.path)
             if isinstance(value, (MessagePort, Remote)):
                 raise AttributeError(f"{'.'.join(request.path)!r} is not reachable: it is a port")
-            return without_private_names(value, packed=self.session.port._endpoint.packed)
+            return without_private_names(value, packed=core_of(self.session.port).endpoint.packed)
         if request.type == "SET":
             policy.set(request.path, *arguments)
             return True

@@ -10,6 +10,7 @@ from typing import Any
 from pyodide_msgchan._bridge.callbacks import report
 from pyodide_msgchan._bridge.event_loop import prepare_task_entry, try_set_running_loop
 from pyodide_msgchan._codec.wire import Wire, raw
+from pyodide_msgchan._port.core import PortState, core_of
 from pyodide_msgchan._port.exclusive_reader import attach_reader
 from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._port.unreadable import UnreadableMessage
@@ -57,8 +58,9 @@ class RpcSession(CallClient):
         self._announcement: Any = None
         self._unread: list[UnreadableMessage] = []
         self._loop = asyncio.get_event_loop()
-        self.calls = attach_reader(port, self, self.protocol.prefix)
-        port._endpoint.announce = self._announce
+        self.calls = attach_reader(core_of(port), self, self.protocol.prefix)
+        self._core = core_of(port)
+        self._core.endpoint.announce = self._announce
         if self._root is not self:
             self._root._children.add(self)
 
@@ -111,7 +113,7 @@ class RpcSession(CallClient):
         unread, self._unread = self._unread, []
         if not only_answers or not waiting:
             for item in unread:
-                if not self.port._error_listeners:
+                if not self._core.queue.error_listeners:
                     report(str(item.error), item.error)
             return []
         to_wake: list[Waiter] = []
@@ -138,14 +140,15 @@ class RpcSession(CallClient):
 
     def on_call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
         """Run a call of plain values unless messages before it wait; return its plain result."""
-        server, port = self.server, self.port
-        if server is None or self._queue or port._expected_count is not None:
+        server, core = self.server, self._core
+        if server is None or self._queue or core.state is not PortState.OPEN:
             return NotImplemented
         if not try_set_running_loop(self._loop) or not self.protocol.begin(call):
             return NotImplemented
-        port._received_count += 1  # inlined from `_count_received`: saves a call
-        if port._on_consumed is not None:
-            port._on_consumed()
+        queue = core.queue
+        queue.received += 1  # inlined from `count_received`: saves a call
+        if queue.on_consumed is not None:
+            queue.on_consumed()
         return server.call(call, path, values)
 
     def on_results(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
@@ -169,7 +172,7 @@ class RpcSession(CallClient):
 
     def _settle_plain(self, call: int, value: Any) -> list[Waiter]:
         token = self.protocol.pop_pending(call)
-        self.port._count_received()
+        self._core.count_received()
         if type(token) is Call:
             return token._settle(value)
         return [] if token is None else token(raw(value))
@@ -298,13 +301,13 @@ class RpcSession(CallClient):
     def end_with_parent(self, end: Callable[[], Exception]) -> None:
         """End this session and close its port, because the session that it belongs to ended."""
         self.on_end(end)
-        self.port._reader = None  # so that closing the port does not end this session again
+        self._core.queue.reader = None  # so that closing the port does not end this session again
         self.finish()
 
     def on_end(self, end: Callable[[], Exception]) -> None:
         """End this session, because the port ended, and fail everything that waits."""
         # The endpoint may live longer than its port, and must not keep this session alive.
-        self._deferred = self.port._endpoint.announce = None
+        self._deferred = self._core.endpoint.announce = None
         to_wake: list[Waiter] = []
         for token in self.protocol.end():
             to_wake += token._fail(end()) if type(token) is Call else token(raw(None))

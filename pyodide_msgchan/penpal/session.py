@@ -15,8 +15,9 @@ from pyodide_msgchan._codec.exceptions import wire_of_error
 from pyodide_msgchan._connection.handshake.base import format_origin, fresh_id
 from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._port.callback_sink import CallbackSink
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.endpoint import BrowserEndpoint, BrowserEvent, browser_pair, post_encoded
-from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.port import MessagePort, wrap_endpoint
 from pyodide_msgchan._port.transfer import check_transfer
 from pyodide_msgchan._port.waiter import Waiter
 from pyodide_msgchan._printing import error_text
@@ -33,6 +34,7 @@ from pyodide_msgchan.errors import (
     HandshakeTimeoutError,
     MessageError,
     PeerClosedError,
+    PeerLostError,
     PortClosedError,
     PortStateError,
 )
@@ -141,7 +143,7 @@ class PenpalSession:
             if isinstance(step, Post):
                 self._post(step.message, step.origin)
             elif isinstance(step, OfferPort):
-                ours, theirs = map(MessagePort._from_endpoint, browser_pair())
+                ours, theirs = map(wrap_endpoint, browser_pair())
                 self._post(step.message, step.origin, [theirs])
                 self._on_connected(ours)
             elif isinstance(step, UsePort):
@@ -254,7 +256,8 @@ class PageSession(RpcSession):
 
     def end(self, *, lost: bool) -> None:
         """End the session, because the other side vanished or ended the connection."""
-        self.port._peer_ended(self.port._received_count, lost=lost)
+        core = core_of(self.port)
+        core.peer_ended(core.queue.received, PeerLostError if lost else PeerClosedError)
 
     def handle_action(self, action: Any) -> None:
         """Perform an action that the protocol returned."""

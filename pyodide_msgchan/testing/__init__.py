@@ -26,7 +26,7 @@ from typing import Any
 from pyodide_msgchan._connection.connection import Connection
 from pyodide_msgchan._connection.opening import Connecting, ConnectionFactory
 from pyodide_msgchan._origins import parse
-from pyodide_msgchan._port.port import MessagePort, entangle
+from pyodide_msgchan._port.port import MessagePort, entangle, wrap_endpoint
 from pyodide_msgchan.testing.contract import CONTRACT, LINKED
 from pyodide_msgchan.testing.endpoint import memory_pair
 from pyodide_msgchan.testing.environment import MemoryEnvironment
@@ -48,8 +48,8 @@ class MessageChannel:
         """Make the ports. `stack_switching` is accepted for compatibility and has no effect."""
         del stack_switching
         first, second = memory_pair()
-        self.port1 = MessagePort._from_endpoint(first)
-        self.port2 = MessagePort._from_endpoint(second)
+        self.port1 = wrap_endpoint(first)
+        self.port2 = wrap_endpoint(second)
         entangle(self.port1, self.port2)
 
     def __iter__(self) -> Iterator[MessagePort]:

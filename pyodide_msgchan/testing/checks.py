@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pyodide_msgchan._port.port import MessagePort, entangle
+from pyodide_msgchan._connection.connection import Connection
+from pyodide_msgchan._port.core import core_of
+from pyodide_msgchan._port.port import MessagePort, entangle, wrap_endpoint
 from pyodide_msgchan._printing import short_repr
 
 __all__ = [
@@ -24,7 +26,7 @@ type MakePair = Callable[[], Awaitable[tuple[MessagePort, MessagePort]]]
 
 def is_connection(port: MessagePort) -> bool:
     """Return True if a port is a connection, which can't be transferred."""
-    return hasattr(port, "peer")
+    return isinstance(port, Connection)
 
 
 def is_packed(port: MessagePort) -> bool:
@@ -37,7 +39,7 @@ async def make_transferable(make: MakePair) -> tuple[MessagePort, MessagePort]:
     near, far = await make()
     if not is_connection(near):
         return near, far
-    first, second = (MessagePort._from_endpoint(endpoint) for endpoint in near._endpoint.pair())
+    first, second = map(wrap_endpoint, core_of(near).endpoint.pair())
     entangle(first, second)
     near.close()
     far.close()

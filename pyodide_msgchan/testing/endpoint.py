@@ -12,7 +12,8 @@ from pyodide_msgchan._codec.packed.codec import Packet, is_scalar, pack, unpack_
 from pyodide_msgchan._codec.packed.opcodes import prepare, scan
 from pyodide_msgchan._codec.packed.values import ValueFactory
 from pyodide_msgchan._interfaces import Batch, MessageSink, TransferList
-from pyodide_msgchan._port.port import MessagePort
+from pyodide_msgchan._port.core import core_of
+from pyodide_msgchan._port.port import MessagePort, wrap_endpoint
 from pyodide_msgchan.errors import DataCloneError
 from pyodide_msgchan.testing.clone import clone
 
@@ -44,7 +45,7 @@ class _MemoryEvent:
     @property
     def ports(self) -> tuple[MessagePort, ...]:
         if self._ports and self.endpoint is not None:
-            reply: Any = self._ports[-1]._endpoint
+            reply: Any = core_of(self._ports[-1]).endpoint
             if not reply.sent():
                 reply.request_port = self.endpoint
         return self._ports
@@ -54,6 +55,7 @@ class MemoryEndpoint:
     """A native port in memory: a queue that is delivered once started, and the peer endpoint."""
 
     js = None
+    native = None
     private = True
     announce: Callable[[Any], None] | None = None
     shared = False
@@ -78,19 +80,17 @@ class MemoryEndpoint:
 
     def post(self, message: Any, moved: TransferList | None) -> None:
         packed = self.packed and not (moved is None and is_scalar(message))
-        wrappers = moved.wrappers if moved else {}
-        new_endpoints = {key: MemoryEndpoint() for key in wrappers}
-        ports = {
-            key: MessagePort._from_endpoint(endpoint) for key, endpoint in new_endpoints.items()
-        }
+        moving: Any = moved.endpoints if moved else {}
+        new_endpoints = {key: MemoryEndpoint() for key in moving}
+        ports = {key: wrap_endpoint(endpoint) for key, endpoint in new_endpoints.items()}
         try:
             data, size = encode_packed(message, ports) if packed else clone(message, ports)
         except BaseException:
             for port in ports.values():
                 port.close()
             raise
-        for key, wrapper in wrappers.items():
-            wrapper._endpoint._move_to(new_endpoints[key])
+        for key, endpoint in moving.items():
+            endpoint._move_to(new_endpoints[key])
         self._sent += 1
         if self.request_port is not None:
             self.request_port._count_answer()
@@ -140,7 +140,7 @@ class MemoryEndpoint:
             self._sink = None
         else:
             self._batch = []
-        run = sink._store_batch(*self._take_queued())
+        run = sink.on_batch(*self._take_queued())
         if run is not None:
             run()
 

@@ -9,8 +9,8 @@ from typing import Any, final
 from pyodide_msgchan._connection.wire import Envelope, is_introduction
 from pyodide_msgchan._interfaces import Notice, TransferList
 from pyodide_msgchan._port.callback_sink import CallbackSink
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.port import MessagePort
-from pyodide_msgchan.errors import PortDetachedError
 from pyodide_msgchan.testing.endpoint import MemoryEndpoint, memory_pair
 
 __all__ = ["MemoryEnvironment"]
@@ -44,10 +44,11 @@ class _MemoryChannelPair:
         """Do nothing: a page in memory never ends without a goodbye."""
 
     def adopt(self, ports: Sequence[MessagePort]) -> _MemoryChannelPair:
-        endpoints: list[Any] = [port._endpoint for port in ports]
-        for port in ports:
-            port._mark_closed(PortDetachedError, drop=True)
-            port._endpoint.owner = None
+        cores = list(map(core_of, ports))
+        endpoints: list[Any] = [core.endpoint for core in cores]
+        for core in cores:
+            core.mark_detached()
+            core.endpoint.owner = None
         return _MemoryChannelPair(self._page, *endpoints)
 
     def discard(self, ports: Sequence[MessagePort]) -> None:
@@ -77,7 +78,7 @@ class _MemoryChannelPair:
         """Send the goodbye of a page that is unloaded, and end this side."""
         self._send_goodbye("pagehide")
         if self._sink is not None:
-            self._sink._store_batch([Notice("hidden")], None)
+            self._sink.on_batch([Notice("hidden")], None)
 
     def wake(self, run: Callable[[], None]) -> None:
         if self._sink is not None:

@@ -189,7 +189,7 @@ async def test_callbacks_leave_nothing_behind(selenium):
         remote = wrap(here)
         for _ in range(200):
             assert await remote(lambda value: value + 1) == 2
-        links = [port._reader for port in (here, there)]
+        links = [port._core.queue.reader for port in (here, there)]
         async with asyncio.timeout(10):
             while any(link._children for link in links):
                 gc.collect()
@@ -394,8 +394,8 @@ async def test_many_plain_arguments(selenium, lane, count):
     here, there = MessageChannel()
     async with here, there:
         if lane == "packed":
-            here._endpoint.enable_packing()
-            there._endpoint.enable_packing()
+            here._core.endpoint.enable_packing()
+            there._core.endpoint.enable_packing()
         expose({"last": lambda *values: [len(values), values[-1]]}, there)
         assert await wrap(here).last(*range(count)) == [count, count - 1]
 

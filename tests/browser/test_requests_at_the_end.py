@@ -19,12 +19,12 @@ async def test_what_was_answered_arrives_and_the_rest_ends(selenium, pair, kind,
     from packed_pair import connected
 
     from pyodide_msgchan import MessageChannel, PeerClosedError
-    from pyodide_msgchan._port import port as port_module
+    from pyodide_msgchan._port import requests as requests_module
 
     near, far = MessageChannel() if kind == "channel" else await connected()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("REPLY_GRACE", "ANSWER_GRACE"):
-            patch.setattr(port_module, name, 3600)
+            patch.setattr(requests_module, name, 3600)
         asked = [asyncio.ensure_future(near.request(number)) for number in range(1000)]
         events = [await far.receive_event() for _ in range(1000)]
         for event in events[:count]:
@@ -53,7 +53,7 @@ async def ask_a_frame(selenium, address, origin, counts):
     import pytest
 
     from pyodide_msgchan import PeerClosedError, connect, wrap
-    from pyodide_msgchan._port import port as port_module
+    from pyodide_msgchan._port import requests as requests_module
 
     frame = js.document.createElement("iframe")
     frame.src = address
@@ -64,7 +64,7 @@ async def ask_a_frame(selenium, address, origin, counts):
     )
     with pytest.MonkeyPatch.context() as patch:
         for name in ("REPLY_GRACE", "ANSWER_GRACE"):
-            patch.setattr(port_module, name, 3600)
+            patch.setattr(requests_module, name, 3600)
         for near, count in zip(connections, counts, strict=True):
             near.post_message(1000)
             asked = [asyncio.ensure_future(near.request(number)) for number in range(1000)]
@@ -95,9 +95,9 @@ async def test_where_javascript_may_answer_the_count_is_not_known(selenium):
         requests = [asyncio.ensure_future(near.request(number)) for number in range(2)]
         first, second = [await far.receive_event() for _ in range(2)]
         second.reply("answer")
-        assert far._endpoint.answers() == 1
+        assert far._core.endpoint.answers() == 1
         use(first, far)
-        assert far._endpoint.answers() == expected, use
+        assert far._core.endpoint.answers() == expected, use
         near.close()
         far.close()
         await asyncio.gather(*requests, return_exceptions=True)
@@ -123,7 +123,7 @@ async def test_where_javascript_may_answer_the_count_is_not_known(selenium):
         _ = event.ports
         del _, event  # nobody can answer any more
         gc.collect()
-    assert far._endpoint.answers() == 0
+    assert far._core.endpoint.answers() == 0
     request.cancel()
     far.close()
     near.close()

@@ -45,8 +45,8 @@ async def test_cancelled_receives_cost_the_same_however_many_they_are(monkeypatc
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             assert all(task.cancelled() for task in tasks)
-        assert not far._waiters
-        assert not far._served
+        assert not far._queue.waiters
+        assert not far._queue.served
     assert looks < 10 * 2 * MANY
 
 
@@ -65,7 +65,7 @@ async def test_messages_for_many_who_wait_cost_the_same_each(monkeypatch):
         await asyncio.sleep(0)
         monkeypatch.setattr(Waiter, "done", counting)
         for number in range(MANY):
-            wake = far._store_batch([number], None)  # each by itself, as a browser brings them
+            wake = far._queue.on_batch([number], None)  # each by itself, as a browser brings them
             if wake is not None:
                 asyncio.get_running_loop().call_soon(wake)
         assert await asyncio.gather(*tasks) == list(range(MANY))

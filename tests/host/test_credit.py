@@ -216,7 +216,7 @@ async def test_calls_that_come_apart_from_messages_count_too(ends):
     _, far = ends
     far._control.on_message({"type": "mark", "n": 1})
     assert far._control._ack_requests.next == 1
-    far._count_received()  # as for the calls that js/calls.mjs hands over
+    far._core.count_received()  # as for the calls that js/calls.mjs hands over
     assert far._control._ack_requests.next is None
 
 
@@ -243,11 +243,11 @@ async def test_a_cancelled_drain_leaves_nothing(ends):
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert len(near._drain_waiters) == len(near._close_waiters) == 1
+    assert len(near._control._drain_waiters) == len(near._core._close_waiters) == 1
     assert await far.receive() == 1
     await second
-    assert not near._drain_waiters
-    assert not near._close_waiters
+    assert not near._control._drain_waiters
+    assert not near._core._close_waiters
     await near.drain()
 
 
@@ -314,7 +314,7 @@ async def test_a_message_that_can_not_be_read_counts_as_taken(ends):
     near.set_high_water(messages=1)
     far.on_message_error(lambda _error: None)
     near.post_message(1)
-    far._endpoint._in_transit[0] = Notice("messageerror"), far._endpoint._in_transit[0][1]
+    far._core.endpoint._in_transit[0] = Notice("messageerror"), far._core.endpoint._in_transit[0][1]
     waiting = waiting_for(near)
     reading = asyncio.create_task(far.receive())
     await waiting

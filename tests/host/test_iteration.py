@@ -120,7 +120,7 @@ async def turns(n=20):
 
 async def settled(*ends):
     """Wait until no port that was made for a proxy is left."""
-    while any(end._reader and end._reader._children for end in ends):
+    while any(end._core.queue.reader and end._core.queue.reader._children for end in ends):
         gc.collect()
         await asyncio.sleep(0)
 

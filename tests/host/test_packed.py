@@ -466,9 +466,9 @@ async def test_calls_use_it():
 async def test_sizes_are_told():
     near, far = await joined(HOST, HOST, (None, None))
     async with near, far:
-        before = near._endpoint.sent_bytes()
+        before = near._core.endpoint.sent_bytes()
         near.post_message([bytes(1000), array.array("d", range(1000)), pathlib.PurePath("x")])
-        assert 9000 < near._endpoint.sent_bytes() - before < 9500
+        assert 9000 < near._core.endpoint.sent_bytes() - before < 9500
         assert (await far.receive())[1][999] == 999.0
 
 

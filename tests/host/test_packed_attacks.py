@@ -629,7 +629,7 @@ async def test_a_hostile_peer_is_reported_and_reading_goes_on():
     async with near, far:
         for i, stream in enumerate(attacks):
             near.post_message({"good": i})
-            far._endpoint._in_transit.append((Packet([stream], [], []), event))
+            far._core.endpoint._in_transit.append((Packet([stream], [], []), event))
             near.post_message({"also good": (i, 1.0)})
         good = []
         while len(good) < 2 * len(attacks):

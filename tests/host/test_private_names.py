@@ -79,7 +79,7 @@ async def ends(request):
     ends = tuple(MessageChannel())
     if request.param == "packed":
         for end in ends:
-            end._endpoint.enable_packing()
+            end._core.endpoint.enable_packing()
     yield ends
     for end in ends:
         end.close()
@@ -134,7 +134,7 @@ async def test_only_public_fields_of_a_dataclass_are_reachable(ends, name):
 
 @pytest.mark.parametrize("name", ["account", "accounts", "inside", "frozen", "cycle"])
 async def test_dataclasses_are_read_without_private_fields(ends, name):
-    if not ends[0]._endpoint.packed:
+    if not ends[0]._core.endpoint.packed:
         register_converter(Account, asdict)
         register_converter(Plain, asdict)
         register_converter(Frozen, lambda frozen: {"x": frozen.x, "_y": frozen._y})
@@ -167,7 +167,7 @@ async def test_dataclasses_are_read_without_private_fields(ends, name):
 async def test_what_pack_gives_goes_whole():
     near, far = MessageChannel()
     for end in (near, far):
-        end._endpoint.enable_packing()
+        end._core.endpoint.enable_packing()
     register_type(Plain, lambda plain: {"_rows": plain.rows}, lambda state: Plain(state["_rows"]))
     expose({"plain": Plain(1)}, far)
     assert await wrap(near).plain == Plain(1)

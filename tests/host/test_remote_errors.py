@@ -88,7 +88,7 @@ def channel(request):
         ends = tuple(MessageChannel())
         if request.param == "packed":
             for end in ends:
-                end._endpoint.enable_packing()
+                end._core.endpoint.enable_packing()
         return ends
 
     return make

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pyodide_msgchan import PeerClosedError, PeerLostError, expose, wrap
-from pyodide_msgchan._port import port as port_module
+from pyodide_msgchan._port import requests as requests_module
 from pyodide_msgchan.testing import MessageChannel, Window
 
 HOST, APP = "https://host.example", "https://app.example"
@@ -15,7 +15,7 @@ HOST, APP = "https://host.example", "https://app.example"
 def no_grace(monkeypatch):
     """Let the graces take for ever: what ends, ends since it is known that nothing comes."""
     for name in ("REPLY_GRACE", "ANSWER_GRACE"):
-        monkeypatch.setattr(port_module, name, 3600)
+        monkeypatch.setattr(requests_module, name, 3600)
 
 
 async def connected():

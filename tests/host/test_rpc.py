@@ -579,7 +579,7 @@ async def test_ten_thousand_calls_at_once(remote):
 
 async def test_proxies_are_let_go_when_nobody_refers_to_them(api, ends):
     remote = wrap(ends[0])
-    link = ends[1]._reader
+    link = ends[1]._core.queue.reader
     counter = await remote.counter(1)
     alive = weakref.ref(next(iter(link._children)).server.policy.root)
     add, counter = counter.add, None
@@ -592,10 +592,10 @@ async def test_proxies_are_let_go_when_nobody_refers_to_them(api, ends):
     assert alive() is None
     for _ in range(1000):
         await remote.each([1], lambda x: x)
-    while ends[0]._reader._children or link._children:  # noqa: ASYNC110 - as above
+    while ends[0]._core.queue.reader._children or link._children:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
     assert not link.server._tasks
-    assert not ends[0]._reader.protocol._pending
+    assert not ends[0]._core.queue.reader.protocol._pending
 
 
 async def test_what_came_by_a_proxy_outlives_it(remote, ends):
@@ -623,8 +623,8 @@ async def test_results_that_nobody_waits_for_are_let_go(ends):
     task.cancel()
     for _ in range(9):
         await asyncio.sleep(0)
-    assert not ends[1]._reader._children
-    assert not ends[0]._reader._children
+    assert not ends[1]._core.queue.reader._children
+    assert not ends[0]._core.queue.reader._children
 
 
 HOSTILE = [
@@ -679,7 +679,7 @@ async def test_a_hostile_peer_gets_errors_or_nothing(ends, api, reported):
     )
     assert "unsupported operand" in str(await hostile.receive())
     assert hostile.buffered == 0
-    link = ends[1]._reader
+    link = ends[1]._core.queue.reader
     assert not link._children
     assert not link.protocol.running
     assert [type(context["exception"]) for context in reported] == [DataCloneError]
@@ -731,7 +731,7 @@ async def test_many_plain_arguments(ends, count):
 async def test_an_endpoint_that_others_use_too(ends):
     """As a worker on which Comlink calls, and Python wraps: Python answers for nobody."""
     theirs, ours = ends
-    ours._endpoint.shared = True
+    ours._core.endpoint.shared = True
     remote = wrap(ours)
     far, port = MessageChannel()
     proxied = {"id": "theirs", "type": "HANDLER", "name": "proxy", "value": port}
@@ -746,13 +746,13 @@ async def test_an_endpoint_that_others_use_too(ends):
     theirs.post_message({"id": request["id"], "type": "RAW", "value": 3})
     assert await call == 3
     assert theirs.buffered == far.buffered == 0
-    assert ours._reader.protocol.expose() == []
+    assert ours._core.queue.reader.protocol.expose() == []
     far.close()
 
 
 async def test_requests_to_an_endpoint_that_others_use_too(ends):
     theirs, ours = ends
-    ours._endpoint.shared = True
+    ours._core.endpoint.shared = True
     theirs.post_message({"id": 1, "type": "APPLY", "path": ["f"], "argumentList": []})
     wrap(ours)
     await asyncio.sleep(0)
@@ -767,10 +767,10 @@ async def test_requests_to_an_endpoint_that_others_use_too(ends):
 
 async def test_an_unreadable_message_to_somebody_else_ends_no_call(ends, reported):
     theirs, ours = ends
-    ours._endpoint.shared = True
+    ours._core.endpoint.shared = True
     call = wrap(ours).add(1, 2)
     request = await theirs.receive()
-    ours._reader.on_messages([UnreadableMessage(Notice("messageerror"))])
+    ours._core.queue.reader.on_messages([UnreadableMessage(Notice("messageerror"))])
     assert not call.done()
     assert len(reported) == 1
     theirs.post_message({"id": request["id"], "type": "RAW", "value": 3})

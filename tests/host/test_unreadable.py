@@ -424,7 +424,7 @@ async def test_a_hostile_announcement_ends_nothing_of_others(clusters, reports):
     ]  # fmt: skip
     for about in abouts:
         for port in (near, far):
-            port._endpoint.announce = None
+            port._core.endpoint.announce = None
             port.post_message({"type": "NEXT", "about": about})
             port.post_message([MODULE])
     call = remote.add(1, 2)

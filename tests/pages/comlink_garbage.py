@@ -19,7 +19,7 @@ async def use(count):
 
 
 def left():
-    link = here._reader
+    link = here._core.queue.reader
     return json.dumps([len(link._children), len(link.protocol._pending), len(waiting_sinks)])
 
 

@@ -66,7 +66,7 @@ def post_packed(
     if moved is None and is_scalar(message):
         bridge().post(number, message)
         return
-    ports = {key: port._endpoint.native for key, port in moved.wrappers.items()} if moved else {}
+    ports = moved.natives() if moved else {}
     items = [ports.get(id(item), item) for item in moved.items] if moved else []
     packet = pack(message, ports)
     if announce is not None and packet.side and has_objects(packet.side):
