@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from _pickle import Pickler  # pickle's C half: the module itself takes long to load
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, final
 
@@ -30,7 +30,7 @@ from pyodide_msgchan._codec.outgoing import (
 from pyodide_msgchan._codec.registry import ATOMS, CONTAINERS
 from pyodide_msgchan.errors import DataCloneError
 
-__all__ = ["ChunkWriter", "EncodedMessage", "encode", "find_unclonable"]
+__all__ = ["ChunkWriter", "EncodedMessage", "OutOfBandPickler", "encode", "find_unclonable"]
 
 
 OUT_OF_BAND_THRESHOLD: Final = 4096
@@ -66,14 +66,25 @@ class EncodedMessage:
             sending; else empty.
         side: the JavaScript objects and the buffers that are sent out of band.
         chunks: the stream as JavaScript arrays, if it is not `short`.
+        buffers: further JavaScript arrays that are sent out of band.
+        options: further arguments of the bridge's function.
     """
 
-    __slots__ = ("chunks", "short", "side")
+    __slots__ = ("buffers", "chunks", "options", "short", "side")
 
-    def __init__(self, short: bytes, side: list[Any], chunks: list[Any]) -> None:
+    def __init__(
+        self,
+        short: bytes,
+        side: list[Any],
+        chunks: list[Any],
+        buffers: Sequence[Any] = (),
+        options: tuple[Any, ...] = (),
+    ) -> None:
         self.short = short
         self.side = side
         self.chunks = chunks
+        self.buffers = buffers
+        self.options = options
 
 
 class _NeedsWalkError(Exception):
@@ -88,12 +99,26 @@ class ChunkWriter:
         self.write = self.chunks.append
 
 
-class _Pickler(Pickler):
+class OutOfBandPickler(Pickler):
+    """A pickler that puts objects into a side list instead of its stream.
+
+    Attributes:
+        side: the objects.
+        ports: the native ports of the transferred port objects, by the id of the port object.
+    """
+
     def __init__(self, sink: ChunkWriter) -> None:
         super().__init__(sink, 5)
         self.side: list[Any] = []
         self.ports: Mapping[int, Any] = {}
 
+    def append_out_of_band(self, value: Any) -> int:
+        """Append an object to the side list, and return its index."""
+        self.side.append(value)
+        return len(self.side) - 1
+
+
+class _Pickler(OutOfBandPickler):
     def reducer_override(self, value: Any) -> Any:
         if value is special:
             return NotImplemented
@@ -126,11 +151,6 @@ class _Pickler(Pickler):
             return _SMALL_BUFFER, view.tobytes(), view.format
         return _BUFFER, self.append_out_of_band(to_js_bytes(view.cast("B"))), view.format
 
-    def append_out_of_band(self, value: Any) -> int:
-        """Append an object to the side list, and return its index."""
-        self.side.append(value)
-        return len(self.side) - 1
-
 
 _sink: ChunkWriter | None = None
 
@@ -139,7 +159,7 @@ _pickler: _Pickler | None = None
 
 
 def special(*_parts: Any) -> None:
-    """Represent, in a stream, a call that js/src/decode.mjs carries out; it is never called here."""
+    """Represent, in a stream, a call that js/src/decode.mjs carries out; never called here."""
 
 
 def encode(message: Any, ports: Mapping[int, Any]) -> EncodedMessage:

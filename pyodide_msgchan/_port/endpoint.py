@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from pyodide_msgchan._bridge.bridge import bridge
@@ -14,12 +14,12 @@ from pyodide_msgchan._bridge.callbacks import (
     unpack,
     waiting_sinks,
 )
-from pyodide_msgchan._bridge.ffi import has_objects, is_js_proxy, is_null, to_js_list
-from pyodide_msgchan._codec.encoder import encode, find_unclonable
+from pyodide_msgchan._bridge.ffi import is_js_proxy, is_null
+from pyodide_msgchan._codec.sending import CLONE, send_message
 from pyodide_msgchan._interfaces import DATA, Batch, MessageSink, Notice, TransferList
 from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._printing import short_repr
-from pyodide_msgchan.errors import DataCloneError, MessageError
+from pyodide_msgchan.errors import MessageError
 
 __all__ = [
     "BrowserEndpoint",
@@ -28,7 +28,6 @@ __all__ = [
     "adopt_port",
     "browser_pair",
     "port_of",
-    "post_encoded",
     "set_port_factory",
 ]
 
@@ -134,7 +133,7 @@ class BrowserEndpoint:
     """
 
     __slots__ = (
-        "__weakref__", "_created_here", "_exposed", "_flag", "_number", "_packing",
+        "__weakref__", "_created_here", "_exposed", "_flag", "_lane", "_number",
         "_stack_switching", "announce", "owner", "shared",
     )  # fmt: skip
 
@@ -144,7 +143,7 @@ class BrowserEndpoint:
         self._created_here = created_here
         self._exposed = False
         self._flag = 0  # the index of its flag in the shared memory, once it is known
-        self._packing: Callable[..., None] | None = None
+        self._lane = CLONE
         self.announce: Callable[[Any], None] | None = None
         self.owner: Any = None
         self.shared = False
@@ -176,23 +175,26 @@ class BrowserEndpoint:
     @property
     def packed(self) -> bool:
         """True if it uses the packed lane."""
-        return self._packing is not None
+        return self._lane is not CLONE
 
     def enable_packing(self) -> None:
         """Use the packed lane from now on."""
-        from pyodide_msgchan._codec.packed.lane import post_packed, start_packing  # noqa: PLC0415 - loaded only if it is used
+        from pyodide_msgchan._codec.packed.lane import PACKED, start_packing  # noqa: PLC0415 - loaded only if it is used
 
         start_packing(self._number, port_of)
-        self._packing = post_packed
+        self._lane = PACKED
 
     def post(self, message: Any, moved: TransferList | None) -> None:
-        if self._packing is not None:
-            self._packing(self._number, message, moved, self.announce)
+        lane = self._lane
+        if (
+            moved is None
+            and type(message) in _SCALARS
+            and (lane is CLONE or type(message) is not float or not message.is_integer())
+        ):
+            bridge().post(self._number, message)  # JavaScript keeps its type and value
             return
-        if moved is None and type(message) in _SCALARS:
-            bridge().post(self._number, message)
-            return
-        post_encoded(bridge().send, (self._number,), message, moved, self.announce)
+        send = bridge().send if lane is CLONE else bridge().send_packed
+        send_message(lane, send, (self._number,), message, moved, self.announce)
 
     def poll_or_arm(self, mode: int, held: int, sink: MessageSink) -> Batch | None:
         here, flag = bridge(), self._flag
@@ -225,7 +227,7 @@ class BrowserEndpoint:
 
     def event(self, native: Any, index: int) -> BrowserEvent:
         js = bridge().event(self._number, index) if native is None else native
-        return BrowserEvent(js, self._number, packing=self._packing is not None)
+        return BrowserEvent(js, self._number, packing=self.packed)
 
     def sent(self) -> int:
         return bridge().sent(self._number)
@@ -339,50 +341,3 @@ class BrowserEvent:
     @property
     def last_event_id(self) -> str:
         return str(self._js.lastEventId)
-
-
-def post_encoded(
-    send: Callable[..., str | None],
-    target: Sequence[Any],
-    message: Any,
-    moved: TransferList | None,
-    announce: Callable[[Any], None] | None = None,
-) -> None:
-    """Convert a message and send it with a function of the bridge.
-
-    Args:
-        send: the function of the bridge.
-        target: its first arguments.
-        message: the message.
-        moved: the transfer list.
-        announce: called before a message is sent that contains JavaScript objects.
-
-    Raises:
-        DataCloneError: the browser can't send the message; the error has the path of the value
-            that it refuses. Nothing was transferred.
-    """
-    ports = moved.natives() if moved else {}
-    items = [ports.get(id(item), item) for item in moved.items] if moved else []
-    stream = encode(message, ports)
-    if announce is not None and stream.side and has_objects(stream.side):
-        announce(message)
-    short = stream.short
-    size = len(short)
-    transfer = to_js_list(items) if items else None
-    side = to_js_list(stream.side) if stream.side else None
-    chunks = to_js_list(stream.chunks) if stream.chunks else None
-    outgoing = bridge().outgoing
-    # Nothing may be called between these two lines: a call may start a garbage collection, and a
-    # finalizer may post a message of its own.
-    outgoing[:size] = short
-    refusal = send(*target, size, transfer, side, chunks)
-    if not refusal:
-        return
-    name, _, text = refusal.partition(" ")
-    if name == "transfer":
-        index, _, text = text.partition(" ")
-        raise DataCloneError(text, f"transfer[{index}]")
-    if name == "target":
-        raise TypeError("not a window or an iframe element: it has no postMessage")
-    find_unclonable(message, ports, items)
-    raise DataCloneError(f"the browser refused the message: {text}")

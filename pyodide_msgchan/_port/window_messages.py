@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from pyodide_msgchan._bridge.bridge import bridge
 from pyodide_msgchan._bridge.ffi import to_js_list
+from pyodide_msgchan._codec.sending import CLONE, send_message
 from pyodide_msgchan._origins import Origin, allowed_origins, target_origin
-from pyodide_msgchan._port.endpoint import BrowserEndpoint, post_encoded
+from pyodide_msgchan._port.endpoint import BrowserEndpoint
 from pyodide_msgchan._port.events import MessageEvent
 from pyodide_msgchan._port.queue import MessageQueue
 from pyodide_msgchan._port.receiver import Receiver
@@ -43,7 +44,7 @@ def post_to_window(
     target = target_origin(origin)
     send = bridge().send_to
     moved = check_transfer(transfer) if transfer else None
-    post_encoded(send, (window, target), message, moved)
+    send_message(CLONE, send, (window, target), message, moved)
     if moved is not None:
         moved.detach_ports()
 

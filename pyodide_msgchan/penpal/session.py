@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, final
 from pyodide_msgchan._bridge.bridge import bridge
 from pyodide_msgchan._bridge.ffi import to_js_list
 from pyodide_msgchan._codec.exceptions import wire_of_error
+from pyodide_msgchan._codec.sending import CLONE, send_message
 from pyodide_msgchan._connection.handshake.base import format_origin, fresh_id
 from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._port.callback_sink import CallbackSink
 from pyodide_msgchan._port.core import core_of
-from pyodide_msgchan._port.endpoint import BrowserEndpoint, BrowserEvent, browser_pair, post_encoded
+from pyodide_msgchan._port.endpoint import BrowserEndpoint, BrowserEvent, browser_pair
 from pyodide_msgchan._port.port import MessagePort, wrap_endpoint
 from pyodide_msgchan._port.transfer import check_transfer
 from pyodide_msgchan._port.waiter import Waiter
@@ -158,7 +159,7 @@ class PenpalSession:
         with contextlib.suppress(
             TypeError
         ):  # a frame outside of a document: its page will send SYN later
-            post_encoded(bridge().send_to, destination, message, moved)
+            send_message(CLONE, bridge().send_to, destination, message, moved)
         if moved is not None:
             moved.detach_ports()
 

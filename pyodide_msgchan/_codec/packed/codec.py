@@ -8,15 +8,12 @@ values are calls of `make` and `fill` of `_codec.packed.values`. A received stre
 
 from __future__ import annotations
 
-from _pickle import (
-    Pickler,  # pickle's C half: the module itself takes long to load
-    Unpickler,  # pickle's C half: the module itself takes long to load
-)
+from _pickle import Unpickler  # pickle's C half: the module itself takes long to load
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 from pyodide_msgchan._bridge.callbacks import unreadable
-from pyodide_msgchan._codec.encoder import ChunkWriter
+from pyodide_msgchan._codec.encoder import ChunkWriter, OutOfBandPickler
 from pyodide_msgchan._codec.packed.reducers import UnfitError, reduce_other, reducers
 from pyodide_msgchan._codec.packed.validation import can_fast_pack, validate
 from pyodide_msgchan._codec.packed.values import ValueFactory, fill, make
@@ -57,12 +54,10 @@ class Packet:
         self.segments, self.side, self.buffers, self.exotic = segments, side, buffers, exotic
 
 
-class _Pickler(Pickler):
+class _Pickler(OutOfBandPickler):
     def __init__(self, sink: ChunkWriter) -> None:
-        super().__init__(sink, 5)
-        self.side: list[Any] = []
+        super().__init__(sink)
         self.buffers: list[Any] = []
-        self.ports: Mapping[int, Any] = {}
         self.replacements: dict[int, Any] = {}
 
     def reducer_override(self, value: Any) -> Any:
@@ -72,11 +67,6 @@ class _Pickler(Pickler):
         if value is make or value is fill:
             return NotImplemented
         return reduce_other(self, value)
-
-    def append_out_of_band(self, value: Any) -> int:
-        """Append an object to the side list, and return its index."""
-        self.side.append(value)
-        return len(self.side) - 1
 
     def append_buffer(self, view: memoryview) -> int:
         """Append memory to the list of buffers, and return its index."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from _pickle import loads
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from pyodide_msgchan._bridge.bridge import SHARED_BYTES, bridge
 from pyodide_msgchan._bridge.callbacks import unreadable
-from pyodide_msgchan._bridge.ffi import has_objects, is_js_proxy, to_js_bytes, to_js_list
-from pyodide_msgchan._codec.packed.codec import is_scalar, pack, unpack_or_notice
+from pyodide_msgchan._bridge.ffi import is_js_proxy, to_js_bytes, to_js_list
+from pyodide_msgchan._codec.encoder import EncodedMessage
+from pyodide_msgchan._codec.packed.codec import pack, unpack_or_notice
 from pyodide_msgchan._codec.packed.opcodes import (
     HASHABLE,
     MAX_KEY_DEPTH,
@@ -20,10 +21,10 @@ from pyodide_msgchan._codec.packed.opcodes import (
 )
 from pyodide_msgchan._codec.packed.validation import validate
 from pyodide_msgchan._codec.packed.values import ValueFactory
-from pyodide_msgchan._interfaces import Notice, TransferList
-from pyodide_msgchan.errors import DataCloneError
+from pyodide_msgchan._codec.sending import Lane
+from pyodide_msgchan._interfaces import Notice
 
-__all__ = ["packed_of", "plain_of", "post_packed", "refused", "start_packing"]
+__all__ = ["PACKED", "packed_of", "plain_of", "refused", "start_packing"]
 
 
 _port_of: Callable[[Any], Any] | None = None
@@ -46,57 +47,28 @@ def start_packing(number: int, port_of: Callable[[Any], Any]) -> None:
     bridge().pack(number, to_js_bytes(TABLE), names, *limits)
 
 
-def post_packed(
-    number: int,
-    message: Any,
-    moved: TransferList | None,
-    announce: Callable[[Any], None] | None = None,
-) -> None:
-    """Send a message: unchanged if JavaScript keeps its type, else packed.
-
-    Args:
-        number: the number of the port.
-        message: the message.
-        moved: the transfer list; None if it is empty.
-        announce: called with the message before it is sent, if it holds JavaScript objects.
-
-    Raises:
-        DataCloneError: a value can't be sent; the error has its path. Nothing was transferred.
-    """
-    if moved is None and is_scalar(message):
-        bridge().post(number, message)
-        return
-    ports = moved.natives() if moved else {}
-    items = [ports.get(id(item), item) for item in moved.items] if moved else []
+def _encode(message: Any, ports: Mapping[int, Any]) -> EncodedMessage:
+    """Return a packed message; see `Lane`."""
     packet = pack(message, ports)
-    if announce is not None and packet.side and has_objects(packet.side):
-        announce(message)
     segments, short = packet.segments, b""
     if len(segments) == 1 and len(segments[0]) <= SHARED_BYTES:
         short, segments = segments[0], []
-    size = len(short)
-    out_of_band: tuple[Any, ...] = ()
-    if items or segments or packet.side or packet.buffers:
-        out_of_band = (
-            to_js_list(items) if items else None,
-            to_js_list(packet.side) if packet.side else None,
-            to_js_list(list(map(to_js_bytes, segments))) if segments else None,
-            to_js_list(list(map(to_js_bytes, packet.buffers))) if packet.buffers else None,
-        )
-    outgoing, send = bridge().outgoing, bridge().send_packed
-    # Nothing may be called between these two lines, since it could write to the shared memory.
-    outgoing[:size] = short
-    failure = send(number, size, packet.exotic, *out_of_band)
-    if not failure:
-        return
-    cause, _, text = failure.partition(" ")
-    if cause == "transfer":
-        index, _, text = text.partition(" ")
-        raise DataCloneError(text, f"transfer[{index}]")
-    if cause == "packed":
-        raise DataCloneError(text)
-    validate(message, ports, lambda value: "" if value in items else bridge().clonable(value))
-    raise DataCloneError(f"the browser refused the message: {text}")
+    return EncodedMessage(
+        short,
+        packet.side,
+        [to_js_bytes(segment) for segment in segments],
+        [to_js_bytes(buffer) for buffer in packet.buffers],
+        (packet.exotic,),
+    )
+
+
+def _find(message: Any, ports: Mapping[int, Any], moved: Sequence[Any]) -> None:
+    """Raise the error of the JavaScript object that the browser refused; see `Lane`."""
+    validate(message, ports, lambda value: "" if value in moved else bridge().clonable(value))
+
+
+PACKED: Final = Lane(_encode, _find)
+"""The lane of messages that keep their Python types."""
 
 
 def packed_of(segments: tuple[Any, ...], side: tuple[Any, ...], buffers: tuple[Any, ...]) -> Any:
