@@ -11,6 +11,7 @@ __all__ = [
     "Batch",
     "CallSink",
     "Endpoint",
+    "MessageReader",
     "MessageSink",
     "NativeEvent",
     "Notice",
@@ -119,11 +120,18 @@ class MessageSink(Protocol):
         """Return True if stored messages were not consumed."""
 
 
-class CallSink(Protocol):
+class MessageReader(Protocol):
     """Receives every message of a port, without its event, and is told of the end."""
 
     def on_messages(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store messages; return the step that handles them, which must be called last."""
+
+    def on_end(self, end: Callable[[], Exception]) -> None:
+        """The port is over, and all that came was handed over."""
+
+
+class CallSink(MessageReader, Protocol):
+    """Receives remote calls of plain values too, by the fast path."""
 
     def on_call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
         """Run a remote call of plain values at once, as the last step of its arrival.
@@ -138,9 +146,6 @@ class CallSink(Protocol):
 
         Returns the step that handles them, like `on_messages`.
         """
-
-    def on_end(self, end: Callable[[], Exception]) -> None:
-        """The port is over, and all that came was handed over."""
 
 
 class PlainCalls(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from pyodide_msgchan._codec.wire import raw
-from pyodide_msgchan._interfaces import CallSink, Notice, PlainCalls
+from pyodide_msgchan._interfaces import MessageReader, Notice, PlainCalls
 from pyodide_msgchan._port.core import PortCore
 from pyodide_msgchan._port.events import call_listeners
 from pyodide_msgchan._port.unreadable import UnreadableMessage
@@ -15,13 +15,13 @@ from pyodide_msgchan._port.unreadable import UnreadableMessage
 __all__ = ["attach_reader"]
 
 
-def attach_reader(core: PortCore, reader: CallSink, prefix: str) -> PlainCalls | None:
+def attach_reader(core: PortCore, reader: MessageReader, prefix: str | None) -> PlainCalls | None:
     """Deliver every message of a port to one reader from now on.
 
     Args:
         core: the core of the port.
-        reader: the sink that receives its messages, without their events.
-        prefix: the prefix of the ids of the reader's own requests.
+        reader: receives its messages, without their events; a `CallSink` unless `prefix` is None.
+        prefix: the prefix of the ids of the reader's own requests; None for no fast path.
 
     Returns:
         The fast path for calls of plain values, if the endpoint has one.
@@ -32,7 +32,7 @@ def attach_reader(core: PortCore, reader: CallSink, prefix: str) -> PlainCalls |
     core.queue.check_unread()
     core.queue.reader = reader
     core.queue.drop_events()
-    calls = None if core.ended else core.endpoint.calls(prefix)
+    calls = None if core.ended or prefix is None else core.endpoint.calls(prefix)
     sink = _ReaderSink(core, reader, calls)
     if core.queue.buffer:
         asyncio.get_event_loop().call_soon(sink.deliver_buffered)
@@ -47,7 +47,7 @@ def attach_reader(core: PortCore, reader: CallSink, prefix: str) -> PlainCalls |
 class _ReaderSink:
     """The sink of a port that has a reader."""
 
-    def __init__(self, core: PortCore, reader: CallSink, calls: PlainCalls | None) -> None:
+    def __init__(self, core: PortCore, reader: MessageReader, calls: PlainCalls | None) -> None:
         self.reader = reader
         self._core = core
         self._calls = calls

@@ -10,7 +10,15 @@ from typing import Any, final
 
 from pyodide_msgchan._bridge.callbacks import report
 from pyodide_msgchan._bridge.event_loop import prepare_task_entry
-from pyodide_msgchan._interfaces import DATA, EVENT, Batch, CallSink, Endpoint, NativeEvent, Notice
+from pyodide_msgchan._interfaces import (
+    DATA,
+    EVENT,
+    Batch,
+    Endpoint,
+    MessageReader,
+    NativeEvent,
+    Notice,
+)
 from pyodide_msgchan._port.events import Listener, MessageEvent, call_listeners
 from pyodide_msgchan._port.unreadable import close_ports, message_error
 from pyodide_msgchan._port.waiter import Waiter
@@ -55,7 +63,7 @@ class MessageQueue:
         self.listeners: list[Listener] = []
         self.error_listeners: list[Listener] = []
         self.dispatching = 0
-        self.reader: CallSink | None = None
+        self.reader: MessageReader | None = None
         self.end_error: Callable[[], Exception] | None = None
         self.on_consumed: Callable[[], None] | None = None
         self.on_received: Callable[[], None] | None = None

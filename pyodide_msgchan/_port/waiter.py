@@ -36,7 +36,7 @@ class Waiter:
     __slots__ = ("_asyncio_future_blocking", "_callbacks", "_cancelled", "_done", "_loop", "served")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asyncio_future_blocking = False
+        self._asyncio_future_blocking = True  # from the start, for a call that yields the waiter
         self._loop = loop
         self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = []
         self._done = False

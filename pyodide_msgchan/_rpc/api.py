@@ -14,7 +14,7 @@ from pyodide_msgchan._printing import short_repr
 from pyodide_msgchan._rpc.access import AccessPolicy
 from pyodide_msgchan._rpc.call import Call
 from pyodide_msgchan._rpc.marshalling import Proxied, Transferred
-from pyodide_msgchan._rpc.remote import Options, Remote, RemoteHandle
+from pyodide_msgchan._rpc.remote import Options, Remote, RemoteHandle, target_of
 from pyodide_msgchan._rpc.session import RpcSession
 from pyodide_msgchan._rpc.streams import MAX_CREDIT
 
@@ -75,7 +75,7 @@ def expose(
     if tracebacks is None:
         verified = isinstance(port, Connection) and port.origin_verified
         tracebacks = verified and _is_trusted_origin(port.peer.origin)
-    session.tracebacks = tracebacks
+    session.marshaller.tracebacks = tracebacks
     session.expose(policy)
 
 
@@ -120,7 +120,7 @@ def wrap(
     if kwargs not in ("python", "object"):
         raise ValueError(f'kwargs is "python" or "object", not {short_repr(kwargs)}')
     options = Options(kwargs == "object", prefetch)
-    return Remote(RemoteHandle(_session_of(port), owned=False, options=options))
+    return Remote(RemoteHandle(_session_of(port).client, owned=False, options=options))
 
 
 def proxy(obj: object, *, nested: Iterable[str] = (), writable: Iterable[str] = ()) -> Any:
@@ -175,9 +175,10 @@ def assign(remote: Remote, value: Any) -> Call:
         DataCloneError: the value can't be sent.
         PortStateError: the port ended, or the remote object was released.
     """
-    if not remote._path:
+    handle, path = target_of(remote)
+    if not path:
         raise TypeError("a remote object itself can't be assigned to, only a name in it")
-    return remote._handle.session.request("SET", remote._handle, remote._path, (value,))
+    return handle.client.request("SET", handle, path, (value,))
 
 
 def new(remote: Remote, *arguments: Any, **keywords: Any) -> Call:
@@ -196,9 +197,8 @@ def new(remote: Remote, *arguments: Any, **keywords: Any) -> Call:
         TypeError: there are keyword arguments, and the other end is JavaScript.
         PortStateError: the port ended, or the remote object was released.
     """
-    return remote._handle.session.request(
-        "CONSTRUCT", remote._handle, remote._path, arguments, keywords
-    )
+    handle, path = target_of(remote)
+    return handle.client.request("CONSTRUCT", handle, path, arguments, keywords)
 
 
 def create_endpoint(remote: Remote) -> Call:
@@ -215,7 +215,8 @@ def create_endpoint(remote: Remote) -> Call:
     Raises:
         PortStateError: the port ended, or the remote object was released.
     """
-    return remote._handle.session.request("ENDPOINT", remote._handle, ())
+    handle, _ = target_of(remote)
+    return handle.client.request("ENDPOINT", handle, ())
 
 
 def release(remote: Remote) -> Call:
@@ -231,7 +232,8 @@ def release(remote: Remote) -> Call:
     Raises:
         PortStateError: the port ended, or the remote object was released already.
     """
-    return remote._handle.session.release(remote._handle)
+    handle, _ = target_of(remote)
+    return handle.client.release(handle)
 
 
 def _session_of(port: Any) -> RpcSession:
@@ -244,7 +246,7 @@ def _session_of(port: Any) -> RpcSession:
         return reader
     session = RpcSession(port)
     if isinstance(port, Connection):
-        session.python = "packs" in port.peer.capabilities
+        session.marshaller.python = "packs" in port.peer.capabilities
     return session
 
 

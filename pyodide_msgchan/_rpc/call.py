@@ -9,7 +9,7 @@ from typing import Any, Final, Self, final
 
 from pyodide_msgchan._port.waiter import Waiter
 
-__all__ = ["Call"]
+__all__ = ["Call", "ClientCall"]
 
 
 _PENDING: Final = 0
@@ -24,7 +24,6 @@ _FAILED: Final = 2
 _RETRIEVED: Final = 3
 
 
-@final
 class Call:
     """A remote call, sent when it is made; awaiting it returns its result or raises its error.
 
@@ -38,21 +37,19 @@ class Call:
         "__weakref__",
         "_cancel",
         "_handle",
-        "_id",
         "_ignored",
         "_outcome",
         "_state",
         "_waiters",
-    )  # fmt: skip
+    )
 
-    def __init__(self, handle: Any, cancel: Callable[[Call], None]) -> None:
+    def __init__(self, handle: Any, cancel: Callable[[Any], object]) -> None:
         self._handle = handle  # keeps the remote object from being released during the call
         self._cancel = cancel
         self._state = _PENDING
         self._ignored = False
         self._outcome: Any = None
         self._waiters: list[Waiter] = []
-        self._id: Any = None  # the number of the request in the protocol
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for the result.
@@ -67,7 +64,6 @@ class Call:
         if self._state == _PENDING:
             waiter = Waiter(asyncio.get_running_loop())
             self._waiters.append(waiter)
-            waiter._asyncio_future_blocking = True
             try:
                 yield waiter  # inlined from `Waiter.__await__`: saves one generator per call
                 waiter.result()
@@ -90,23 +86,9 @@ class Call:
         """
         return _ResultIterator(self)
 
-    def _ignore(self) -> None:
-        """Don't report an error of this call if it is never retrieved."""
-        self._ignored = True
-
     def done(self) -> bool:
         """Return True if the call has a result or an error."""
         return self._state != _PENDING
-
-    def _settle(self, value: Any) -> list[Waiter]:
-        """Store the result; return the waiters to wake."""
-        self._state, self._outcome = _DONE, value
-        return self._waiters
-
-    def _fail(self, error: BaseException) -> list[Waiter]:
-        """Store the error; return the waiters to wake."""
-        self._state, self._outcome = _FAILED, error
-        return self._waiters
 
     def __del__(self) -> None:
         """Report an error that was never retrieved."""
@@ -118,6 +100,42 @@ class Call:
                         "exception": self._outcome,
                     }
                 )
+
+
+@final
+class ClientCall(Call):
+    """A call with what its client does to it, which is not for its users.
+
+    Args:
+        handle: the handle through which it was made.
+        cancel: called with the call when the last task stops waiting for it.
+
+    Attributes:
+        number: the number of the request in the protocol.
+    """
+
+    __slots__ = ("number",)
+
+    number: int
+
+    @property
+    def options(self) -> Any:
+        """The options of the remote object that was called; None if there are none."""
+        return self._handle and self._handle.options
+
+    def ignore(self) -> None:
+        """Don't report an error of this call if it is never retrieved."""
+        self._ignored = True
+
+    def settle(self, value: Any) -> list[Waiter]:
+        """Store the result; return the waiters to wake."""
+        self._state, self._outcome = _DONE, value
+        return self._waiters
+
+    def fail(self, error: BaseException) -> list[Waiter]:
+        """Store the error; return the waiters to wake."""
+        self._state, self._outcome = _FAILED, error
+        return self._waiters
 
 
 @final

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import weakref
-from abc import abstractmethod
 from collections.abc import Iterable
+from contextvars import copy_context
 from types import GeneratorType
-from typing import Any, ClassVar, Final, Protocol, Self, cast
+from typing import Any, ClassVar, Final, Protocol, cast, final
 
-from pyodide_msgchan._codec.exceptions import error_from, post_thrown, wire_of_error
+from pyodide_msgchan._codec.exceptions import error_from, wire_of_error
 from pyodide_msgchan._codec.registry import ATOMS, CONTAINERS
 from pyodide_msgchan._codec.wire import Wire, raw
+from pyodide_msgchan._interfaces import Endpoint
 from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.port import MessagePort, wrap_endpoint
 from pyodide_msgchan._port.unreadable import UNREADABLE
 from pyodide_msgchan._printing import short_repr
 from pyodide_msgchan._rpc.access import AccessPolicy, is_function
-from pyodide_msgchan._rpc.remote import DEFAULT_OPTIONS, Options, Remote, RemoteHandle
-from pyodide_msgchan._rpc.streams import RemoteIterator, StreamSource
+from pyodide_msgchan._rpc.remote import DEFAULT_OPTIONS, Options, Remote
 from pyodide_msgchan.errors import DataCloneError, MessageError
 
 __all__ = [
@@ -26,6 +25,8 @@ __all__ = [
     "Attachments",
     "Marshaller",
     "Proxied",
+    "ProxyMarshaller",
+    "SameObject",
     "Transferred",
     "cross_unchanged",
     "keywords_error",
@@ -42,6 +43,16 @@ class Proxied:
         self.policy = policy
 
 
+class SameObject:
+    """An object to expose, in the current context, on a new port that is sent itself."""
+
+    __slots__ = ("context", "policy")
+
+    def __init__(self, policy: AccessPolicy) -> None:
+        self.policy = policy
+        self.context = copy_context()
+
+
 class Transferred:
     """A value, and the items in it that are transferred instead of copied."""
 
@@ -52,27 +63,19 @@ class Transferred:
         self.items = items
 
 
-class _Closable(Protocol):
-    def finish(self) -> None:
-        """Close this session."""
-
-
 class Attachments:
-    """The transfer list of one message, and the sessions and ports that were made for it."""
+    """The transfer list of one message, and the ports that were made for it."""
 
-    __slots__ = ("ports", "sessions", "transfer")
+    __slots__ = ("ports", "transfer")
 
     NONE: ClassVar[Attachments]
 
     def __init__(self) -> None:
         self.transfer: list[Any] = []
-        self.sessions: list[_Closable] = []
         self.ports: list[MessagePort] = []
 
     def undo(self) -> None:
         """Close what was made for the message, because it could not be sent."""
-        for session in self.sessions:
-            session.finish()
         for port in self.ports:
             port.close()
 
@@ -131,13 +134,13 @@ UNCHANGED_TYPES: Final = frozenset({type(None), bool, int, str})
 _UNCHANGED_OR_FLOAT: Final = UNCHANGED_TYPES | {float}
 
 
-def cross_unchanged(port: MessagePort, values: Iterable[Any]) -> bool:
-    """Return True if no value needs conversion for JavaScript on this port's lane."""
+def cross_unchanged(endpoint: Endpoint, values: Iterable[Any]) -> bool:
+    """Return True if no value needs conversion for JavaScript on this endpoint's lane."""
     if UNCHANGED_TYPES.issuperset(map(type, values)):
         return True
     if not _UNCHANGED_OR_FLOAT.issuperset(map(type, values)):
         return False
-    return not core_of(port).endpoint.packed or not any(map(_is_integral_float, values))
+    return not endpoint.packed or not any(map(_is_integral_float, values))
 
 
 def _is_integral_float(value: Any) -> bool:
@@ -146,44 +149,32 @@ def _is_integral_float(value: Any) -> bool:
 
 
 class Marshaller:
-    """The marshaller part of an `RpcSession`: it converts values to wire values and back.
+    """Converts values to wire values and back, without references to objects of either side.
 
-    Attributes:
-        port: on which the values are sent and received.
+    Args:
         python: whether the other end is this package too; None while that is unknown.
         tracebacks: whether the other side sees the tracebacks of errors.
-        waiting_iterator: the iterator for whose next item a task waits. This may be its only
-            reference.
+
+    Attributes:
+        python: as above.
+        tracebacks: as above.
     """
 
-    def __init__(self, port: MessagePort, parent: Self | None) -> None:
-        self.port = port
-        self.python: bool | None = parent.python if parent else None
-        self.tracebacks: bool = parent.tracebacks if parent else False
-        self._source: StreamSource | None = None
-        self._iterator: weakref.ref[RemoteIterator] | None = None
-        self.waiting_iterator: RemoteIterator | None = None
-
-    @abstractmethod
-    def expose(self, policy: AccessPolicy) -> None:
-        """Expose an object on the port."""
-
-    @abstractmethod
-    def child(self, port: MessagePort) -> Self:
-        """Return a session for a port that was sent or received on this one."""
-
-    @abstractmethod
-    def make_handle(self, options: Options) -> RemoteHandle:
-        """Return a handle for the object at the other end, for which this port was made."""
+    def __init__(self, *, python: bool | None = None, tracebacks: bool = False) -> None:
+        self.python = python
+        self.tracebacks = tracebacks
 
     def to_wire(self, value: Any, attachments: Attachments) -> Wire:
-        """Return the wire value of a value, and add the ports it needs to the attachments."""
-        if type(value) in CLONEABLE_TYPES:
-            return raw(value)
-        if is_function(value):
-            return self.marshal_proxy(AccessPolicy(value), attachments)
+        """Return the wire value of a value, and add the ports it needs to the attachments.
+
+        An object that has to be sent by reference stays as it is, so that posting it raises
+        DataCloneError.
+
+        Raises:
+            DataCloneError: the value is a Remote.
+        """
         if isinstance(value, Proxied):
-            return self.marshal_proxy(value.policy, attachments)
+            return raw(value.policy.root)
         if isinstance(value, Transferred):
             attachments.transfer.extend(value.items)
             return raw(value.value)
@@ -191,38 +182,7 @@ class Marshaller:
             attachments.transfer.append(value)
         elif isinstance(value, Remote):
             raise DataCloneError("a Remote can't be sent; send a function that calls it", "value")
-        elif hasattr(type(value), "__anext__") or isinstance(value, GeneratorType):
-            return self.marshal_stream(value, attachments)
         return raw(value)
-
-    def marshal_proxy(self, policy: AccessPolicy, attachments: Attachments) -> Wire:
-        """Expose an object on a new port, and return the wire value of its proxy."""
-        if hasattr(type(policy.root), "__anext__"):
-            return self.marshal_stream(policy.root, attachments)
-        session, wire = self._open_session(attachments)
-        session.expose(policy)
-        return wire
-
-    def marshal_stream(self, items: Any, attachments: Attachments) -> Wire:
-        """Expose an iterator on a new port, and return the wire value of its proxy."""
-        session, wire = self._open_session(attachments)
-        session._source = StreamSource(session, items)
-        session.expose(AccessPolicy(session._source.methods()))
-        return {**wire, "iterator": True}
-
-    def _open_session(self, attachments: Attachments) -> tuple[Self, Wire]:
-        ours, theirs = self._pair()
-        if core_of(self.port).endpoint.packed:
-            core_of(ours).endpoint.enable_packing()
-        session = self.child(ours)
-        attachments.sessions.append(session)
-        attachments.ports.append(theirs)
-        attachments.transfer.append(theirs)
-        return session, {"type": "HANDLER", "name": "proxy", "value": theirs}
-
-    def _pair(self) -> tuple[MessagePort, MessagePort]:
-        first, second = core_of(self.port).endpoint.pair()
-        return wrap_endpoint(first), wrap_endpoint(second)
 
     def from_wire(self, wire: Wire, options: Options | None = None) -> Any:
         """Return the value of a wire value.
@@ -235,6 +195,7 @@ class Marshaller:
             RemoteError: it stands for an error.
             MessageError: it can't be decoded.
         """
+        del options  # only what is a reference inherits them
         value, name = wire.get("value"), wire.get("name")
         if wire["type"] == "RAW":
             return value
@@ -242,43 +203,115 @@ class Marshaller:
             raise error_from(wire)
         if name is UNREADABLE:
             raise cast("MessageError", value)
-        if name != "proxy":
-            raise MessageError(f"no transfer handler {short_repr(name, 60)} is known here")
-        if not isinstance(value, MessagePort):
+        raise MessageError(f"no transfer handler {short_repr(name, 60)} is known here")
+
+    def error_to_wire(self, error: BaseException) -> Wire:
+        """Return the wire value of an error."""
+        return wire_of_error(error, traceback=self.tracebacks)
+
+
+class ChildSession(Protocol):
+    """The session of a port that was made for one object."""
+
+    def expose(self, policy: AccessPolicy) -> None:
+        """Expose an object on the port."""
+
+    def expose_stream(self, items: Any) -> None:
+        """Expose an iterator on the port."""
+
+    def remote(self, options: Options) -> Any:
+        """Return a `Remote` for the object at the other end."""
+
+    def remote_iterator(self, options: Options) -> Any:
+        """Return a `RemoteIterator` for the iterator at the other end."""
+
+
+class RootSession(Protocol):
+    """The session that opens those of all ports that are sent or received on it."""
+
+    def open_child(self, port: MessagePort, parent: Marshaller) -> ChildSession:
+        """Return a session for a port that was sent or received among values.
+
+        Args:
+            port: the port.
+            parent: the marshaller of these values.
+
+        Raises:
+            PortStateError: the root session ended. The port is closed.
+        """
+
+
+@final
+class ProxyMarshaller(Marshaller):
+    """Converts values to wire values and back, with a new port for each object sent by reference.
+
+    Args:
+        port: on which the values are sent and received.
+        root: opens the sessions of the new ports.
+        parent: the marshaller of the values among which the port was sent or received.
+    """
+
+    def __init__(self, port: MessagePort, root: RootSession, parent: Marshaller | None) -> None:
+        super().__init__()
+        if parent is not None:
+            self.python, self.tracebacks = parent.python, parent.tracebacks
+        self._endpoint, self._root = core_of(port).endpoint, root
+
+    def to_wire(self, value: Any, attachments: Attachments) -> Wire:
+        """Return the wire value of a value, and add the ports it needs to the attachments."""
+        if type(value) in CLONEABLE_TYPES:
+            return raw(value)
+        if is_function(value):
+            return self._send_proxy(AccessPolicy(value), attachments)
+        if isinstance(value, Proxied):
+            return self._send_proxy(value.policy, attachments)
+        if isinstance(value, SameObject):
+            session, theirs = self._open_session(attachments, packed=False)
+            value.context.run(session.expose, value.policy)
+            return raw(theirs)
+        if isinstance(value, GeneratorType) or (
+            hasattr(type(value), "__anext__") and not isinstance(value, MessagePort)
+        ):
+            return self._send_stream(value, attachments)
+        return super().to_wire(value, attachments)
+
+    def _send_proxy(self, policy: AccessPolicy, attachments: Attachments) -> Wire:
+        if hasattr(type(policy.root), "__anext__"):
+            return self._send_stream(policy.root, attachments)
+        session, theirs = self._open_session(attachments, packed=self._endpoint.packed)
+        session.expose(policy)
+        return {"type": "HANDLER", "name": "proxy", "value": theirs}
+
+    def _send_stream(self, items: Any, attachments: Attachments) -> Wire:
+        session, theirs = self._open_session(attachments, packed=self._endpoint.packed)
+        session.expose_stream(items)
+        return {"type": "HANDLER", "name": "proxy", "value": theirs, "iterator": True}
+
+    def _open_session(
+        self, attachments: Attachments, *, packed: bool
+    ) -> tuple[ChildSession, MessagePort]:
+        near, far = self._endpoint.pair()
+        if packed:
+            near.enable_packing()
+        ours, theirs = wrap_endpoint(near), wrap_endpoint(far)
+        attachments.ports += (ours, theirs)
+        attachments.transfer.append(theirs)
+        return self._root.open_child(ours, self), theirs
+
+    def from_wire(self, wire: Wire, options: Options | None = None) -> Any:
+        """Return the value of a wire value; as for `Marshaller`."""
+        if wire["type"] == "RAW":
+            return wire.get("value")
+        if wire.get("name") != "proxy":
+            return super().from_wire(wire)
+        port = wire.get("value")
+        if not isinstance(port, MessagePort):
             raise MessageError("a proxy came without its port")
-        if core_of(self.port).endpoint.packed:
-            core_of(value).endpoint.enable_packing()
-        session = self.child(value)
+        if self._endpoint.packed:
+            core_of(port).endpoint.enable_packing()
+        is_iterator = wire.get("iterator") is True
+        if is_iterator:
+            self.python = True
+        session = self._root.open_child(port, self)
         options = options or DEFAULT_OPTIONS
-        handle = session.make_handle(options)
-        if wire.get("iterator") is not True:
-            return Remote(handle)
-        session.python = self.python = True
-        iterator = RemoteIterator(session, handle, options.prefetch)
-        session._iterator = weakref.ref(iterator)
-        return iterator
-
-    def post(self, message: Wire) -> None:
-        """Post a message without marshalling."""
-        self.port.post_message(message)
-
-    def post_item(self, message: Wire, value: Any) -> None:
-        """Post a message with the wire value of `value` as its `item`."""
-        attachments = Attachments()
-        try:
-            message["item"] = self.to_wire(value, attachments)
-            self.port.post_message(message, transfer=attachments.transfer)
-        except BaseException as error:
-            attachments.undo()
-            if isinstance(error, DataCloneError):
-                raise with_caller_path(error) from None
-            raise
-
-    def post_error(self, message: Wire, error: BaseException) -> None:
-        """Post a message with the wire value of an error as its `item`."""
-        wire = wire_of_error(error, traceback=self.tracebacks)
-        post_thrown(wire, lambda wire: self.port.post_message({**message, "item": wire}))
-
-    def finish(self) -> None:
-        """Close the port, because nothing more is sent on it."""
-        self.port.close()
+        return session.remote_iterator(options) if is_iterator else session.remote(options)

@@ -40,17 +40,20 @@ that this returns.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from pyodide_msgchan._codec.wire import Wire, thrown
 
 __all__ = [
     "MAX_ID_LENGTH",
+    "PROBE",
     "REQUEST_TYPES",
     "STREAM_ITEM_TYPES",
     "STREAM_REQUEST_TYPES",
     "Action",
     "Answer",
+    "CallProtocol",
     "Cancel",
     "ComlinkProtocol",
     "Detach",
@@ -161,44 +164,48 @@ class StreamRequest(NamedTuple):
 type Action = Execute | Cancel | SettleCall | Answer | Detach | Discard | StreamItem | StreamRequest
 
 
-class ComlinkProtocol:
-    """The calls of both directions on one port.
+class CallProtocol(ABC):
+    """The requests on one port that wait for their answers, and the messages of both.
 
     Args:
         prefix: the start of the ids of this end's requests, before their number. No other end has
             the same.
-        shared: whether other ends may read and write the same endpoint, as on a worker. Then this
-            end ignores answers to requests of other ends, and requests while nothing is exposed
-            here, because another end may answer them.
 
     Attributes:
         prefix: as above.
-        shared: as above.
-        running: the ids of requests that were not answered yet.
+        running: the ids of the other end's requests that were not answered yet.
     """
 
-    __slots__ = ("_count", "_exposing", "_pending", "_queued", "prefix", "running", "shared")
+    __slots__ = ("_count", "_pending", "prefix", "running")
 
-    def __init__(self, prefix: str, *, shared: bool = False) -> None:
+    def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.shared = shared
         self._count = 0
         self._pending: dict[int, Any] = {}
-        self._queued: list[Execute] | None = []
-        self._exposing = False
         self.running: set[Id] = set()
 
-    # Requests of this end
-
+    @abstractmethod
     def request(self, kind: str, path: tuple[str, ...], number: int, **more: Any) -> Wire:
-        """Return the message of a request whose number `expect` has returned."""
-        return {"id": self.id_of(number), "type": kind, "path": list(path), **more}
+        """Return the message of a request with this number."""
+
+    @abstractmethod
+    def cancel(self, number: int) -> Wire | None:
+        """Cancel a request; return the message for the other end, None if there is none."""
+
+    @abstractmethod
+    def reply(self, id_: Id, wire: Wire) -> Wire | None:
+        """Return the message that answers a request; None if nobody waits for it any more."""
 
     def expect(self, token: Any) -> int:
         """Register a request and return its number; its answer comes back with `token`."""
         self._count = count = self._count + 1
         self._pending[count] = token
         return count
+
+    def next_number(self) -> int:
+        """Return the number for a request whose answer nobody waits for."""
+        self._count += 1
+        return self._count
 
     def id_of(self, number: int) -> str:
         """Return the id of one of this end's requests."""
@@ -213,14 +220,8 @@ class ComlinkProtocol:
         return int(digits) if fits and digits[0] != "0" else 0
 
     def pop_pending(self, number: int) -> Any:
-        """Remove a request that was answered; return its token, or None if it isn't pending."""
+        """Remove a request; return its token, or None if it doesn't wait for an answer."""
         return self._pending.pop(number, None)
-
-    def cancel(self, number: int) -> Wire | None:
-        """Cancel a request; return the message for the other end, or None if it isn't pending."""
-        if self._pending.pop(number, None) is None:
-            return None
-        return {"type": "CANCEL", "id": self.id_of(number)}
 
     @property
     def pending_count(self) -> int:
@@ -233,25 +234,54 @@ class ComlinkProtocol:
         self._pending.clear()
         return tokens
 
-    def withdraw(self, number: int) -> None:
-        """Remove a request that could not be posted."""
-        self._pending.pop(number, None)
+    def finish(self, id_: Id) -> bool:
+        """Remove a request that is answered; False if nobody waits for it any more."""
+        try:
+            self.running.remove(id_)
+        except KeyError:
+            return False
+        return True
 
     def end(self) -> list[Any]:
         """End both directions, because the port ended; return the tokens of pending requests."""
-        tokens = list(self._pending.values())
-        self._pending.clear()
         self.running.clear()
-        self._queued = None
+        return self.pop_all_pending()
+
+
+class ComlinkProtocol(CallProtocol):
+    """The calls of both directions on one port.
+
+    Args:
+        prefix: as for `CallProtocol`.
+        shared: whether other ends may read and write the same endpoint, as on a worker. Then this
+            end ignores answers to requests of other ends, and requests while nothing is exposed
+            here, because another end may answer them.
+
+    Attributes:
+        shared: as above.
+    """
+
+    __slots__ = ("_exposing", "_queued", "shared")
+
+    def __init__(self, prefix: str, *, shared: bool = False) -> None:
+        super().__init__(prefix)
+        self.shared = shared
+        self._queued: list[Execute] | None = []
         self._exposing = False
-        return tokens
+
+    # Requests of this end
+
+    def request(self, kind: str, path: tuple[str, ...], number: int, **more: Any) -> Wire:
+        """Return the message of a request with this number."""
+        return {"id": self.id_of(number), "type": kind, "path": list(path), **more}
+
+    def cancel(self, number: int) -> Wire | None:
+        """Cancel a request; return the message for the other end, or None if it isn't pending."""
+        if self.pop_pending(number) is None:
+            return None
+        return {"type": "CANCEL", "id": self.id_of(number)}
 
     # Requests of the other end
-
-    @property
-    def exposing(self) -> bool:
-        """Whether an object is exposed, so that requests run."""
-        return self._exposing
 
     def expose(self) -> list[Execute]:
         """Accept requests from now on; return those that arrived before."""
@@ -262,8 +292,13 @@ class ComlinkProtocol:
 
     def stop_exposing(self) -> None:
         """Refuse requests from now on."""
-        self._exposing = False
+        self._exposing, self._queued = False, None
         self.running.clear()
+
+    def end(self) -> list[Any]:
+        """End both directions, because the port ended; return the tokens of pending requests."""
+        self.stop_exposing()
+        return self.pop_all_pending()
 
     def reply(self, id_: Id, wire: Wire) -> Wire | None:
         """Return the message that answers a request; None if nobody waits for it any more."""
@@ -277,14 +312,6 @@ class ComlinkProtocol:
         if not self._exposing or not id_ or id_ in self.running:
             return False
         self.running.add(id_)
-        return True
-
-    def finish(self, id_: Id) -> bool:
-        """Remove a request that is answered; False if nobody waits for it any more."""
-        try:
-            self.running.remove(id_)
-        except KeyError:
-            return False
         return True
 
     # Incoming messages

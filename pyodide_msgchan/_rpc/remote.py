@@ -9,14 +9,14 @@ from typing import Any, Final, NamedTuple, Protocol, Self, final
 
 from pyodide_msgchan._port.waiter import is_being_cancelled
 from pyodide_msgchan._printing import short_repr
-from pyodide_msgchan._rpc.call import Call
+from pyodide_msgchan._rpc.call import Call, ClientCall
 from pyodide_msgchan.errors import PortStateError, RemoteError
 
-__all__ = ["DEFAULT_OPTIONS", "Options", "Remote", "RemoteHandle"]
+__all__ = ["DEFAULT_OPTIONS", "Options", "Remote", "RemoteHandle", "target_of"]
 
 
 class RemoteClient(Protocol):
-    """The part of a session that remote objects use."""
+    """The part of a client that remote objects use."""
 
     def request(
         self,
@@ -25,7 +25,7 @@ class RemoteClient(Protocol):
         path: tuple[str, ...],
         arguments: tuple[Any, ...] = (),
         keywords: dict[str, Any] | None = None,
-    ) -> Call:
+    ) -> ClientCall:
         """Send a request."""
 
     def release(self, handle: RemoteHandle) -> Call:
@@ -54,17 +54,17 @@ class RemoteHandle:
     """A reference to a remote object, shared by its Remotes and Calls; the last one releases it.
 
     Args:
-        session: of the port on which the object is reached.
+        client: makes the calls on the port on which the object is reached.
         owned: whether that port was made for this object alone.
         options: of the `wrap` call through which it was received.
     """
 
-    __slots__ = ("__weakref__", "options", "owned", "released", "session")
+    __slots__ = ("__weakref__", "client", "options", "owned", "released")
 
     def __init__(
-        self, session: RemoteClient, *, owned: bool, options: Options = DEFAULT_OPTIONS
+        self, client: RemoteClient, *, owned: bool, options: Options = DEFAULT_OPTIONS
     ) -> None:
-        self.session = session
+        self.client = client
         self.owned = owned
         self.options = options
         self.released = False
@@ -75,7 +75,7 @@ class RemoteHandle:
         Not at once, because the garbage collector may run this while a message is being posted.
         """
         if self.owned and not self.released:
-            self.session.release_soon()
+            self.client.release_soon()
 
 
 @final
@@ -127,7 +127,7 @@ class Remote:
                 raises it if that is not known yet.
             PortStateError: the port ended, or this remote object was released.
         """
-        return self._handle.session.request("APPLY", self._handle, self._path, arguments, keywords)
+        return self._handle.client.request("APPLY", self._handle, self._path, arguments, keywords)
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Read the value of this name from the other side.
@@ -138,9 +138,7 @@ class Remote:
         """
         if not self._path:
             return self
-        return (
-            yield from self._handle.session.request("GET", self._handle, self._path).__await__()
-        )
+        return (yield from self._handle.client.request("GET", self._handle, self._path).__await__())
 
     def __aiter__(self) -> AsyncIterator[Any]:
         """Iterate over a remote iterator. A JavaScript iterator is asked for one item at a time.
@@ -149,22 +147,27 @@ class Remote:
         iterator's `aclose()` waits for it.
         """
         if self._path:
-            return aiter(self._handle.session.request("GET", self._handle, self._path))
-        return _JsIterator(self)
+            return aiter(self._handle.client.request("GET", self._handle, self._path))
+        return _JsIterator(self._handle)
 
     def __repr__(self) -> str:
         """Return the dotted path."""
         return f"<Remote {'.'.join(self._path) or 'object'}>"
 
 
+def target_of(remote: Remote) -> tuple[RemoteHandle, tuple[str, ...]]:
+    """Return the handle and the path of a `Remote`."""
+    return remote._handle, remote._path
+
+
 @final
 class _JsIterator:
     """Iterates over a remote object that has `next` and perhaps `return`, as in JavaScript."""
 
-    __slots__ = ("_finished", "_remote", "_unfinished")
+    __slots__ = ("_finished", "_handle", "_unfinished")
 
-    def __init__(self, remote: Remote) -> None:
-        self._remote = remote
+    def __init__(self, handle: RemoteHandle) -> None:
+        self._handle = handle
         self._finished = False
         self._unfinished = False  # True if it has yielded an item and has not ended
 
@@ -176,11 +179,11 @@ class _JsIterator:
             raise StopAsyncIteration
         self._unfinished = False
         try:
-            result = await self._remote.next()
+            result = await self._handle.client.request("APPLY", self._handle, ("next",))
         except BaseException as error:
             self._finished = True  # an iterator that raised has ended
             if isinstance(error, asyncio.CancelledError):
-                _return_nowait(self._remote)
+                _return_nowait(self._handle)
             raise
         if not isinstance(result, dict) or result.get("done"):
             self._finished = True
@@ -201,18 +204,18 @@ class _JsIterator:
         if self._unfinished:
             with contextlib.suppress(RuntimeError):  # there is no event loop left
                 # Not at once: the garbage collector may run this while a message is being posted.
-                asyncio.get_event_loop().call_soon(_return_nowait, self._remote)
+                asyncio.get_event_loop().call_soon(_return_nowait, self._handle)
 
     def _return(self) -> Call | None:
         was_unfinished, self._unfinished, self._finished = self._unfinished, False, True
-        return _return_nowait(self._remote) if was_unfinished else None
+        return _return_nowait(self._handle) if was_unfinished else None
 
 
-def _return_nowait(remote: Remote) -> Call | None:
+def _return_nowait(handle: RemoteHandle) -> Call | None:
     """Ask a remote iterator to end, without waiting for it."""
     try:
-        call: Call = remote["return"]()
+        call = handle.client.request("APPLY", handle, ("return",))
     except PortStateError:
         return None
-    call._ignore()  # `return` is optional
+    call.ignore()  # `return` is optional
     return call

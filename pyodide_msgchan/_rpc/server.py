@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextvars import Context, copy_context
-from typing import Any, Protocol
+from typing import Any
 
 from pyodide_msgchan._bridge.callbacks import report
 from pyodide_msgchan._bridge.event_loop import prepare_task_entry
-from pyodide_msgchan._codec.exceptions import post_thrown, unreadable_request, wire_of_error
+from pyodide_msgchan._codec.exceptions import post_thrown, unreadable_request
 from pyodide_msgchan._codec.public import without_private_names
 from pyodide_msgchan._codec.wire import Wire
 from pyodide_msgchan._interfaces import PlainCalls
@@ -20,53 +20,52 @@ from pyodide_msgchan._rpc.marshalling import (
     CLONEABLE_TYPES,
     UNCHANGED_TYPES,
     Attachments,
+    Marshaller,
     Proxied,
+    SameObject,
     cross_unchanged,
     with_caller_path,
 )
-from pyodide_msgchan._rpc.protocol import ComlinkProtocol, Execute, Id
+from pyodide_msgchan._rpc.protocol import CallProtocol, Execute, Id
 from pyodide_msgchan._rpc.remote import Remote
 from pyodide_msgchan.errors import DataCloneError, MessageError, PortStateError
 
 __all__ = ["CallServer"]
 
 
-class ServerSession(Protocol):
-    """The part of a session that the server uses."""
-
-    port: MessagePort
-    calls: PlainCalls | None
-
-    @property
-    def protocol(self) -> ComlinkProtocol:
-        """The state of the calls in both directions."""
-
-    def from_wire(self, wire: Any) -> Any:
-        """Return the value of a wire value; raise it if that is an error."""
-
-    def to_wire(self, value: Any, attachments: Attachments) -> Wire:
-        """Return the wire value of a value, and add the ports it needs to the attachments."""
-
-    def expose_on_new_port(self) -> MessagePort:
-        """Expose the same object on a new port, and return its other end."""
-
-
 class CallServer:
     """Serves an exposed object on a port. Requests run in the context in which it was exposed.
 
     Args:
-        session: of the port.
+        port: on which the answers are posted.
+        protocol: the state of the calls on the port.
+        marshaller: converts arguments and results.
         policy: the object, and which of its names are reachable.
-        tracebacks: whether the other side sees the tracebacks of errors.
+        calls: the fast path for calls of plain values, None if there is none.
     """
 
-    __slots__ = ("_context", "_port", "_protocol", "_tasks", "policy", "session", "tracebacks")
+    __slots__ = (
+        "_calls",
+        "_context",
+        "_endpoint",
+        "_marshaller",
+        "_port",
+        "_protocol",
+        "_tasks",
+        "policy",
+    )
 
-    def __init__(self, session: ServerSession, policy: AccessPolicy, *, tracebacks: bool) -> None:
-        self.session = session
-        self._protocol, self._port = session.protocol, session.port
+    def __init__(
+        self,
+        port: MessagePort,
+        protocol: CallProtocol,
+        marshaller: Marshaller,
+        policy: AccessPolicy,
+        calls: PlainCalls | None = None,
+    ) -> None:
         self.policy = policy
-        self.tracebacks = tracebacks
+        self._port, self._endpoint = port, core_of(port).endpoint
+        self._protocol, self._marshaller, self._calls = protocol, marshaller, calls
         self._context: Context = copy_context()
         self._tasks: dict[Id, asyncio.Task[None]] = {}
 
@@ -74,12 +73,12 @@ class CallServer:
         """Run a request and answer it; in a later turn if the result has to be awaited."""
         # A copy, because a call that is blocked in run_sync may have entered the context already.
         context = self._context.copy()
-        session = self.session
+        from_wire = self._marshaller.from_wire
         try:
-            arguments = [session.from_wire(wire) for wire in request.arguments]
-            keywords = {name: session.from_wire(wire) for name, wire in request.keywords.items()}
+            arguments = [from_wire(wire) for wire in request.arguments]
+            keywords = {name: from_wire(wire) for name, wire in request.keywords.items()}
         except MessageError as error:
-            self.refuse(request, error)
+            self._answer(request, unreadable_request(error))
             return
         except BaseException as error:  # noqa: BLE001 - it is sent to the caller
             self._on_error(request, error)
@@ -101,7 +100,7 @@ class CallServer:
             return None
         if result is not None and (
             type(result) in UNCHANGED_TYPES
-            or cross_unchanged(self._port, (result,))  # the first saves a function call
+            or cross_unchanged(self._endpoint, (result,))  # the first saves a function call
         ):
             answered = self._protocol.finish(id_) and not self._port.closed
             return result if answered else None
@@ -142,22 +141,22 @@ class CallServer:
 
     def reply(self, request: Execute, result: Any) -> None:
         """Answer a request with a value."""
-        session, attachments, message = self.session, Attachments.NONE, None
-        fast_path = session.calls
-        if fast_path and type(request.id) is str and cross_unchanged(session.port, (result,)):
-            if session.protocol.finish(request.id) and not session.port.closed:
-                fast_path.answer(request.id, result)
+        protocol, attachments, calls = self._protocol, Attachments.NONE, self._calls
+        if calls and type(request.id) is str and cross_unchanged(self._endpoint, (result,)):
+            if protocol.finish(request.id) and not self._port.closed:
+                calls.answer(request.id, result)
             return
         try:
             if type(result) in CLONEABLE_TYPES:
-                message = session.protocol.reply(request.id, {"type": "RAW", "value": result})
+                wire: Wire = {"type": "RAW", "value": result}
             else:
                 attachments = Attachments()
-                message = session.protocol.reply(request.id, session.to_wire(result, attachments))
+                wire = self._marshaller.to_wire(result, attachments)
+            message = protocol.reply(request.id, wire)
             if message is None:  # the caller cancelled it
                 attachments.undo()
                 return
-            session.port.post_message(message, transfer=attachments.transfer)
+            self._port.post_message(message, transfer=attachments.transfer)
         except PortStateError:
             attachments.undo()
         except BaseException as error:  # noqa: BLE001 - it is sent to the caller, and reported
@@ -166,24 +165,20 @@ class CallServer:
                 error = with_caller_path(
                     error, f"the result of {'.'.join(request.path) or 'the call'}"
                 )
-            session.protocol.running.add(request.id)
+            protocol.running.add(request.id)
             self.fail(request, error)
             report("a result could not be sent to a remote caller", error)
 
-    def refuse(self, request: Execute, error: MessageError) -> None:
-        """Answer a request that can't be decoded."""
-        self._answer(request, unreadable_request(error))
-
     def fail(self, request: Execute, error: BaseException) -> None:
         """Answer a request with an error."""
-        self._answer(request, wire_of_error(error, traceback=self.tracebacks))
+        self._answer(request, self._marshaller.error_to_wire(error))
 
     def _answer(self, request: Execute, wire: Wire) -> None:
-        message = self.session.protocol.reply(request.id, wire)
+        message = self._protocol.reply(request.id, wire)
         if message is None:
             return
         with contextlib.suppress(PortStateError):
-            post_thrown(message, self.session.port.post_message)
+            post_thrown(message, self._port.post_message)
 
     def _perform(self, request: Execute, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         policy = self.policy
@@ -193,12 +188,12 @@ class CallServer:
             value = policy.get(request.path)
             if isinstance(value, (MessagePort, Remote)):
                 raise AttributeError(f"{'.'.join(request.path)!r} is not reachable: it is a port")
-            return without_private_names(value, packed=core_of(self.session.port).endpoint.packed)
+            return without_private_names(value, packed=self._endpoint.packed)
         if request.type == "SET":
             policy.set(request.path, *arguments)
             return True
         if request.type == "ENDPOINT":
-            return self.session.expose_on_new_port()
+            return SameObject(policy)
         return Proxied(AccessPolicy(policy.constructor(request.path)(*arguments, **keywords)))
 
     async def _await(self, request: Execute, awaitable: Any) -> None:

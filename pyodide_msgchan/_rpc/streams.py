@@ -15,52 +15,64 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
+from functools import partial
 from types import GeneratorType
-from typing import Any, Final, Protocol, Self, final
+from typing import Any, Final, Self, final
 
 from pyodide_msgchan._bridge.callbacks import report
+from pyodide_msgchan._codec.exceptions import post_thrown
 from pyodide_msgchan._codec.wire import Wire
+from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._port.waiter import Waiter, is_being_cancelled
 from pyodide_msgchan._printing import error_text
-from pyodide_msgchan.errors import PortStateError
+from pyodide_msgchan._rpc.marshalling import Attachments, Marshaller, with_caller_path
+from pyodide_msgchan._rpc.remote import RemoteHandle
+from pyodide_msgchan.errors import DataCloneError, PortStateError
 
-__all__ = ["MAX_CREDIT", "RemoteIterator", "StreamSource", "as_async"]
+__all__ = ["MAX_CREDIT", "RemoteIterator", "StreamPort", "StreamReader", "StreamSource", "as_async"]
 
 
 MAX_CREDIT: Final = 256
 """The largest number of items in advance, whatever the reader asks for."""
 
 
-class StreamSession(Protocol):
-    """The part of a session that both halves of a stream use.
+@final
+class StreamPort:
+    """The port of one stream: posts its messages, with items and errors as wire values.
+
+    Args:
+        port: on which the stream is sent or received.
+        marshaller: converts items and errors.
 
     Attributes:
-        waiting_iterator: the iterator for whose next item a task waits. Nothing else may refer to
-            that task: the event loop does not, and leaving an ``async for`` closes its iterator in
-            such a task.
+        post: posts a message as it is.
+        from_wire: as for `Marshaller`.
+        close: closes the port, because nothing more is sent on it.
     """
 
-    waiting_iterator: Any
+    __slots__ = ("_marshaller", "close", "from_wire", "post")
 
-    def post(self, message: Wire) -> None:
-        """Post a message without marshalling."""
+    def __init__(self, port: MessagePort, marshaller: Marshaller) -> None:
+        self._marshaller = marshaller
+        self.post, self.close = port.post_message, port.close
+        self.from_wire = marshaller.from_wire
 
     def post_item(self, message: Wire, value: Any) -> None:
         """Post a message with the wire value of `value` as its `item`."""
+        attachments = Attachments()
+        try:
+            message["item"] = self._marshaller.to_wire(value, attachments)
+            self.post(message, transfer=attachments.transfer)
+        except BaseException as error:
+            attachments.undo()
+            if isinstance(error, DataCloneError):
+                raise with_caller_path(error) from None
+            raise
 
     def post_error(self, message: Wire, error: BaseException) -> None:
         """Post a message with the wire value of an error as its `item`."""
-
-    def from_wire(self, wire: Any, options: Any = None) -> Any:
-        """Return the value of a wire value; raise it if that is an error.
-
-        Args:
-            wire: as received.
-            options: of the Remote through which it was received; what it contains inherits them.
-        """
-
-    def finish(self) -> None:
-        """Close the port, because nothing more is sent on it."""
+        wire = self._marshaller.error_to_wire(error)
+        post_thrown(wire, lambda wire: self.post({**message, "item": wire}))
 
 
 async def as_async(items: Generator[Any, Any, Any]) -> AsyncIterator[Any]:
@@ -75,8 +87,8 @@ async def as_async(items: Generator[Any, Any, Any]) -> AsyncIterator[Any]:
 class StreamSource:
     """The sending half: runs an iterator and sends items for as long as it has credit."""
 
-    def __init__(self, session: StreamSession, items: Any) -> None:
-        self._session = session
+    def __init__(self, port: StreamPort, items: Any) -> None:
+        self._port = port
         self._items: Any = as_async(items) if isinstance(items, GeneratorType) else items
         self._credit = 0
         self._thrown: list[BaseException] = []
@@ -98,7 +110,7 @@ class StreamSource:
                 self._task.cancel()  # it is computing an item that nobody wants
         else:
             try:
-                self._session.from_wire(message.get("item"))
+                self._port.from_wire(message["item"])
             except Exception as error:  # noqa: BLE001 - this error is to be thrown
                 self._thrown.append(error)
         if self._task is None:
@@ -147,10 +159,10 @@ class StreamSource:
         self._finished = True
         with contextlib.suppress(PortStateError):  # the reader is gone
             if failure is None:
-                self._session.post({"type": "END"})
+                self._port.post({"type": "END"})
             else:
-                self._session.post_error({"type": "END"}, failure)
-        self._session.finish()
+                self._port.post_error({"type": "END"}, failure)
+        self._port.close()
         if isinstance(failure, (SystemExit, KeyboardInterrupt)):
             report("a remote generator asked for an exit", failure)
 
@@ -158,11 +170,11 @@ class StreamSource:
         while not self._closing:
             if self._thrown:
                 item = await self._items.athrow(self._thrown.pop(0))
-                self._session.post_item({"type": "ITEM", "thrown": True}, item)
+                self._port.post_item({"type": "ITEM", "thrown": True}, item)
             elif self._credit:
                 item = await anext(self._items)
                 self._credit -= 1
-                self._session.post_item({"type": "ITEM"}, item)
+                self._port.post_item({"type": "ITEM"}, item)
             else:
                 self._waiter = Waiter(asyncio.get_running_loop())
                 try:
@@ -198,6 +210,114 @@ class StreamSource:
 
 
 @final
+class StreamReader:
+    """The receiving half: buffers items, and grants credit for more.
+
+    Args:
+        port: on which the stream is received.
+        window: items that may be sent in advance.
+
+    Attributes:
+        items: the wire values of the items that were not consumed.
+        started: whether the first items were asked for, or are not wanted.
+        ended: whether the stream ended; items may be left.
+        closing: whether the source was asked to end.
+    """
+
+    def __init__(self, port: StreamPort, window: int) -> None:
+        self.port = port
+        self.items: deque[Wire] = deque()
+        self.started = self.ended = self.closing = False
+        self._window = window
+        self._consumed = 0
+        self._skipping = False
+        self._raise_error: Callable[[], Any] | None = None
+        self._waiter: Waiter | None = None
+
+    def start(self) -> None:
+        """Ask for the first items."""
+        self.started = True
+        if not self.ended:
+            self.port.post({"type": "PULL", "credit": self._window})
+
+    async def wait(self) -> None:
+        """Wait for an item or the end.
+
+        Raises:
+            RuntimeError: another task does.
+        """
+        if self._waiter is not None:
+            raise RuntimeError("another task waits for this iterator's next item")
+        self._waiter = Waiter(asyncio.get_running_loop())
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def on_consumed(self) -> None:
+        """Count an item that was consumed or dropped, and grant credit for more if half is used."""
+        self._consumed += 1
+        if self._consumed * 2 >= self._window and not self.ended:
+            with contextlib.suppress(
+                PortStateError
+            ):  # after the port ended, buffered items can still be consumed
+                self.port.post({"type": "PULL", "credit": self._consumed})
+            self._consumed = 0
+
+    def close(self) -> None:
+        """Drop all items, and ask the source to end."""
+        self.started = self._skipping = True
+        self.items.clear()
+        if not self.ended and not self.closing:  # a second CLOSE would cancel its cleanup
+            self.closing = True
+            with contextlib.suppress(Exception):  # if the port ended, the iterator ends too
+                self.port.post({"type": "CLOSE"})
+
+    def throw(self, error: BaseException) -> None:
+        """Drop all items, and throw an error into the source."""
+        self.started = self._skipping = True
+        while self.items:
+            self.items.popleft()
+            self.on_consumed()
+        self.port.post_error({"type": "THROW"}, error)
+
+    def raise_end(self) -> None:
+        """Raise the error of the end; StopAsyncIteration if there is none, or it was raised."""
+        raise_error, self._raise_error = self._raise_error, None
+        if raise_error is not None:
+            raise_error()
+        raise StopAsyncIteration
+
+    def on_message(self, message: Wire) -> list[Waiter]:
+        """Handle an ITEM or END; return the waiters to wake."""
+        if self.ended:
+            return []
+        if message["type"] == "END":
+            item = message.get("item")
+            self.ended = True
+            self._raise_error = None if item is None else partial(self.port.from_wire, item)
+            self.port.close()
+        elif self._skipping and message.get("thrown") is not True:
+            self.on_consumed()
+            return []
+        else:
+            self._skipping = False
+            self.items.append(message["item"])
+        return [] if self._waiter is None else [self._waiter]
+
+    def on_end(self, end: Callable[[], Exception]) -> None:
+        """End the stream, because the port ended."""
+        if not self.ended:
+
+            def raise_error() -> None:
+                raise end()
+
+            self.ended, self._raise_error = True, raise_error
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.wake_soon()
+
+
+@final
 class RemoteIterator:
     """A remote asynchronous iterator, for one task; items are sent up to `prefetch` in advance.
 
@@ -206,17 +326,9 @@ class RemoteIterator:
     stands, which may be up to `prefetch` items ahead of what was consumed here.
     """
 
-    def __init__(self, session: StreamSession, handle: Any, prefetch: int) -> None:
-        self._session = session
-        self._handle = handle
-        self._window = prefetch
-        self._consumed = 0
-        self._items: deque[Wire] = deque()
-        self._started = False
-        self._skipping = False
-        self._closing = False
-        self._end: Callable[[], Any] | None = None
-        self._waiter: Waiter | None = None
+    def __init__(self, reader: StreamReader, handle: RemoteHandle) -> None:
+        self._reader = reader
+        self._handle = handle  # the last reference to it releases the remote iterator
 
     def __aiter__(self) -> Self:
         """Return this iterator; its items can be iterated over once."""
@@ -232,19 +344,18 @@ class RemoteIterator:
             PeerLostError: the other side vanished.
             RuntimeError: another task waits for the next item already.
         """
-        if not self._started:
-            self._started = True
-            if self._end is None:
-                self._session.post({"type": "PULL", "credit": self._window})
-        while not self._items:
-            if self._end is not None:
-                self._raise_end()
-            if self._closing:
+        reader = self._reader
+        if not reader.started:
+            reader.start()
+        while not reader.items:
+            if reader.ended:
+                reader.raise_end()
+            if reader.closing:
                 raise StopAsyncIteration
-            await self._wait()
-        wire = self._items.popleft()
-        self._on_item_consumed()
-        return self._session.from_wire(wire, self._handle.options)
+            await reader.wait()
+        wire = reader.items.popleft()
+        reader.on_consumed()
+        return reader.port.from_wire(wire, self._handle.options)
 
     async def aclose(self) -> None:
         """End the remote iterator and wait until it has ended.
@@ -257,23 +368,19 @@ class RemoteIterator:
             RemoteError: the remote iterator raised while it ended.
             RuntimeError: another task waits for the next item.
         """
-        has_ended = self._end is not None
-        self.close_nowait()
-        if has_ended or is_being_cancelled():
+        reader = self._reader
+        had_ended = reader.ended
+        reader.close()
+        if had_ended or is_being_cancelled():
             return
-        while self._end is None:
-            await self._wait()
+        while not reader.ended:
+            await reader.wait()
         with contextlib.suppress(StopAsyncIteration, PortStateError):
-            self._raise_end()
+            reader.raise_end()
 
     def close_nowait(self) -> None:
         """End the remote iterator without waiting. Items that were not consumed are dropped."""
-        self._started = self._skipping = True
-        self._items.clear()
-        if self._end is None and not self._closing:  # a second CLOSE would cancel its cleanup
-            self._closing = True
-            with contextlib.suppress(Exception):  # if the port ended, the iterator ends too
-                self._session.post({"type": "CLOSE"})
+        self._reader.close()
 
     async def athrow(self, error: BaseException) -> Any:
         """Throw an error into the remote iterator, and return the item that it yields next.
@@ -286,76 +393,11 @@ class RemoteIterator:
             PortStateError: the port ended.
             RuntimeError: another task waits for the next item.
         """
-        if self._end is None:
-            self._started = self._skipping = True
-            while self._items:
-                self._items.popleft()
-                self._on_item_consumed()
-            self._session.post_error({"type": "THROW"}, error)
-        while not self._items and self._end is None:
-            await self._wait()
-        if not self._items:
-            self._raise_end()
-        return self._session.from_wire(self._items.popleft(), self._handle.options)
-
-    def _on_item(self, message: Wire) -> Waiter | None:
-        """Handle an ITEM or END; return the waiter to wake."""
-        if self._end is not None:
-            return None
-        if message["type"] == "END":
-            self._end = self._end_raiser(message.get("item"))
-            self._session.finish()
-        elif self._skipping and message.get("thrown") is not True:
-            self._on_item_consumed()
-            return None
-        else:
-            self._skipping = False
-            self._items.append(message["item"])
-        return self._waiter
-
-    def _on_end(self, end: Callable[[], Exception]) -> None:
-        """End the iteration, because the port ended."""
-        if self._end is None:
-
-            def raise_end() -> None:
-                raise end()
-
-            self._end = raise_end
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.wake_soon()
-
-    def _end_raiser(self, wire: Any) -> Callable[[], Any]:
-        def raise_end() -> None:
-            if wire is not None:
-                self._session.from_wire(wire)
-
-        return raise_end
-
-    def _raise_end(self) -> None:
-        end, self._end = self._end, _already_raised
-        if end is not None:
-            end()
-        raise StopAsyncIteration
-
-    async def _wait(self) -> None:
-        if self._waiter is not None:
-            raise RuntimeError("another task waits for this iterator's next item")
-        self._waiter = Waiter(asyncio.get_running_loop())
-        self._session.waiting_iterator = self
-        try:
-            await self._waiter
-        finally:
-            self._waiter = self._session.waiting_iterator = None
-
-    def _on_item_consumed(self) -> None:
-        self._consumed += 1
-        if self._consumed * 2 >= self._window and self._end is None:
-            with contextlib.suppress(
-                PortStateError
-            ):  # after the port ended, buffered items can still be consumed
-                self._session.post({"type": "PULL", "credit": self._consumed})
-            self._consumed = 0
-
-
-def _already_raised() -> None:
-    """Raise nothing: the error of the end was raised before."""
+        reader = self._reader
+        if not reader.ended:
+            reader.throw(error)
+        while not reader.items and not reader.ended:
+            await reader.wait()
+        if not reader.items:
+            reader.raise_end()
+        return reader.port.from_wire(reader.items.popleft(), self._handle.options)

@@ -28,9 +28,8 @@ from typing import Any, Final, NamedTuple
 from pyodide_msgchan._codec.wire import Wire, raw
 from pyodide_msgchan._rpc.protocol import (
     MAX_ID_LENGTH,
-    Action,
     Answer,
-    ComlinkProtocol,
+    CallProtocol,
     Execute,
     SettleCall,
     malformed_reason,
@@ -168,7 +167,7 @@ class PenpalHandshake:
         return "*" if self._peer_origin == "null" else self._peer_origin
 
 
-class PenpalProtocol(ComlinkProtocol):
+class PenpalProtocol(CallProtocol):
     """The calls of both directions on one port, with the messages of Penpal."""
 
     __slots__ = ("_channel",)
@@ -178,11 +177,15 @@ class PenpalProtocol(ComlinkProtocol):
         self._channel = channel
 
     def request(self, kind: str, path: tuple[str, ...], number: int, **more: Any) -> Wire:
-        """Return the message of a call whose number `expect` has returned."""
+        """Return the message of a call with this number."""
         del kind  # Penpal has calls only
         args = [wire["value"] for wire in more["argumentList"]]
         id_ = self.id_of(number)
         return _message(self._channel, "CALL", id=id_, methodPath=list(path), args=args)
+
+    def cancel(self, number: int) -> None:
+        """Cancel a call at this side only, because Penpal has no message for it."""
+        self.pop_pending(number)
 
     def reply(self, id_: Any, wire: Wire) -> Wire | None:
         """Return the message that answers a call with a value; None if it was answered already."""
@@ -198,7 +201,7 @@ class PenpalProtocol(ComlinkProtocol):
         """Return the message that ends the connection."""
         return _message(self._channel, "DESTROY")
 
-    def received(self, message: Any) -> Action | Destroyed | None:  # type: ignore[override]
+    def received(self, message: Any) -> Execute | SettleCall | Answer | Destroyed | None:
         """Handle an incoming message; return the action to perform, if any."""
         if not _is_for(self._channel, message):
             return None
@@ -218,7 +221,7 @@ class PenpalProtocol(ComlinkProtocol):
         outcome = {"isError": message.get("isSerializedErrorInstance") is True, "value": value}
         return SettleCall(token, {"type": "HANDLER", "name": "throw", "value": outcome})
 
-    def _on_call(self, message: Wire) -> Action | None:
+    def _on_call(self, message: Wire) -> Execute | Answer | None:
         id_, path, args = (message.get(key) for key in ("id", "methodPath", "args"))
         if type(id_) is not str or not 0 < len(id_) <= MAX_ID_LENGTH or id_ in self.running:
             return None

@@ -11,32 +11,35 @@ from typing import Any, NamedTuple, final
 
 from pyodide_msgchan._bridge.bridge import bridge
 from pyodide_msgchan._bridge.ffi import to_js_list
-from pyodide_msgchan._codec.exceptions import wire_of_error
 from pyodide_msgchan._codec.sending import CLONE, send_message
 from pyodide_msgchan._connection.handshake.base import format_origin, fresh_id
 from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._port.callback_sink import CallbackSink
+from pyodide_msgchan._port.channel import MessageChannel
 from pyodide_msgchan._port.core import core_of
-from pyodide_msgchan._port.endpoint import BrowserEndpoint, BrowserEvent, browser_pair
-from pyodide_msgchan._port.port import MessagePort, wrap_endpoint
+from pyodide_msgchan._port.endpoint import BrowserEndpoint, BrowserEvent
+from pyodide_msgchan._port.exclusive_reader import attach_reader
+from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._port.transfer import check_transfer
+from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan._port.waiter import Waiter
 from pyodide_msgchan._printing import error_text
 from pyodide_msgchan._rpc.access import AccessPolicy
-from pyodide_msgchan._rpc.call import Call
-from pyodide_msgchan._rpc.marshalling import Attachments
-from pyodide_msgchan._rpc.protocol import Execute
+from pyodide_msgchan._rpc.actions import ActionQueue
+from pyodide_msgchan._rpc.call import ClientCall
+from pyodide_msgchan._rpc.client import CallClient
+from pyodide_msgchan._rpc.marshalling import Marshaller
+from pyodide_msgchan._rpc.protocol import Answer, Execute, SettleCall
 from pyodide_msgchan._rpc.remote import RemoteHandle
 from pyodide_msgchan._rpc.server import CallServer
-from pyodide_msgchan._rpc.session import RpcSession
 from pyodide_msgchan.errors import (
     DataCloneError,
     HandshakeError,
     HandshakeTimeoutError,
-    MessageError,
     PeerClosedError,
     PeerLostError,
     PortClosedError,
+    PortDetachedError,
     PortStateError,
 )
 from pyodide_msgchan.penpal.protocol import (
@@ -144,7 +147,7 @@ class PenpalSession:
             if isinstance(step, Post):
                 self._post(step.message, step.origin)
             elif isinstance(step, OfferPort):
-                ours, theirs = map(wrap_endpoint, browser_pair())
+                ours, theirs = MessageChannel()
                 self._post(step.message, step.origin, [theirs])
                 self._on_connected(ours)
             elif isinstance(step, UsePort):
@@ -164,8 +167,9 @@ class PenpalSession:
             moved.detach_ports()
 
     def _on_connected(self, port: MessagePort) -> None:
-        self._page_session = page_session = PageSession(port, self._options, self.destroy)
-        self._context.run(page_session.expose, self._policy)
+        self._page_session = self._context.run(
+            PageSession, port, self._policy, self._options, partial(self.destroy, notify=False)
+        )
         self._sink.run = self._wake
 
     def _wake(self) -> None:
@@ -186,8 +190,7 @@ class PenpalSession:
         page_session = self._page_session
         if page_session is not None and not page_session.port.closed:
             if notify:
-                page_session.port.post_message(page_session.protocol.destroy())
-                page_session.port.close()
+                page_session.destroy()
             else:
                 page_session.end(lost=False)
         self._finish(PortClosedError if notify else PeerClosedError)
@@ -208,7 +211,7 @@ class PenpalSession:
         path: tuple[str, ...],
         arguments: tuple[Any, ...] = (),
         keywords: dict[str, Any] | None = None,
-    ) -> Call:
+    ) -> ClientCall:
         """Send a call.
 
         Raises:
@@ -220,65 +223,90 @@ class PenpalSession:
         if keywords:
             raise TypeError(f"Penpal has no keyword arguments ({', '.join(keywords)})")
         assert self._page_session is not None  # noqa: S101 - a Remote exists only once a page connected
-        return self._page_session.request(kind, handle, path, arguments)
+        return self._page_session.client.request(kind, handle, path, arguments)
 
-    def release(self, handle: RemoteHandle) -> Call:
+    def release(self, handle: RemoteHandle) -> ClientCall:
         """End the connection."""
         self.destroy()
-        call = Call(handle, lambda _: None)
-        call._settle(None)
+        call = ClientCall(handle, lambda _: None)
+        call.settle(None)
         return call
 
     def release_soon(self) -> None:
         """Do nothing: the session still serves calls when no Remote is left."""
 
 
-class PageSession(RpcSession):
-    """The session of the port to one page."""
+@final
+class PageSession:
+    """The calls on the port to one page, in both directions.
 
-    protocol: PenpalProtocol
+    Args:
+        port: it must have no other reader.
+        policy: the methods that the page may call.
+        options: of the connection.
+        on_destroyed: called when the page ends the connection.
+
+    Attributes:
+        port: as above.
+        client: makes the calls of this side.
+    """
 
     def __init__(
-        self, port: MessagePort, options: PenpalOptions, on_destroyed: Callable[..., None]
+        self,
+        port: MessagePort,
+        policy: AccessPolicy,
+        options: PenpalOptions,
+        on_destroyed: Callable[[], None],
     ) -> None:
-        super().__init__(port)
-        self.protocol = PenpalProtocol(f"{fresh_id()}-", options.channel)
-        self.tracebacks = options.tracebacks
-        self.calls = None  # the fast path sends Comlink's messages
-        self.python = False
+        marshaller = Marshaller(python=False, tracebacks=options.tracebacks)
+        self.port = port
+        self._protocol = PenpalProtocol(f"{fresh_id()}-", options.channel)
+        self.client = CallClient(port, self._protocol, marshaller)
+        self._server = _PenpalServer(port, self._protocol, marshaller, policy)
+        self._only_answers = policy.root == {}
         self._on_destroyed = on_destroyed
+        self._actions = ActionQueue()
+        attach_reader(core_of(port), self, None)
 
-    def expose(self, policy: AccessPolicy) -> None:
-        """Expose the methods that the other side may call."""
-        self.server = _PenpalServer(self, policy, tracebacks=self.tracebacks)
+    def on_messages(self, messages: list[Any]) -> Callable[[], None] | None:
+        """Store received messages; return what the caller has to call as its last act."""
+        to_wake: list[Waiter] = []
+        for message in messages:
+            if type(message) is UnreadableMessage:
+                self.client.unread.append(message)
+                continue
+            action = self._protocol.received(message)
+            if isinstance(action, SettleCall):
+                to_wake += self.client.settle(action.token, action.wire)
+            elif action is not None:
+                self._actions.waiting.append(action)
+        if self.client.unread:
+            to_wake += self.client.fail_unidentified(only_answers=self._only_answers)
+        return self._actions.wake(to_wake, self._perform)
 
-    def _expects_requests(self) -> bool:
-        return self.server is not None and self.server.policy.root != {}
+    def _perform(self, action: Execute | Answer | Destroyed) -> None:
+        if isinstance(action, Execute):
+            self._server.run(action)
+        elif isinstance(action, Destroyed):
+            self._on_destroyed()
+        elif not self.port.closed:
+            self.port.post_message(action.message)
+
+    def destroy(self) -> None:
+        """End the connection from this side."""
+        self.port.post_message(self._protocol.destroy())
+        self.port.close()
 
     def end(self, *, lost: bool) -> None:
         """End the session, because the other side vanished or ended the connection."""
         core = core_of(self.port)
         core.peer_ended(core.queue.received, PeerLostError if lost else PeerClosedError)
 
-    def handle_action(self, action: Any) -> None:
-        """Perform an action that the protocol returned."""
-        if isinstance(action, Destroyed):
-            self._on_destroyed(notify=False)
-        else:
-            super().handle_action(action)
-
-    def cancel_call(self, call: Call) -> None:
-        """Cancel a call at this side only, because Penpal has no message for it."""
-        self.protocol.withdraw(call._id)
-        call._settle(None)
-
-    def marshal_proxy(self, policy: AccessPolicy, _attachments: Attachments) -> Any:
-        """Return the object itself, so that posting it raises DataCloneError."""
-        return {"value": policy.root}
-
-    def marshal_stream(self, value: Any, _attachments: Attachments) -> Any:
-        """Return the iterator itself, so that posting it raises DataCloneError."""
-        return {"value": value}
+    def on_end(self, end: Callable[[], Exception]) -> None:
+        """End this session, because the port ended, and fail everything that waits."""
+        self.client.end(end, self._protocol.end())
+        self._server.cancel_all()
+        self._actions.end(self._server.cancel_all, drop=end in (PortClosedError, PortDetachedError))
 
 
 class _NotFoundError(AttributeError):
@@ -307,15 +335,10 @@ class _PenpalServer(CallServer):
 
     __slots__ = ()
 
-    def refuse(self, request: Execute, error: MessageError) -> None:
-        self.fail(request, error)
-
     def fail(self, request: Execute, error: BaseException) -> None:
-        session: Any = self.session
-        parts = wire_of_error(error, traceback=self.tracebacks)["value"]["value"]
-        message = session.protocol.fail(
-            request.id, parts, found=not isinstance(error, _NotFoundError)
-        )
+        protocol: Any = self._protocol
+        parts = self._marshaller.error_to_wire(error)["value"]["value"]
+        message = protocol.fail(request.id, parts, found=not isinstance(error, _NotFoundError))
         if message is not None:
             with contextlib.suppress(PortStateError, DataCloneError):
-                session.port.post_message(message)
+                self._port.post_message(message)

@@ -91,7 +91,7 @@ async def test_many_answers_of_javascript_that_come_together(selenium):
             assert await last == "last"
         answers = await asyncio.gather(*(remote.echo(i) for i in range(1000)))
         assert answers == list(range(1000))
-        assert not remote._handle.session.protocol._pending
+        assert not remote._handle.client.protocol._pending
     native.port2.close()
 
 

@@ -306,7 +306,7 @@ async def test_an_object_with_next_as_javascript_has_it(ends):
 
 
 async def test_as_javascript_asks_for_items(remote, api):
-    link = remote._handle.session
+    link = remote._handle.client
     request = link.request
     seen = []
 
@@ -337,9 +337,9 @@ def wrap_again(iterator):
 @pytest.mark.parametrize("credit", [None, "many", -1, 0, True, 1.5, [3], 10**400])
 async def test_a_peer_that_asks_for_nonsense(remote, api, credit):
     iterator = await remote.numbers(50_000)
-    iterator._session.post({"type": "PULL", "credit": credit})
-    iterator._session.post({"type": "ITEM", "item": {"type": "RAW", "value": 1}})
-    iterator._session.post({"type": "END"})
+    iterator._reader.port.post({"type": "PULL", "credit": credit})
+    iterator._reader.port.post({"type": "ITEM", "item": {"type": "RAW", "value": 1}})
+    iterator._reader.port.post({"type": "END"})
     await turns()
     assert api.made <= MAX_CREDIT
     await iterator.aclose()
@@ -349,7 +349,7 @@ async def test_a_peer_that_asks_for_too_many_items_gets_a_few(remote, api):
     iterator = await remote.numbers(50_000)
     iterator._started = True  # so that only what is posted here asks for items
     for credit in (10**9, MAX_CREDIT, 10**400):
-        iterator._session.post({"type": "PULL", "credit": credit})
+        iterator._reader.port.post({"type": "PULL", "credit": credit})
     while api.made < MAX_CREDIT:  # noqa: ASYNC110 - the generator tells nobody
         await asyncio.sleep(0)
     await turns(100)
@@ -451,7 +451,7 @@ async def test_whoever_waits_is_kept_though_nobody_refers_to_the_task(remote, ap
         await asyncio.sleep(0)
         gc.collect()
     assert (api.closed.is_set(), got, complaints) == (True, [1], [])
-    remote._handle.session.port.close()
+    remote._handle.client.port.close()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert complaints == ["Task exception was never retrieved"]  # and so it was told

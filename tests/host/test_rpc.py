@@ -10,6 +10,7 @@ import pytest
 
 from pyodide_msgchan import (
     DataCloneError,
+    MessageError,
     MsgChanError,
     PeerClosedError,
     PortClosedError,
@@ -28,6 +29,7 @@ from pyodide_msgchan import (
     wrap,
 )
 from pyodide_msgchan._interfaces import Notice
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan.testing import MessageChannel
 
@@ -570,6 +572,19 @@ async def test_calls_run_in_the_context_of_expose(ends):
     assert await remote.now() == "exposed"
     await remote.set()
     assert await remote.later() == "exposed"
+
+
+async def test_a_proxy_for_nobody_is_released_and_hides_no_unreadable_answer(ends):
+    remote, hostile = wrap(ends[0]), ends[1]
+    far, port = MessageChannel()
+    reply = {"id": "nobody", "type": "HANDLER", "name": "proxy", "value": port}
+    hostile.post_message(reply, transfer=[port])
+    assert (await far.receive())["type"] == "RELEASE"
+    call = remote.add(1, 2)
+    core_of(ends[0]).queue.reader.on_messages([UnreadableMessage(Notice("messageerror"))])
+    with pytest.raises(MessageError):
+        await call
+    far.close()
 
 
 async def test_ten_thousand_calls_at_once(remote):

@@ -262,7 +262,7 @@ async def test_an_error_of_an_item_waits_for_nobody(remote, silent, ends):
         lambda items, remote: remote.name,
         lambda items, remote: new(remote.Class),
         lambda items, remote: release(remote),
-        lambda items, remote: remote._handle.session.port.request(1),
+        lambda items, remote: remote._handle.client.port.request(1),
     ],
 )
 async def test_whatever_waits_for_a_peer_can_be_cancelled(remote, use):
@@ -303,7 +303,7 @@ async def test_close_nowait_tells_the_other_side(remote, silent):
 
 async def test_a_cancelled_release_closes_the_port_of_the_proxy(remote, silent):
     thing = await remote.thing()
-    port = thing._handle.session.port
+    port = thing._handle.client.port
     assert isinstance(port, MessagePort)
     task = asyncio.ensure_future(_awaited(release, thing))
     await silent.released.wait()

@@ -19,6 +19,7 @@ from pyodide_msgchan import (
 )
 from pyodide_msgchan._codec.packed import types
 from pyodide_msgchan._interfaces import Notice
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._printing import short_repr
 from pyodide_msgchan.testing import MessageChannel, Window
 from pyodide_msgchan.testing.endpoint import MemoryEndpoint
@@ -240,7 +241,7 @@ async def test_what_no_wire_is_known_for_is_refused_alike(pair):
         answer = remote.add(1, 2)
         assert await answer == 3
         bad = {"type": "HANDLER", "name": "unheard of", "value": 1}
-        link = remote._handle.session
+        link = remote._handle.client
         call = remote.add(1, 2)
         near.post_message({"type": "APPLY", "id": "x", "path": ["take"], "argumentList": [bad]})
         assert await call == 3
@@ -301,7 +302,7 @@ async def test_nothing_is_left_open_by_what_can_not_be_read(pair, bad):
                 await call
         gc.collect()
     assert [str(one.message) for one in caught if one.category is ResourceWarning] == []
-    assert len(remote._handle.session._children) == 0
+    assert len(core_of(near).queue.reader._children) == 0
 
 
 # A JavaScript object that another agent cluster refuses, as the browser sends and receives it.
