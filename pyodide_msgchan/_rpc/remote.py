@@ -157,7 +157,7 @@ class Remote:
 
 def target_of(remote: Remote) -> tuple[RemoteHandle, tuple[str, ...]]:
     """Return the handle and the path of a `Remote`."""
-    return remote._handle, remote._path
+    return remote._handle, remote._path  # noqa: SLF001 - all its other names are remote
 
 
 @final
