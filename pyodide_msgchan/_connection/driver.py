@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, final
+from typing import Any, ClassVar, Final, final
 
 from pyodide_msgchan._connection.connection import Connection, Peer, open_connection
 from pyodide_msgchan._connection.control import ControlChannel
@@ -300,7 +300,7 @@ class HandshakeDriver:
 
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            _HANDLERS[type(action)](self, *action)
+            self._HANDLERS[type(action)](self, *action)
 
     def _post(self, envelope: Envelope, origin: str, sender: Any) -> None:
         for target in self._targets if sender is None else (sender,):
@@ -391,23 +391,22 @@ class HandshakeDriver:
                 self._arriving_from.wake(partial(_wake_waiter, waiter))
             return
 
+    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
+        Post: _post,
+        Offer: _offer,
+        Adopt: _adopt,
+        Discard: _discard,
+        Send: _send,
+        Close: _close,
+        Connected: _connected,
+        Fail: _fail,
+        SetTimer: _set_timer,
+        StopTimer: _stop_timer,
+        PeerReplaced: _peer_replaced,
+    }
+    """The method that carries out each action of the handshake."""
+
 
 def _wake_waiter(waiter: Waiter) -> None:
     if not waiter.done():
         waiter.wake_now()
-
-
-_HANDLERS: Final[dict[type, Callable[..., None]]] = {
-    Post: HandshakeDriver._post,
-    Offer: HandshakeDriver._offer,
-    Adopt: HandshakeDriver._adopt,
-    Discard: HandshakeDriver._discard,
-    Send: HandshakeDriver._send,
-    Close: HandshakeDriver._close,
-    Connected: HandshakeDriver._connected,
-    Fail: HandshakeDriver._fail,
-    SetTimer: HandshakeDriver._set_timer,
-    StopTimer: HandshakeDriver._stop_timer,
-    PeerReplaced: HandshakeDriver._peer_replaced,
-}
-"""The method that carries out each action of the handshake."""

@@ -104,6 +104,10 @@ class PortCore:
         count = len(self.queue.buffer)
         return f"{state}, {count} buffered" if count else state
 
+    def disentangle(self) -> None:
+        """Record that the other end has left this interpreter."""
+        self._partner = None
+
     # Transitions
 
     def close(self, *, lost: bool = False) -> None:
@@ -180,7 +184,7 @@ class PortCore:
         """Record that another object has taken over the endpoint of this port."""
         partner = self.partner()
         if partner is not None:
-            partner._partner = None
+            partner.disentangle()
         self._set_ended(PortState.DETACHED, PortDetachedError, drop=True)
         self.requests.end(PortDetachedError)
 

@@ -92,7 +92,7 @@ class MessageEvent:
 class Listener:
     """A function that a port calls with messages or errors; `cancel` stops it."""
 
-    __slots__ = ("_callback", "_context", "_owner")
+    __slots__ = ("_owner", "_parts")
 
     def __init__(
         self, owner: list[Listener], callback: Callable[[Any], Any], done: Callable[[], None]
@@ -101,8 +101,7 @@ class Listener:
             raise TypeError(
                 f"a listener is called with the event, and {short_repr(callback)} can't be called"
             )
-        self._callback = callback
-        self._context: Context = copy_context()
+        self._parts: tuple[Callable[[Any], Any], Context] = callback, copy_context()
         self._owner = (owner, done)
 
     def cancel(self) -> None:
@@ -124,19 +123,20 @@ def call_listeners(listeners: Sequence[Listener], value: Any) -> None:
     for listener in tuple(listeners):
         if listener not in listeners:
             continue  # an earlier listener cancelled it
+        callback, context = listener._parts  # noqa: SLF001 - users only cancel it
         try:
-            context = listener._context.copy()  # an earlier call may still block in `run_sync`
-            result = context.run(listener._callback, value)
+            context = context.copy()  # an earlier call may still block in `run_sync`
+            result = context.run(callback, value)
             if asyncio.iscoroutine(result):
                 loop = asyncio.get_event_loop()
-                task = loop.create_task(_guard(result, listener), context=context)
+                task = loop.create_task(_guard(result, callback), context=context)
                 _tasks.add(task)
                 task.add_done_callback(_tasks.discard)
         except BaseException as error:  # noqa: BLE001 - reported, and the next listener is called
-            _report(listener, error)
+            _report(callback, error)
 
 
-async def _guard(coroutine: Any, listener: Listener) -> None:
+async def _guard(coroutine: Any, callback: Callable[[Any], Any]) -> None:
     try:
         await coroutine
     except GeneratorExit:
@@ -145,11 +145,11 @@ async def _guard(coroutine: Any, listener: Listener) -> None:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise  # the task was cancelled from outside, so the listener did not fail
-        _report(listener, error)
+        _report(callback, error)
 
 
-def _report(listener: Listener, error: BaseException) -> None:
-    report(f"the listener {_name_of(listener._callback)} failed", error)
+def _report(callback: Callable[[Any], Any], error: BaseException) -> None:
+    report(f"the listener {_name_of(callback)} failed", error)
 
 
 def _name_of(callback: Any) -> str:

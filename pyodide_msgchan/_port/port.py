@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from pyodide_msgchan._interfaces import Endpoint
-from pyodide_msgchan._port.core import PortCore, PortState
+from pyodide_msgchan._port.core import PortCore, PortState, core_of
 from pyodide_msgchan._port.endpoint import adopt_port, set_port_factory
 from pyodide_msgchan._port.receiver import Receiver
 from pyodide_msgchan._port.transfer import check_transfer
@@ -139,7 +139,7 @@ class MessagePort(Receiver):
         core = self._core
         ours, theirs = map(wrap_endpoint, core.endpoint.pair())
         if core.endpoint.packed:
-            ours._core.endpoint.enable_packing()
+            core_of(ours).endpoint.enable_packing()
         uncertain = core.requests.uncertain
         try:
             self.post_message(message, transfer=[*transfer, theirs])
@@ -148,12 +148,12 @@ class MessagePort(Receiver):
             theirs.close()
             ours.close()
             raise
-        core.requests.add(ours._core, core.endpoint.sent())
+        core.requests.add(core_of(ours), core.endpoint.sent())
         try:
             return await ours.receive()
         finally:
             ours.close()
-            core.requests.remove(ours._core)
+            core.requests.remove(core_of(ours))
 
     # The end
 
@@ -218,12 +218,12 @@ class MessagePort(Receiver):
 
 def entangle(first: MessagePort, second: MessagePort) -> None:
     """Record that two ports are the ends of one channel in this interpreter."""
-    first._core.entangle(second._core)
+    core_of(first).entangle(core_of(second))
 
 
 def wrap_endpoint(endpoint: Endpoint) -> MessagePort:
     """Return the port of an endpoint: the existing one, or a new one."""
-    return MessagePort._from_endpoint(endpoint)
+    return MessagePort._from_endpoint(endpoint)  # noqa: SLF001 - users wrap native ports
 
 
 set_port_factory(wrap_endpoint)

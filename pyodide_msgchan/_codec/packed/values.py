@@ -232,14 +232,14 @@ class ValueFactory:
             self.partial = message
             raise self.error
 
-    def _side_item(self, index: int) -> Any:
+    def side_item(self, index: int) -> Any:
         if _int(index) < 0:
             raise ValueError("no such out-of-band object")
         item = self._adopt(self._side[index])
         self.adopted.append(item)
         return item
 
-    def _new(self, name: str) -> Any:
+    def make_new(self, name: str) -> Any:
         codec = codec_named(name)
         if codec.fields is None:
             raise ValueError(f"{short_repr(name)} is not registered as a dataclass here")
@@ -255,18 +255,18 @@ class ValueFactory:
         buffer, self._buffers[data] = self._buffers[data], None
         return self._copy_in(buffer)
 
-    def _view(self, data: Any, code: str, shape: tuple[int, ...]) -> memoryview:
+    def make_view(self, data: Any, code: str, shape: tuple[int, ...]) -> memoryview:
         view = memoryview(self._buffer(data))
         if len(_shape(shape)) == 1:
             return view.cast(code)  # type: ignore[call-overload, no-any-return]
         return view.cast(code, shape)  # type: ignore[call-overload, no-any-return]
 
-    def _array(self, code: str, data: Any) -> array[Any]:
+    def make_array(self, code: str, data: Any) -> array[Any]:
         result = array(code)
         result.frombytes(self._buffer(data))
         return result
 
-    def _numpy(self, descr: Any, shape: Any, order: str, data: Any) -> Any:
+    def make_numpy(self, descr: Any, shape: Any, order: str, data: Any) -> Any:
         import numpy as np  # noqa: PLC0415 - loaded only for messages that hold arrays
 
         _check_descr(descr)
@@ -455,8 +455,8 @@ _SAFE_ARGUMENT_TYPES: Final = ATOMS | CONTAINERS
 
 _MAKERS: Final[tuple[Callable[..., Any], ...]] = (
     _plain, _complex, _day, _time, _datetime, _duration, _enum, _path, _decimal, _uuid,
-    ValueFactory._side_item, ValueFactory._new, _custom, _error, ValueFactory._view,
-    ValueFactory._array, ValueFactory._numpy,
+    ValueFactory.side_item, ValueFactory.make_new, _custom, _error, ValueFactory.make_view,
+    ValueFactory.make_array, ValueFactory.make_numpy,
     _long_decimal,
 )  # fmt: skip
 """The function for each tag."""
