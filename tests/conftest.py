@@ -1,10 +1,19 @@
 """How to write and run tests here.
 
 Running: `./build.sh test` runs everything; `./build.sh test --browser firefox -k reload` a part.
+`./build.sh test --quick` is for the time between two edits and takes under two minutes: the host
+suite, and in Chrome the wheel, the check for leaks and the contract of a channel (`test_smoke.py`
+and `test_contract.py`), all without the tests that are marked slow. What it leaves out: the long
+random searches, the types of the public surface, frames, windows and workers, the other browsers,
+the site, and Comlink and Penpal. Run the tests of what you changed as well, and everything at the
+end. `--quick` goes with paths and with pytest alone too: it leaves out what is slow.
 After one `./build.sh` the quick way is `build/venv/bin/pytest tests/browser -k reload --browser
 chrome`: wheel, distributions and site are rebuilt first if a source changed. `--browser` takes
 `chrome`, `firefox`, `node` (Pyodide tests only) or `webkit` (page tests only), also several times;
 without it Pyodide tests run in the first three and page tests in Chrome and Firefox.
+
+A test that takes over ten seconds on an idle machine is marked `@pytest.mark.slow("reason")`; the
+reason says what takes so long.
 
 Host tests, `tests/host`: plain pytest on the source tree; `async def` tests run by themselves.
 
@@ -53,6 +62,8 @@ Page tests, `tests/browser` and `tests/interop`: the host drives a real page.
   report.
 """
 
+import pytest
+
 pytest_plugins = ["tools.pytest_runtimes", "tools.pytest_pages"]
 
 
@@ -62,3 +73,18 @@ def pytest_addoption(parser):
         "--chaos-seed", type=int, help="the course that it takes (0; any with --chaos-seconds)"
     )
     parser.addoption("--examples", type=int, help="how many random values are sent (2000)")
+    parser.addoption("--quick", action="store_true", help="leave out the tests marked slow")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow(reason): the test takes over ten seconds")
+
+
+def pytest_collection_modifyitems(config, items):
+    marks = {item: mark for item in items if (mark := item.get_closest_marker("slow"))}
+    for item, mark in marks.items():
+        if not mark.args:
+            raise pytest.UsageError(f"slow needs a reason: {item.nodeid}")
+    if marks and config.getoption("quick"):
+        config.hook.pytest_deselected(items=list(marks))
+        items[:] = [item for item in items if item not in marks]

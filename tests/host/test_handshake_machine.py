@@ -628,6 +628,7 @@ class World(RuleBasedStateMachine):
             self.after_cancel(side)
 
 
+@pytest.mark.slow("a random search through hundreds of worlds")
 @pytest.mark.timeout(3000)  # for the profile
 def test_the_handshake_holds_in_a_world_of_windows():
     examples = max(settings().max_examples, 400)

@@ -556,6 +556,7 @@ def test_no_short_message_takes_much_memory():
     assert most < BUDGET
 
 
+@pytest.mark.slow("40,000 streams, which Node scans too")
 def test_javascript_scans_alike():
     rng = random.Random(11)  # noqa: S311 - the same ones each time
     # Far from the end of a stream js/src/scan.mjs takes most steps another way.

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow("mypy reads the whole package")
 def test_surface():
     command = [sys.executable, "-m", "mypy", "--strict", str(HERE / "typing_surface.py")]
     result = subprocess.run(  # noqa: S603 - its arguments are ours

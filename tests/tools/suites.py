@@ -1,4 +1,8 @@
-"""The `test` verb: every suite in turn, and one plain total as the last line."""
+"""The `test` verb: every suite in turn, and one plain total as the last line.
+
+`--quick` runs what answers within two minutes: the host suite without its slow tests, and a part of
+the browser tests in Chrome (see `_QUICK`), or in the browser that `--browser` names.
+"""
 
 import argparse
 import contextlib
@@ -57,6 +61,14 @@ _SUITES = (
     ),
 )
 
+#: What `--quick` runs: the host suite, and real messages through a real browser, without its pages.
+_QUICK = (
+    (
+        Suite("host", ["tests/host"]),
+        Suite("smoke", ["tests/browser/test_smoke.py", "tests/browser/test_contract.py"]),
+    ),
+)
+
 
 @dataclass
 class Total:
@@ -92,7 +104,12 @@ def main(words: list[str]) -> int:
     """Run the suites with the words, which are pytest's, or only what the words name by path."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--browser", action="append")
-    asked = parser.parse_known_args(words)[0].browser
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_known_args(words)[0]
+    asked: list[str] | None = options.browser
+    if options.quick and not asked:
+        asked = ["chrome"]
+        words = [*words, "--browser=chrome"]
     build()
     browsers.ensure(asked or ["chrome", "firefox"])
     if not asked:
@@ -100,7 +117,8 @@ def main(words: list[str]) -> int:
 
     total = Total()
     chosen = any((ROOT / word.split("::")[0]).exists() for word in words)
-    for beside in ((Suite("chosen", []),),) if chosen else _SUITES:
+    suites = _QUICK if options.quick else _SUITES
+    for beside in ((Suite("chosen", []),),) if chosen else suites:
         if _INTERRUPTED in _run(beside, words, total):
             break
     say(f"\n{total}")
