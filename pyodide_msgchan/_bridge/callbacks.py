@@ -20,7 +20,6 @@ __all__ = [
     "_on_scalar",
     "_on_step",
     "_on_stray",
-    "pending_steps",
     "report",
     "set_stray_sink",
     "unpack",
@@ -37,8 +36,10 @@ waiting_sinks: Final[dict[int, MessageSink]] = {}
 """The sinks that wait for messages, by the id of their port; an entry keeps the port alive."""
 
 
-pending_steps: Final[dict[int, tuple[MessageSink, Callable[[], None]]]] = {}
-"""The steps to call for a port, in a call of their own, after what arrived was stored."""
+_pending_steps: Final[dict[int, list[tuple[MessageSink, Callable[[], None]]]]] = {}
+"""The steps to call for a port in their order, each in a call of its own, after what arrived was
+stored. Before such a call more may arrive, or the port may be closed, and each task is still woken.
+"""
 
 
 def unpack(port: int, packed: Any) -> tuple[list[Any], Any]:
@@ -143,7 +144,7 @@ def _resume(port: int, sink: MessageSink, run: Callable[[], None] | None, *, now
     if run is None:
         return 0
     if not now:
-        pending_steps[port] = sink, run
+        _pending_steps.setdefault(port, []).append((sink, run))
         return 1
     try:
         run()
@@ -154,9 +155,11 @@ def _resume(port: int, sink: MessageSink, run: Callable[[], None] | None, *, now
 
 def _on_step(port: int) -> int:
     """Wake the task that waits for what was stored, as the last step; returns as `_on_batch`."""
-    if port not in pending_steps:  # the port was closed meanwhile
-        return 0
-    return _resume(port, *pending_steps.pop(port), now=True)
+    steps = _pending_steps[port]
+    sink, run = steps.pop(0)
+    if not steps:
+        del _pending_steps[port]
+    return _resume(port, sink, run, now=True)
 
 
 _stray_sink: Callable[[int, Any, Any], None]

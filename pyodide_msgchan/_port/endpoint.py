@@ -8,7 +8,6 @@ from typing import Any
 
 from pyodide_msgchan._bridge.bridge import bridge
 from pyodide_msgchan._bridge.callbacks import (
-    pending_steps,
     report,
     set_stray_sink,
     unpack,
@@ -267,7 +266,6 @@ class BrowserEndpoint:
     def unregister(self) -> None:
         """Remove every reference to this endpoint; JavaScript closes the native port."""
         waiting_sinks.pop(self._number, None)
-        pending_steps.pop(self._number, None)
         _endpoints.pop(self._number, None)
 
 

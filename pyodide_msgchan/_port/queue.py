@@ -279,20 +279,23 @@ class MessageQueue:
                 be stepped directly.
 
         Returns:
-            The function that steps the first waiter's task, if `first` and one was served.
+            The function that steps the first waiter's task, if `first` and it alone was served.
         """
-        step = None
+        direct: Waiter | None = None
         while (waiter := self._first()) is not None and len(self.served) < len(self.buffer):
             del self.waiters[waiter]
             waiter.served = True
             if first and not self.served:
-                step = waiter.wake_now
+                direct = waiter
             else:
+                if direct is not None:  # its step may be called after this waiter's turn
+                    direct.wake_soon()
+                    direct = None
                 waiter.wake_soon()
             self.served.add(waiter)
         if waiter is not None and self.end_error is None:
             self._poll_and_serve()
-        return step
+        return None if direct is None else direct.wake_now
 
     def _first(self) -> Waiter | None:
         """Return the waiter that has waited longest; remove those that are done."""
