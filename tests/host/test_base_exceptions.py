@@ -7,6 +7,8 @@ import pytest
 from pyodide_msgchan import RemoteError, expose, register_converter, wrap
 from pyodide_msgchan.testing import MessageChannel
 
+pytestmark = pytest.mark.usefixtures("delivery")
+
 
 class OwnError(BaseException):
     """Derived as a library does that wants to pass every `except Exception`."""

@@ -18,6 +18,8 @@ from pyodide_msgchan import (
 from pyodide_msgchan._rpc.streams import MAX_CREDIT
 from pyodide_msgchan.testing import MessageChannel
 
+pytestmark = pytest.mark.usefixtures("delivery")
+
 PREFETCH = 4
 
 

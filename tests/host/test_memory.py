@@ -8,6 +8,8 @@ import pytest
 
 from pyodide_msgchan.testing import CONTRACT, LINKED, MessageChannel, Window
 
+pytestmark = pytest.mark.usefixtures("delivery")
+
 
 async def make_pair():
     return tuple(MessageChannel())

@@ -8,6 +8,8 @@ from pyodide_msgchan import PeerClosedError, PeerLostError, expose, wrap
 from pyodide_msgchan._port import requests as requests_module
 from pyodide_msgchan.testing import MessageChannel, Window
 
+pytestmark = pytest.mark.usefixtures("delivery")
+
 HOST, APP = "https://host.example", "https://app.example"
 
 

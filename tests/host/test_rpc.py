@@ -7,6 +7,7 @@ import weakref
 from dataclasses import dataclass
 
 import pytest
+from tools.waiting import until
 
 from pyodide_msgchan import (
     DataCloneError,
@@ -32,6 +33,8 @@ from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan.testing import MessageChannel
+
+pytestmark = pytest.mark.usefixtures("delivery")
 
 
 @dataclass
@@ -511,8 +514,7 @@ async def test_last_calls_before_a_close_are_run(api, ends):
         remote.note(i)
     ends[0].close()
     await ends[1].wait_closed()
-    await asyncio.sleep(0)
-    assert api.log == [0, 1, 2]
+    await until(lambda: api.log == [0, 1, 2])
 
 
 async def test_reading_belongs_to_the_calls(remote, ends):

@@ -9,6 +9,8 @@ import pytest
 from pyodide_msgchan import MessagePort, Remote, expose, new, proxy, release, wrap
 from pyodide_msgchan.testing import MessageChannel
 
+pytestmark = pytest.mark.usefixtures("delivery")
+
 TURNS = 20
 
 
