@@ -57,12 +57,10 @@ class CallClient:
         self.port = port
         self.protocol = protocol
         self.unread: list[UnreadableMessage] = []
-        core = core_of(port)
-        self._endpoint = core.endpoint
-        self._error_listeners = core.queue.error_listeners
+        self._core = core_of(port)
+        self._endpoint = self._core.endpoint
         self._marshaller = marshaller
         self._calls = calls
-        self._end_error = core.closed_error
         self._deferred: list[tuple[ClientCall, Wire, Attachments, bool]] | None = None
 
     def request(
@@ -131,7 +129,7 @@ class CallClient:
     def _unusable_error(self, handle: RemoteHandle) -> Exception:
         if handle.released:
             return PortStateError("this remote object was released")
-        return self._end_error()
+        return self._core.closed_error()
 
     def _send(self, call: ClientCall, message: Wire, attachments: Attachments) -> None:
         try:
@@ -261,17 +259,17 @@ class CallClient:
             for token in self.protocol.pop_all_pending():
                 to_wake += self.settle(token, unread[0].wire)
         else:
-            for item in () if self._error_listeners else unread:
+            for item in () if self._core.queue.error_listeners else unread:
                 report(str(item.error), item.error)
         return to_wake
 
-    def end(self, end_error: Callable[[], Exception], tokens: Iterable[Any]) -> None:
-        """Fail the requests of the tokens, and every later one, because the port ended."""
-        self._deferred, self._end_error = None, end_error
+    def fail_all(self, tokens: Iterable[Any], end: Callable[[], Exception]) -> None:
+        """Fail the requests of the tokens, because the port ended."""
+        self._deferred = None
         to_wake: list[Waiter] = []
         for token in tokens:
             if type(token) is ClientCall:
-                to_wake += token.fail(end_error())
+                to_wake += token.fail(end())
             else:
                 to_wake += token(raw(None))
         wake_together(to_wake)

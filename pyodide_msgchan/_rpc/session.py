@@ -81,7 +81,6 @@ class RpcSession:
         self._actions = ActionQueue()
         self._queue, self._unread = self._actions.waiting, self.client.unread
         self._announcement: Any = None
-        self._end: Callable[[], Exception] | None = None
         self._loop = asyncio.get_event_loop()
         core.endpoint.announce = self._announce
 
@@ -114,7 +113,7 @@ class RpcSession:
         """Return what stands for an unreadable message; None if its kind is unknown."""
         self.client.discard(wires_of(unread))
         for item in unread.attachments:
-            if isinstance(item, MessagePort) and not item.closed:
+            if isinstance(item, MessagePort):
                 item.close()
         message = substitute(unread, before)
         if message is None and self._reader is not None:
@@ -247,9 +246,9 @@ class RpcSession:
         Raises:
             PortStateError: this session ended. The port is closed.
         """
-        if self._end is not None:
+        if self._core.ended:
             port.close()
-            raise self._end()
+            raise self._core.closed_error()
         child = RpcSession(port, self, parent)
         self._children.add(child)
         return child
@@ -258,18 +257,11 @@ class RpcSession:
         """Forget a child that ended by itself."""
         self._children.discard(child)
 
-    def end_with_root(self, end: Callable[[], Exception]) -> None:
-        """End this session and close its port, because its root ended."""
-        self.on_end(end)
-        self._core.queue.reader = None  # so that closing the port does not end this session again
-        self.port.close()
-
     def on_end(self, end: Callable[[], Exception]) -> None:
         """End this session, because the port ended, and fail everything that waits."""
         # The endpoint may live longer than its port, and must not keep this session alive.
         self._core.endpoint.announce = None
-        self.client.end(end, self.protocol.end())
-        self._end = end
+        self.client.fail_all(self.protocol.end(), end)
         # If this side ended the port, the last calls of the other side don't run any more.
         self._actions.end(self._stop_serving, drop=end in (PortClosedError, PortDetachedError))
         if self.server is not None:
@@ -278,7 +270,7 @@ class RpcSession:
             self._reader.on_end(end)
         children, self._children = self._children, set()
         for child in children:
-            child.end_with_root(end)
+            core_of(child.port).end(end, drop=True)
         if self._root is not None:
             self._root.forget_child(self)
 

@@ -304,7 +304,7 @@ class PageSession:
 
     def on_end(self, end: Callable[[], Exception]) -> None:
         """End this session, because the port ended, and fail everything that waits."""
-        self.client.end(end, self._protocol.end())
+        self.client.fail_all(self._protocol.end(), end)
         self._server.cancel_all()
         self._actions.end(self._server.cancel_all, drop=end in (PortClosedError, PortDetachedError))
 

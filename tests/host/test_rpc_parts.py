@@ -13,6 +13,7 @@ from pyodide_msgchan import (
 )
 from pyodide_msgchan._codec.wire import raw
 from pyodide_msgchan._interfaces import Notice
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan._rpc.access import AccessPolicy
 from pyodide_msgchan._rpc.client import CallClient
@@ -50,10 +51,10 @@ async def test_a_client_posts_requests_and_settles_their_calls(ends):
     assert isinstance(action, SettleCall)
     client.settle(action.token, action.wire)
     assert await good == 3
-    client.end(PeerLostError, protocol.end())
+    client.fail_all(protocol.end(), PeerLostError)
     with pytest.raises(PeerLostError):
         await bad
-    near.close()
+    core_of(near).end(PeerLostError, drop=True)
     with pytest.raises(PeerLostError):
         remote.add(1, 2)
 
