@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from types import GeneratorType
 from typing import Any, ClassVar, Final, Protocol, cast, final
@@ -151,13 +151,9 @@ def _is_integral_float(value: Any) -> bool:
 class Marshaller:
     """Converts values to wire values and back, without references to objects of either side.
 
-    Args:
+    Attributes:
         python: whether the other end is this package too; None while that is unknown.
         tracebacks: whether the other side sees the tracebacks of errors.
-
-    Attributes:
-        python: as above.
-        tracebacks: as above.
     """
 
     def __init__(self, *, python: bool | None = None, tracebacks: bool = False) -> None:
@@ -226,36 +222,27 @@ class ChildSession(Protocol):
         """Return a `RemoteIterator` for the iterator at the other end."""
 
 
-class RootSession(Protocol):
-    """The session that opens those of all ports that are sent or received on it."""
-
-    def open_child(self, port: MessagePort, parent: Marshaller) -> ChildSession:
-        """Return a session for a port that was sent or received among values.
-
-        Args:
-            port: the port.
-            parent: the marshaller of these values.
-
-        Raises:
-            PortStateError: the root session ended. The port is closed.
-        """
-
-
 @final
 class ProxyMarshaller(Marshaller):
     """Converts values to wire values and back, with a new port for each object sent by reference.
 
     Args:
         port: on which the values are sent and received.
-        root: opens the sessions of the new ports.
+        open_child: returns a session for a port that was sent or received among values, given
+            this marshaller; it raises PortStateError and closes the port after the end.
         parent: the marshaller of the values among which the port was sent or received.
     """
 
-    def __init__(self, port: MessagePort, root: RootSession, parent: Marshaller | None) -> None:
+    def __init__(
+        self,
+        port: MessagePort,
+        open_child: Callable[[MessagePort, Marshaller], ChildSession],
+        parent: Marshaller | None,
+    ) -> None:
         super().__init__()
         if parent is not None:
             self.python, self.tracebacks = parent.python, parent.tracebacks
-        self._endpoint, self._root = core_of(port).endpoint, root
+        self._endpoint, self._open_child = core_of(port).endpoint, open_child
 
     def to_wire(self, value: Any, attachments: Attachments) -> Wire:
         """Return the wire value of a value, and add the ports it needs to the attachments."""
@@ -296,7 +283,7 @@ class ProxyMarshaller(Marshaller):
         ours, theirs = wrap_endpoint(near), wrap_endpoint(far)
         attachments.ports += (ours, theirs)
         attachments.transfer.append(theirs)
-        return self._root.open_child(ours, self), theirs
+        return self._open_child(ours, self), theirs
 
     def from_wire(self, wire: Wire, options: Options | None = None) -> Any:
         """Return the value of a wire value; as for `Marshaller`."""
@@ -312,6 +299,6 @@ class ProxyMarshaller(Marshaller):
         is_iterator = wire.get("iterator") is True
         if is_iterator:
             self.python = True
-        session = self._root.open_child(port, self)
+        session = self._open_child(port, self)
         options = options or DEFAULT_OPTIONS
         return session.remote_iterator(options) if is_iterator else session.remote(options)

@@ -167,12 +167,9 @@ type Action = Execute | Cancel | SettleCall | Answer | Detach | Discard | Stream
 class CallProtocol(ABC):
     """The requests on one port that wait for their answers, and the messages of both.
 
-    Args:
+    Attributes:
         prefix: the start of the ids of this end's requests, before their number. No other end has
             the same.
-
-    Attributes:
-        prefix: as above.
         running: the ids of the other end's requests that were not answered yet.
     """
 
@@ -251,14 +248,10 @@ class CallProtocol(ABC):
 class ComlinkProtocol(CallProtocol):
     """The calls of both directions on one port.
 
-    Args:
-        prefix: as for `CallProtocol`.
+    Attributes:
         shared: whether other ends may read and write the same endpoint, as on a worker. Then this
             end ignores answers to requests of other ends, and requests while nothing is exposed
             here, because another end may answer them.
-
-    Attributes:
-        shared: as above.
     """
 
     __slots__ = ("_exposing", "_queued", "shared")
@@ -294,11 +287,6 @@ class ComlinkProtocol(CallProtocol):
         """Refuse requests from now on."""
         self._exposing, self._queued = False, None
         self.running.clear()
-
-    def end(self) -> list[Any]:
-        """End both directions, because the port ended; return the tokens of pending requests."""
-        self.stop_exposing()
-        return self.pop_all_pending()
 
     def reply(self, id_: Id, wire: Wire) -> Wire | None:
         """Return the message that answers a request; None if nobody waits for it any more."""

@@ -73,7 +73,7 @@ class RpcSession:
         self._root = root
         self._children: set[RpcSession] = set()
         self._calls = attach_reader(core, self, self.protocol.prefix)
-        self.marshaller = ProxyMarshaller(port, root or self, parent)
+        self.marshaller = ProxyMarshaller(port, (root or self).open_child, parent)
         self.client = CallClient(port, self.protocol, self.marshaller, self._calls)
         self.server: CallServer | None = None
         self._source: StreamSource | None = None

@@ -104,7 +104,7 @@ class Root:
 
 async def test_a_marshaller_opens_a_port_for_each_reference(ends):
     root = Root()
-    marshaller = ProxyMarshaller(ends[0], root, Marshaller(tracebacks=True))
+    marshaller = ProxyMarshaller(ends[0], root.open_child, Marshaller(tracebacks=True))
     assert marshaller.tracebacks
     attachments = Attachments()
     made = {}
@@ -124,7 +124,7 @@ async def test_a_marshaller_opens_a_port_for_each_reference(ends):
 
 async def test_a_marshaller_takes_the_ports_of_references(ends):
     root = Root()
-    marshaller = ProxyMarshaller(ends[0], root, None)
+    marshaller = ProxyMarshaller(ends[0], root.open_child, None)
     wire = {"type": "HANDLER", "name": "proxy", "value": ends[1]}
     assert marshaller.from_wire(wire) == ("remote", DEFAULT_OPTIONS)
     assert marshaller.python is None
