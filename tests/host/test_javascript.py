@@ -39,11 +39,30 @@ def test_module_is_small(node):
 
 
 def test_module_stands_alone():
-    assert not re.search(r"\bimport\b", MODULE.read_text())
+    assert not re.search(r"\bimport\b", re.sub(r"/\*.*?\*/", "", MODULE.read_text()))
 
 
 def test_module_tells_the_version_of_the_package():
     assert f'const VERSION = "{pyodide_msgchan.__version__}";' in MODULE.read_text()
+
+
+def test_the_declarations_are_those_of_the_module(node):
+    # That each export has the declared type is checked by tsc, see tests/tools/tsconfig.json.
+    declared = MODULE.with_suffix(".d.mts").read_text()
+    names = re.findall(r"^export declare (?:const|class|function) (\w+)", declared, re.MULTILINE)
+    program = f"console.log(Object.keys(await import({json.dumps(MODULE.as_uri())})).join())"
+    result = run("node", "--input-type=module", "--eval", program)
+    assert sorted(result.stdout.strip().split(",")) == sorted(names)
+
+    def options(interface):
+        body = re.search(rf"interface {interface}\b.*?\n}}", declared, re.DOTALL)[0]
+        return set(re.findall(r"^  (\w+)\?:", body, re.MULTILINE))
+
+    text = MODULE.read_text()
+    taken = re.search(r'import\("\./msgchan\.mjs"\)\.Options} \*/ \{(.*?)\}', text, re.DOTALL)[1]
+    assert set(re.findall(r"^ +(\w+)", taken, re.MULTILINE)) == options("Options")
+    assert re.search(r"accept = \(\{ (\w+), \.\.\.options \}", text)[1] in options("AcceptOptions")
+    assert len(options("AcceptOptions")) == 1
 
 
 def test_types(node):

@@ -1,4 +1,4 @@
-"""The `check` verb: formatters, linter, types; `check --fix` repairs what they can repair."""
+"""The `check` verb: formatters, linters, types; `check --fix` repairs what they can repair."""
 
 import os
 import subprocess
@@ -13,6 +13,7 @@ _PRETTIER_FILES = (
     "tests/**/*.{html,css,js,mjs,ts}",
     "pyodide_msgchan/js/**/*.{mjs,mts}",
 )
+_SCRIPT_FILES = ("pyodide_msgchan/js/**/*.mjs", "web/**/*.{js,mjs}", "tests/js/**/*.mjs")
 
 
 def main(words: list[str]) -> int:
@@ -23,10 +24,16 @@ def main(words: list[str]) -> int:
     prettier = ["node", str(NODE_MODULES / "prettier" / "bin" / "prettier.cjs")]
     prettier += ["--config", str(TOOLS / "prettier.json"), "--no-error-on-unmatched-pattern"]
     prettier += ["--log-level", "warn", "--write" if fix else "--check", *_PRETTIER_FILES]
+    typescript = ["node", str(NODE_MODULES / "typescript" / "bin" / "tsc"), "--project"]
+    eslint = ["node", str(NODE_MODULES / "eslint" / "bin" / "eslint.js"), *_SCRIPT_FILES]
+    eslint += ["--config", str(TOOLS / "eslint.config.mjs"), "--no-error-on-unmatched-pattern"]
     checks = {
         "format of Python": [ruff, "format", *([] if fix else ["--check"])],
         "lint": [ruff, "check", "--output-format=concise", *(["--fix"] if fix else [])],
         "format of JavaScript, HTML and CSS": prettier,
+        "lint of JavaScript": [*eslint, *(["--fix"] if fix else [])],
+        "types of JavaScript": [*typescript, str(TOOLS / "tsconfig.json")],
+        "types of the site's JavaScript": [*typescript, str(TOOLS / "tsconfig.web.json")],
         "types": [sys.executable, "-P", "-m", "mypy", "--strict"],
     }
     failed = 0

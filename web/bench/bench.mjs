@@ -3,6 +3,7 @@ import { createChart } from "./chart.mjs";
 import { keysTable } from "./keys.mjs";
 import { browser } from "../shared/browser.mjs";
 
+/** @type {(id: string) => any} */
 const byId = (id) => document.getElementById(id);
 let charts = [];
 
@@ -14,7 +15,7 @@ async function results(name) {
   try {
     return await response.json();
   } catch (error) {
-    throw new Error(`${name} could not be read: ${error.message}`);
+    throw new Error(`${name} could not be read: ${error.message}`, { cause: error });
   }
 }
 

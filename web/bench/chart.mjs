@@ -168,7 +168,7 @@ function splits(least, most, room) {
   return found.filter((value) => value >= least && value <= most);
 }
 
-function legendRow(line, [name, dash], { growth }) {
+function legendRow(line, /** @type {any} */ [name, dash], { growth }) {
   const row = document.createElement("tr");
   row.innerHTML = `
     <th scope="row">

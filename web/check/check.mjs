@@ -7,6 +7,7 @@ import { describe, values } from "./values.mjs";
 import { label } from "../shared/names.mjs";
 import { otherBase } from "../shared/other.mjs";
 
+/** @type {(id: string) => any} */
 const byId = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 const report = { ...browser(), pyodide: "", package: "", rows: [] };
@@ -167,7 +168,7 @@ function finish() {
   byId("progress").hidden = true;
   byId("again").hidden = !blocked || Boolean(failure);
   const text = JSON.stringify(
-    { ...report, rows: report.rows.map(({ ran, running, ...row }) => row) },
+    { ...report, rows: report.rows.map((row) => ({ ...row, ran: undefined, running: undefined })) },
     null,
     1,
   );

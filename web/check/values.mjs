@@ -25,7 +25,7 @@ export function describe(value, seen = new Map(), path = "it") {
   const part = (member, place) => describe(member, seen, `${path}${place}`);
   const tag = tagOf(value);
   if (ArrayBuffer.isView(value) && tag !== "DataView") {
-    return `${tag} [${Array.from(value, (item) => describe(item)).join(", ")}]`;
+    return `${tag} [${Array.from(/** @type {any} */ (value), (item) => describe(item)).join(", ")}]`;
   }
   switch (tag) {
     case "Boolean":
@@ -172,10 +172,11 @@ export const values = {
     return pattern;
   },
   "RegExp empty": () => new RegExp(""),
+  // eslint-disable-next-line no-control-regex -- it is what is sent
   "RegExp newline": () => new RegExp("\n", "y"),
-  Map: () => new Map([[1, { a: [2] }], ["x", null]]), // prettier-ignore
+  Map: () => new Map(/** @type {any} */ ([[1, { a: [2] }], ["x", null]])), // prettier-ignore
   "Map with objects": () => new Map([[{ a: 1 }, 1]]),
-  "Map with equals": () => new Map([[1, "number"], [true, "boolean"]]), // prettier-ignore
+  "Map with equals": () => new Map(/** @type {any} */ ([[1, "number"], [true, "boolean"]])), // prettier-ignore
   Set: () => new Set([1, "a", undefined]),
   "Set with objects": () => new Set([{ a: 1 }]),
   ArrayBuffer: () => new Uint8Array([0, 1, 255]).buffer,
@@ -209,6 +210,7 @@ export const values = {
   DOMException: () => new DOMException("words", "AbortError"),
   "Array empty": () => [],
   "Array nested": () => [[], [[1]], { a: [2] }],
+  // eslint-disable-next-line no-sparse-arrays -- as above
   "Array with holes": () => [1, , 3, , ,], // prettier-ignore
   "Array of holes": () => Object.assign(new Array(1000), { 999: 1 }),
   "Array with a name": () => Object.assign([1], { name: 2 }),

@@ -43,7 +43,7 @@ export function createFrames(root, { other, onadded, onremoved, onblocked }) {
     const number = (numbers.get(kind) ?? 0) + 1;
     const name = number === 1 ? kind : `${kind}-${number}`;
     const address = new URL(file, base);
-    address.search = new URLSearchParams({ name, host: location.origin });
+    address.search = String(new URLSearchParams({ name, host: location.origin }));
     const made = kind === "popup" ? popUp(name, address) : putUp(name, address, sandbox);
     if (!made) return onblocked();
     numbers.set(kind, number);

@@ -43,7 +43,8 @@ export function createGraph(root, body) {
 
   function emphasize() {
     const only = chosen ?? (nodes.size > CROWD ? "host" : null);
-    for (const [name, { element }] of nodes) element.setAttribute("aria-pressed", name === chosen);
+    for (const [name, { element }] of nodes)
+      element.setAttribute("aria-pressed", String(name === chosen));
     for (const { ends, line, pill, ms } of links.values()) {
       const shown = only === null || ends.includes(only);
       line.classList.toggle("dim", !shown);
@@ -171,7 +172,7 @@ export function createGraph(root, body) {
   };
 }
 
-function move(element, [x, y]) {
+function move(element, /** @type {any} */ [x, y]) {
   Object.assign(element.style, { left: `${x}%`, top: `${y}%` });
 }
 

@@ -8,6 +8,7 @@ import { otherBase } from "../shared/other.mjs";
 import { createPanel } from "./panel.mjs";
 import { showSources } from "./sources.mjs";
 
+/** @type {(id: string) => any} */
 const byId = (id) => document.getElementById(id);
 const other = otherBase();
 if (!other) {

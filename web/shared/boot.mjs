@@ -20,7 +20,7 @@ export async function boot({
   modules,
   folder = "",
   page,
-  onfail,
+  onfail = undefined,
   distribution = "pyodide",
 }) {
   let step = "";
@@ -33,7 +33,7 @@ export async function boot({
     const sources = Promise.all(modules.map((name) => fetchSource(name, code)));
     sources.catch(() => {}); // it is awaited below, perhaps after something else has failed
     const { loadPyodide } = await import(
-      new URL(`../${distribution}/pyodide.mjs`, import.meta.url)
+      new URL(`../${distribution}/pyodide.mjs`, import.meta.url).href
     );
     const pyodide = await counting(
       (bytes) => {

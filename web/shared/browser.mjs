@@ -1,6 +1,7 @@
 // Which browser this is, from what it calls itself.
 
 // The first that fits; all of them call themselves by the names of those below too.
+/** @type {[string, RegExp][]} */
 const NAMES = [
   ["Edge", /Edg(?:A|iOS)?\/([\d.]+)/],
   ["Opera", /OPR\/([\d.]+)/],

@@ -3,7 +3,8 @@
 addEventListener(
   "error",
   function (event) {
-    if (!event.target || event.target.tagName !== "SCRIPT") return;
+    var script = /** @type {HTMLScriptElement | null} */ (event.target);
+    if (!script || script.tagName !== "SCRIPT") return;
     var show = function () {
       var words = document.createElement("p");
       words.className = "notice bad";
@@ -12,7 +13,7 @@ addEventListener(
         location.protocol === "file:"
           ? "Browsers load no modules from files. Serve this folder over HTTP: ./build.sh serve"
           : "A script could not be loaded: " +
-            event.target.getAttribute("src") +
+            script.getAttribute("src") +
             ". In a sandboxed frame the server must send “Access-Control-Allow-Origin: *”.";
       document.body.append(words);
       document.body.dataset.state = "failed";

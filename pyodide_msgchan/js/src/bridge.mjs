@@ -22,6 +22,59 @@ const ALL_CONSUMED = 2; // Python's callback returns it if every message was con
 const MUST_CALL = 9; // a port's flag: Python must call `pollOrArm`, since messages may be queued
 
 /**
+ * Return the state of a port or another endpoint.
+ *
+ * @typedef {ReturnType<typeof createSlot>} Slot
+ */
+function createSlot(id, port, accepts, native) {
+  return {
+    id,
+    /** The native port, or a worker or a similar target. @type {any} */
+    port,
+    native,
+    /** Whether a message of a window is for this slot. @type {((event: any) => boolean) | undefined} */
+    accepts,
+    /** @type {(event: any) => void} */ listener: () => {},
+    /** @type {Function} */ post: () => {},
+    flag: 0, // the index of its byte in the shared memory
+    mode: 0,
+    started: false,
+    /** Events that were not passed to Python. @type {any[]} */ queue: [],
+    /** Events of the messages in Python's buffer. @type {any[] | null} */ batch: null,
+    batchSize: 0,
+    /** @type {ArrayBuffer[]} */ largeBuffers: [],
+    coalescing: 0,
+    streak: 0,
+    seenPostCount: 0,
+    promising: false,
+    exposedToPage: true,
+    usesPackedLane: false,
+    sent: 0,
+    sentBytes: 0,
+    received: 0,
+    // Requests: the slot of a reply port knows the slot on which the request came.
+    answered: 0,
+    passedOn: false,
+    /** @type {Set<any> | null} */ replyPorts: null,
+    /** @type {any} */ requestPort: null,
+    // Calls: see calls.mjs.
+    takesCalls: false,
+    serving: false,
+    /** @type {string | undefined} */ prefix: undefined,
+    // Windows: see windows.mjs.
+    /** @type {any} */ channelPair: null,
+    /** @type {(() => void) | null} */ cleanup: null,
+    /** @type {Set<string> | undefined} */ rejected: undefined,
+  };
+}
+
+/**
+ * The slots by their ids. Python passes only ids of slots that exist, unless a comment says otherwise.
+ *
+ * @typedef {Omit<Map<number, Slot>, "get"> & { get(id: number): Slot }} Slots
+ */
+
+/**
  * Return the functions that Python calls.
  *
  * Python's callbacks are onScalar(id, now, value) for one short scalar and onBatch(id, now, stays,
@@ -49,8 +102,8 @@ export function createBridge(
   onStrayMessage,
 ) {
   const { postMessage } = MessagePort.prototype;
-  const slots = new Map(),
-    ids = new WeakMap();
+  /** @type {Slots} */ const slots = new Map();
+  const ids = new WeakMap();
   const stackSwitching = "Suspending" in WebAssembly;
   const agent = globalThis.navigator?.userAgent ?? "";
   const webkit = agent.includes("AppleWebKit") && !agent.includes("Chrom");
@@ -69,9 +122,9 @@ export function createBridge(
   const freeFlags = [];
   const onScalarNow = promisingCall(pyodide, onScalar),
     onBatchNow = promisingCall(pyodide, onBatch);
-  const macrotaskChannel = new MessageChannel(),
-    macrotasks = [];
-  macrotaskChannel.port1.onmessage = () => macrotasks.shift()();
+  const macrotaskChannel = new MessageChannel();
+  /** @type {(() => void)[]} */ const macrotasks = [];
+  macrotaskChannel.port1.onmessage = () => macrotasks.shift()?.();
   macrotaskChannel.port1.unref?.(); // else Node would not exit
   const runInMacrotask = (callback) => {
     macrotasks.push(callback);
@@ -86,38 +139,11 @@ export function createBridge(
 
   function attach(port, promising, accepts) {
     const id = ++lastId;
-    const slot = {
-      id,
-      port,
-      accepts,
-      queue: [],
-      batch: null,
-      mode: 0,
-      started: false,
-      coalescing: 0,
-      batchSize: 0,
-    };
-    Object.assign(slot, {
-      promising: promising && stackSwitching,
-      streak: 0,
-      seenPostCount: postCount,
-    });
-    Object.assign(slot, { answered: 0, passedOn: false, replyPorts: null, requestPort: null });
-    Object.assign(slot, {
-      sent: 0,
-      received: 0,
-      channelPair: null,
-      cleanup: null,
-      takesCalls: false,
-    });
-    slot.native = tag(port) === "MessagePort"; // else a worker or a similar target
-    slot.post = slot.native ? postMessage : port.postMessage;
-    Object.assign(slot, {
-      exposedToPage: true,
-      largeBuffers: [],
-      sentBytes: 0,
-      usesPackedLane: false,
-    });
+    const native = tag(port) === "MessagePort"; // else a worker or a similar target
+    const slot = createSlot(id, port, accepts, native);
+    slot.promising = promising && stackSwitching;
+    slot.seenPostCount = postCount;
+    slot.post = native ? postMessage : port.postMessage;
     slot.flag = freeFlags.pop() ?? 2 * streamBytes + flagCount++;
     setFlag(slot, MUST_CALL);
     slot.listener = (event) => {
@@ -244,7 +270,7 @@ export function createBridge(
       if (outcome === ALL_CONSUMED) releaseBatch(slot);
       else if (sharedMemory()[slot.flag] === 0) setFlag(slot, MUST_CALL); // its next call releases the batch
     };
-    if (slot.promising && onScalarNow) {
+    if (slot.promising && onScalarNow && onBatchNow) {
       const done = hasScalar
         ? onScalarNow(slot.id, true, value)
         : onBatchNow(slot.id, true, stays, size, extra);
@@ -451,7 +477,7 @@ export function createBridge(
         structuredClone(value);
         return "";
       } catch (error) {
-        return error.message;
+        return /** @type {Error} */ (error).message;
       }
     },
     pollOrArm(id, mode, unconsumed) {

@@ -53,7 +53,7 @@ export function decode(chunks, side, limit, maps = new Set()) {
   const stack = [],
     depths = [],
     dictNumbers = [],
-    marks = [],
+    /** @type {any[]} */ marks = [],
     memo = [],
     memoDepths = [],
     ownBuffers = [],
@@ -158,7 +158,7 @@ export function decode(chunks, side, limit, maps = new Set()) {
   };
   for (;;) {
     if (at === bytes.length) next();
-    let m, n;
+    /** @type {any} */ let m, n;
     switch (bytes[at++]) {
       case 0x80:
         at++;

@@ -26,6 +26,7 @@ export function dispatch(post, transfer, build) {
     post(value, fresh.length ? list.concat(fresh) : list);
     return undefined;
   } catch (error) {
-    return `${error.name} ${error.message}`;
+    const { name, message } = /** @type {Error} */ (error);
+    return `${name} ${message}`;
   }
 }

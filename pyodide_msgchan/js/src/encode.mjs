@@ -22,7 +22,9 @@ FORMATS.Uint8ClampedArray = FORMATS.DataView = "B";
 // ports of other windows too. Node's getter accepts any object, but its ports have hasRef.
 const portMethod =
   MessagePort.prototype.hasRef ??
-  Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage").get;
+  /** @type {() => unknown} */ (
+    Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage")?.get
+  );
 export const tag = (v) => {
   const kind = Object.prototype.toString.call(v).slice(8, -1);
   // Ports of Node have no tag of their own, and ports of other windows are of another class.
@@ -217,7 +219,7 @@ function large(part) {
  */
 function packed(data, scan) {
   const { side = [], buffers = [] } = data;
-  const segments = segmentsOf(data).map(bytesOf),
+  /** @type {any[]} */ const segments = segmentsOf(data).map(bytesOf),
     memory = buffers.map(bytesOf);
   const refusal = scan([...segments, ...memory].every(Boolean) ? segments : []);
   if (refusal) return call("refused", () => string(refusal));

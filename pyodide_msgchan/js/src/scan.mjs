@@ -66,10 +66,18 @@ const doubled = (array) => {
 };
 
 /**
- * Returns the scan: a function that returns the reason why a stream is refused, or "" if it may be
- * decoded. Its property `plain` is true if the last stream has no names, so that it calls no
- * functions. Its method `prepare` returns the segments in the form that is decoded.
+ * A function that returns the reason why a stream is refused, or "" if it may be decoded. Its
+ * property `plain` is true if the last stream has no names, so that it calls no functions. Its method
+ * `prepare` returns the segments in the form that is decoded.
+ *
+ * @typedef {{
+ *   (segments: Uint8Array[]): string;
+ *   plain: boolean;
+ *   prepare: (segments: Uint8Array[]) => Uint8Array[];
+ * }} Scan
  */
+
+/** Returns a scan. */
 export function createScan(table, names, limit, hashable, keyDepth, keyWeight, uncounted) {
   // The state of one scan, which completes before the next one starts.
   let stack = empty(), // Words.
@@ -182,12 +190,11 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight, u
 
   /** Returns the minimum depth of a node's range, and shortens the path to its root. */
   function depthOf(node) {
-    let root = node,
-      depth = 0;
+    let root = node;
     while (parents[root] >= 0) root = parents[root];
     const path = [];
     for (let n = node; n !== root; n = parents[n]) path.push(n);
-    depth = deepest[root];
+    let depth = deepest[root];
     while (path.length) {
       const n = path.pop();
       deepest[n] = depth = Math.max(depth, deepest[n]);
@@ -471,7 +478,8 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight, u
     if (at !== bytes.length || part !== parts.length - 1) refuse("more than one value");
   }
 
-  function scan(segments) {
+  /** @type {Scan} */
+  const scan = (segments) => {
     parts = segments;
     scan.plain = true;
     counted = [];
@@ -490,7 +498,8 @@ export function createScan(table, names, limit, hashable, keyDepth, keyWeight, u
       if (memo.length > MAX_KEPT) [memo, owners] = [empty(), empty()];
       parts = bytes = view = undefined;
     }
-  }
+  };
+  scan.plain = true;
 
   scan.prepare = (segments) => {
     let next = 0;

@@ -27,6 +27,9 @@ function kindOf(target) {
   }
 }
 
+/** @returns {PerformanceNavigationTiming | undefined} */
+const navigationEntry = () => /** @type {any} */ (performance.getEntriesByType("navigation")[0]);
+
 const isFieldText = (value) => typeof value === "string" && value.length <= MAX_FIELD_LENGTH;
 
 /** Create the part of the bridge for windows. Its arguments are functions and tables of the bridge. */
@@ -85,7 +88,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
 
   // Return the ms since this page's load event ended; -1 before that, and in a worker.
   function loadedFor() {
-    loadEnd ||= inPage && performance.getEntriesByType("navigation")[0]?.loadEventEnd;
+    loadEnd ||= inPage && navigationEntry()?.loadEventEnd;
     return loadEnd ? Math.round(performance.now() - loadEnd) : -1;
   }
 
@@ -110,7 +113,7 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
   }
 
   function addChannelPair(data, control, target) {
-    const pair = { data, control, target, stops: [] };
+    /** @type {any} */ const pair = { data, control, target, stops: [] };
     data.channelPair = pair;
     channelPairs.set(control.id, pair);
     control.cleanup = () => {
@@ -187,12 +190,12 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     let ownLoadPending = loaded < 0; // Whether the page's own load event is certain to come.
     let ownLoadUntil = ownLoadPending ? 0 : at - loaded + LOAD_EVENT_SKEW_MS; // Until then it may come.
     if (last >= at - loaded - CLOCK_SKEW_MS || loads.count > count)
-      ownLoadPending = ownLoadUntil = 0;
+      [ownLoadPending, ownLoadUntil] = [false, 0];
     if (ownLoadPending && seen) [ownLoadPending, ownLoadUntil] = [false, Infinity];
     const watcher = () => {
       if (!ownLoadPending)
         notice(control, performance.now() > ownLoadUntil ? "gone" : "maybe-gone");
-      ownLoadPending = ownLoadUntil = 0;
+      [ownLoadPending, ownLoadUntil] = [false, 0];
     };
     if (loads.count > count + 1) notice(control, "gone");
     loads.watchers.add(watcher);
@@ -331,7 +334,9 @@ export function createWindows({ attach, arrived, start, slots, ids, windowOf, dr
     // Return the window or worker that `accept` listens to, or all that `listen` announces itself to.
     owners(all) {
       if (!inPage) return [globalThis];
-      const found = [parent === globalThis ? null : parent, globalThis.opener].filter(Boolean);
+      const found = [parent === globalThis.window ? null : parent, globalThis.opener].filter(
+        Boolean,
+      );
       return all ? found.concat(Array.from(globalThis.frames)) : found.slice(0, 1);
     },
     listen(target, source, origins, name) {
