@@ -4,7 +4,7 @@
 // number.
 
 // The actions of the opcodes, in the order of _codec/packed/opcodes.py.
-const ACTIONS =
+export const ACTIONS =
   "constant short fixed2 fixed4 fixed8 text1 data1 data4 long1 long4 data8 " +
   "list dict set nothing mark append appends setitem setitems additems " +
   "frozenset tuple tuple1 tuple2 tuple3 memoize get1 get4 pop popMark global reduce frame stop";
