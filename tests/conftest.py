@@ -17,8 +17,8 @@ reason says what takes so long.
 
 Host tests, `tests/host`: plain pytest on the source tree; `async def` tests run by themselves.
 
-JavaScript tests, `tests/js`: Node runs js/src and msgchan.mjs as far as they need neither
-Python nor a browser: `node --test tests/js/`.
+JavaScript tests, `tests/javascript`: Node runs js/src and msgchan.mjs as far as they need neither
+Python nor a browser: `node --test tests/javascript/`.
 
 Pyodide tests, `tests/browser`: the function runs inside Pyodide, in each runtime.
 

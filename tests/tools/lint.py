@@ -13,7 +13,7 @@ _PRETTIER_FILES = (
     "tests/**/*.{html,css,js,mjs,ts}",
     "pyodide_msgchan/js/**/*.{mjs,mts}",
 )
-_SCRIPT_FILES = ("pyodide_msgchan/js/**/*.mjs", "web/**/*.{js,mjs}", "tests/js/**/*.mjs")
+_SCRIPT_FILES = ("pyodide_msgchan/js/**/*.mjs", "web/**/*.{js,mjs}", "tests/javascript/**/*.mjs")
 
 
 def main(words: list[str]) -> int:

@@ -64,7 +64,8 @@ class NodeSuite(Suite):
         options = ["--test", "--experimental-test-coverage"]
         for reporter, destination in (("spec", "stdout"), ("junit", self.report)):
             options += [f"--test-reporter={reporter}", f"--test-reporter-destination={destination}"]
-        files = sorted(str(path) for path in (ROOT / "tests" / "js").glob("*.test.mjs"))
+        # Not tests/js: tests is on the path of Python, which would take it for the module js.
+        files = sorted(str(path) for path in (ROOT / "tests" / "javascript").glob("*.test.mjs"))
         return subprocess.Popen(
             ["node", *options, *files], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, text=True
         )
