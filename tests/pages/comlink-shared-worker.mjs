@@ -16,7 +16,7 @@ async def ask():
     return numbers
 
 def kept():
-    return len(page._handle.session.protocol._queued or ())
+    return len(page._handle.client.protocol._queued or ())
 `);
 const page = Comlink.wrap(self);
 Comlink.expose({

@@ -21,7 +21,7 @@ async def raised_by(function, *arguments):
 async def worker():
     native = js.Worker.new("comlink-worker.mjs", type="module")
     remote = wrap(native)
-    assert wrap(native)._handle.session is remote._handle.session
+    assert wrap(native)._handle.client is remote._handle.client
     assert await remote.add(1, 2) == 3
     assert [await remote.increment() for _ in range(2)] == [1, 2]
     assert await remote.counter == 2
