@@ -30,12 +30,7 @@ class ActionQueue:
     def wake(
         self, to_wake: list[Waiter], perform: Callable[[Any], None]
     ) -> Callable[[], None] | None:
-        """Wake waiters; return what the caller has to call as its last act.
-
-        Args:
-            to_wake: waiters, which may be done.
-            perform: as for `drain`.
-        """
+        """Wake the waiters that are not done; return what the caller has to call at last."""
         waiting = [waiter for waiter in to_wake if not waiter.done()]
         if len(waiting) == 1 and not self.waiting:
             return waiting[0].wake_now

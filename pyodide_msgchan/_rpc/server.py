@@ -44,17 +44,6 @@ class CallServer:
         calls: the fast path for calls of plain values, None if there is none.
     """
 
-    __slots__ = (
-        "_calls",
-        "_context",
-        "_endpoint",
-        "_marshaller",
-        "_port",
-        "_protocol",
-        "_tasks",
-        "policy",
-    )
-
     def __init__(
         self,
         port: MessagePort,

@@ -50,8 +50,6 @@ class StreamPort:
         close: closes the port, because nothing more is sent on it.
     """
 
-    __slots__ = ("_marshaller", "close", "from_wire", "post")
-
     def __init__(self, port: MessagePort, marshaller: Marshaller) -> None:
         self._marshaller = marshaller
         self.post, self.close = port.post_message, port.close

@@ -333,8 +333,6 @@ class PenpalAccess(AccessPolicy):
 class _PenpalServer(CallServer):
     """Serves the exposed methods, and answers with Penpal's messages."""
 
-    __slots__ = ()
-
     def fail(self, request: Execute, error: BaseException) -> None:
         protocol: Any = self._protocol
         parts = self._marshaller.error_to_wire(error)["value"]["value"]
