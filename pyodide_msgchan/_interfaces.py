@@ -11,7 +11,6 @@ __all__ = [
     "Batch",
     "CallSink",
     "Endpoint",
-    "MessageReader",
     "MessageSink",
     "NativeEvent",
     "Notice",
@@ -109,7 +108,7 @@ class MessageSink(Protocol):
     """Receives what arrives at an endpoint."""
 
     def on_batch(
-        self, messages: list[Any], events: Sequence[Any] | None
+        self, messages: list[Any], events: Sequence[Any] | None, /
     ) -> Callable[[], None] | None:
         """Store messages; return the step that delivers them, which must be called last."""
 
@@ -120,32 +119,30 @@ class MessageSink(Protocol):
         """Return True if stored messages were not consumed."""
 
 
-class MessageReader(Protocol):
-    """Receives every message of a port, without its event, and is told of the end."""
+class CallSink(MessageSink, Protocol):
+    """Receives every message of a port for remote calls, and is told of the end."""
 
-    def on_messages(self, messages: list[Any]) -> Callable[[], None] | None:
-        """Store messages; return the step that handles them, which must be called last."""
-
-    def on_end(self, end: Callable[[], Exception]) -> None:
-        """The port is over, and all that came was handed over."""
-
-
-class CallSink(MessageReader, Protocol):
-    """Receives remote calls of plain values too, by the fast path."""
-
-    def on_call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    def on_call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...], /) -> Any:
         """Run a remote call of plain values at once, as the last step of its arrival.
 
         Returns:
             The result if it is a plain value and available at once; None if it follows later;
-            NotImplemented if the call must be stored as an ordinary message.
+            NotImplemented if the call must be handled as an ordinary message.
         """
+
+    def store_call(
+        self, call: str, path: tuple[str, ...], values: tuple[Any, ...]
+    ) -> Callable[[], None] | None:
+        """Handle a call of plain values as an ordinary message."""
 
     def on_results(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
-        """Store results of plain values, numbers of calls and values in turn.
+        """Handle results of plain values, numbers of calls and values in turn.
 
-        Returns the step that handles them, like `on_messages`.
+        Returns the step that wakes who waits for them, which must be called last.
         """
+
+    def on_end(self, end: Callable[[], Exception]) -> None:
+        """End, because the port is over and all that came was handed over."""
 
 
 class PlainCalls(Protocol):

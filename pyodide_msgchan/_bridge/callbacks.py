@@ -116,7 +116,7 @@ def _on_call(port: int, now: bool, call: str, name: str | int | None, *values: A
     sink: Any = waiting_sinks[port]  # it stays registered: only exclusive readers have calls
     try:
         if now:
-            result = sink.reader.on_call(call, path, values)
+            result = sink.on_call(call, path, values)
             if result is not NotImplemented:
                 return result
         run = sink.store_call(call, path, values)
@@ -131,7 +131,7 @@ def _on_results(port: int, now: bool, *answers: Any) -> int:  # noqa: FBT001 - a
     """Store results that are plain values: numbers and values in turn; returns as `_on_batch`."""
     sink: Any = waiting_sinks[port]
     try:
-        run = sink.reader.on_results(*answers)
+        run = sink.on_results(*answers)
         if now and run is not None:  # inlined from `_resume`: saves a call
             run()
             return 0
@@ -182,7 +182,7 @@ def _on_stray(port: int, stream: Any, side: Any, event: Any) -> None:
 
 def _is_running() -> bool:
     """Return True if Python is on the stack, for engines whose JavaScript can't tell by itself."""
-    return sys._getframe().f_back is not None
+    return sys._getframe().f_back is not None  # noqa: SLF001 - a documented function
 
 
 def _report(error: BaseException) -> int:

@@ -151,9 +151,9 @@ class Connection(MessagePort):
 
 def open_connection(control: ControlChannel, peer: Peer, source: Any, lane: str) -> Connection:
     """Return the connection of a control channel, which serves it from now on."""
-    return Connection._open(control, peer, source, lane)
+    return Connection._open(control, peer, source, lane)  # noqa: SLF001 - users have a handshake
 
 
 def control_of(connection: Connection) -> ControlChannel:
     """Return the control channel of a connection."""
-    return connection._control
+    return connection._control  # noqa: SLF001 - the only place that reads it from outside

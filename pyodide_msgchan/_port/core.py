@@ -257,4 +257,4 @@ class PortCore:
 
 def core_of(port: MessagePort) -> PortCore:
     """Return the core of a port."""
-    return port._core
+    return port._core  # noqa: SLF001 - the only place that reads it from outside

@@ -1,62 +1,87 @@
-"""Attaches remote calls to a port, which get all its messages instead of tasks and listeners."""
+"""`ExclusiveReader`: the sink of a port whose messages only remote calls read."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any
 
 from pyodide_msgchan._codec.wire import raw
-from pyodide_msgchan._interfaces import MessageReader, Notice, PlainCalls
+from pyodide_msgchan._interfaces import Notice, PlainCalls
 from pyodide_msgchan._port.core import PortCore
 from pyodide_msgchan._port.events import call_listeners
 from pyodide_msgchan._port.unreadable import UnreadableMessage
 
-__all__ = ["attach_reader"]
+__all__ = ["ExclusiveReader"]
 
 
-def attach_reader(core: PortCore, reader: MessageReader, prefix: str | None) -> PlainCalls | None:
-    """Deliver every message of a port to one reader from now on.
+class ExclusiveReader:
+    """Gets every message of a port, without its event, instead of tasks and listeners.
+
+    A subclass handles the messages by `on_messages`, and the end by `on_end`.
 
     Args:
         core: the core of the port.
-        reader: receives its messages, without their events; a `CallSink` unless `prefix` is None.
-        prefix: the prefix of the ids of the reader's own requests; None for no fast path.
 
-    Returns:
-        The fast path for calls of plain values, if the endpoint has one.
-
-    Raises:
-        PortStateError: the port has ended, or something else reads it already.
+    Attributes:
+        core: as above.
+        calls: the fast path for calls of plain values, if it was asked for and the endpoint has it.
     """
-    core.queue.check_unread()
-    core.queue.reader = reader
-    core.queue.drop_events()
-    calls = None if core.ended or prefix is None else core.endpoint.calls(prefix)
-    sink = _ReaderSink(core, reader, calls)
-    if core.queue.buffer:
-        asyncio.get_event_loop().call_soon(sink.deliver_buffered)
-    elif calls is not None:
-        calls.open()
-    if not core.ended:
-        core.endpoint.listen(sink)
-    return calls
 
+    def __init__(self, core: PortCore) -> None:
+        self.core = core
+        self.calls: PlainCalls | None = None
 
-@final
-class _ReaderSink:
-    """The sink of a port that has a reader."""
+    def attach(self, prefix: str | None) -> None:
+        """Deliver every message of the port to this sink from now on.
 
-    def __init__(self, core: PortCore, reader: MessageReader, calls: PlainCalls | None) -> None:
-        self.reader = reader
-        self._core = core
-        self._calls = calls
+        Args:
+            prefix: the prefix of the ids of this side's own requests; None forbids the fast path.
+
+        Raises:
+            PortStateError: the port has ended, or something else reads it already.
+        """
+        core = self.core
+        core.queue.check_unread()
+        core.queue.reader = self
+        core.queue.drop_events()
+        if prefix is not None and not core.ended:
+            self.calls = core.endpoint.calls(prefix)
+        if core.queue.buffer:
+            asyncio.get_event_loop().call_soon(self._deliver_buffered)
+        elif self.calls is not None:
+            self.calls.open()
+        if not core.ended:
+            core.endpoint.listen(self)
+
+    def on_messages(self, messages: list[Any]) -> Callable[[], None] | None:
+        """Handle messages; return the step that must be called last."""
+        raise NotImplementedError
+
+    def on_end(self, end: Callable[[], Exception]) -> None:
+        """End, because the port is over and all that came was handed over."""
+        raise NotImplementedError
+
+    def on_call(self, _call: str, _path: tuple[str, ...], _values: tuple[Any, ...]) -> Any:
+        """Run a remote call of plain values at once, as the last step of its arrival.
+
+        Returns:
+            The result if it is a plain value and available at once; None if it follows later;
+            NotImplemented if the call must be handled as an ordinary message.
+        """
+        return NotImplemented
+
+    def on_results(self, call: int, value: Any, *more: Any) -> Callable[[], None] | None:
+        """Handle results of plain values, numbers of calls and values in turn."""
+        raise NotImplementedError
+
+    # The sink of the endpoint
 
     def on_batch(
         self, messages: list[Any], _events: Sequence[Any] | None
     ) -> Callable[[], None] | None:
         """Hand over messages; return the step that handles them, which must be called last."""
-        core = self._core
+        core = self.core
         if core.queue.reader is None:
             return None
         if Notice in map(type, messages):
@@ -64,25 +89,25 @@ class _ReaderSink:
         core.queue.received += len(messages)
         if core.queue.on_consumed is not None:
             core.queue.on_consumed()
-        if core.queue.buffer:  # messages that came before the reader, not delivered yet
+        if core.queue.buffer:  # messages that came before this reader, not delivered yet
             messages = core.queue.pop_all() + messages
-        run = self.reader.on_messages(messages)
+        run = self.on_messages(messages)
         core.check_drained()
         return run
 
     def _replace_notices(self, messages: list[Any]) -> list[Any]:
-        """Replace the notice of each unreadable message, since the reader must answer it."""
+        """Replace the notice of each unreadable message, since this reader must answer it."""
         kept: list[Any] = []
         for message in messages:
             if type(message) is not Notice:
                 kept.append(message)
             elif message.kind == "messageerror":
                 unread = UnreadableMessage(message)
-                if self._core.queue.error_listeners:
-                    call_listeners(self._core.queue.error_listeners, unread.error)
+                if self.core.queue.error_listeners:
+                    call_listeners(self.core.queue.error_listeners, unread.error)
                 kept.append(unread)
             else:
-                self._core.handle_notices([message])
+                self.core.handle_notices([message])
         return kept
 
     def on_message(self, message: Any) -> Callable[[], None] | None:
@@ -102,14 +127,14 @@ class _ReaderSink:
             {"id": call, "type": "APPLY", "path": list(path), "argumentList": wires}
         )
 
-    def deliver_buffered(self) -> None:
-        """Deliver the messages that arrived before the reader was attached."""
-        core = self._core
+    def _deliver_buffered(self) -> None:
+        """Deliver the messages that arrived before this reader was attached."""
+        core = self.core
         if core.queue.reader is None:
             return
-        run = self.reader.on_messages(core.queue.pop_all())
+        run = self.on_messages(core.queue.pop_all())
         core.tell_reader()
         if run is not None:
             run()
-        if self._calls is not None and not core.ended:
-            self._calls.open()  # only now: calls would overtake the buffered messages
+        if self.calls is not None and not core.ended:
+            self.calls.open()  # only now: calls would overtake the buffered messages

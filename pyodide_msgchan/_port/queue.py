@@ -14,8 +14,8 @@ from pyodide_msgchan._interfaces import (
     DATA,
     EVENT,
     Batch,
+    CallSink,
     Endpoint,
-    MessageReader,
     NativeEvent,
     Notice,
 )
@@ -63,7 +63,7 @@ class MessageQueue:
         self.listeners: list[Listener] = []
         self.error_listeners: list[Listener] = []
         self.dispatching = 0
-        self.reader: MessageReader | None = None
+        self.reader: CallSink | None = None
         self.end_error: Callable[[], Exception] | None = None
         self.on_consumed: Callable[[], None] | None = None
         self.on_received: Callable[[], None] | None = None

@@ -12,7 +12,7 @@ from typing import Any
 from pyodide_msgchan._bridge.event_loop import try_set_running_loop
 from pyodide_msgchan._codec.wire import Wire, raw
 from pyodide_msgchan._port.core import PortState, core_of
-from pyodide_msgchan._port.exclusive_reader import attach_reader
+from pyodide_msgchan._port.exclusive_reader import ExclusiveReader
 from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._port.unreadable import UnreadableMessage
 from pyodide_msgchan._port.waiter import Waiter
@@ -44,7 +44,7 @@ __all__ = ["RpcSession"]
 _session_numbers = count()
 
 
-class RpcSession:
+class RpcSession(ExclusiveReader):
     """All remote calls on one port: it has a client, a server and a marshaller.
 
     Args:
@@ -65,16 +65,17 @@ class RpcSession:
     def __init__(
         self, port: MessagePort, root: RpcSession | None = None, parent: Marshaller | None = None
     ) -> None:
+        core = core_of(port)
+        super().__init__(core)
         self.port = port
-        self._core = core = core_of(port)
         self.protocol = ComlinkProtocol(
             f"{_id_prefix()}-{next(_session_numbers):x}-", shared=core.endpoint.shared
         )
         self._root = root
         self._children: set[RpcSession] = set()
-        self._calls = attach_reader(core, self, self.protocol.prefix)
+        self.attach(self.protocol.prefix)
         self.marshaller = ProxyMarshaller(port, (root or self).open_child, parent)
-        self.client = CallClient(port, self.protocol, self.marshaller, self._calls)
+        self.client = CallClient(port, self.protocol, self.marshaller, self.calls)
         self.server: CallServer | None = None
         self._source: StreamSource | None = None
         self._reader: StreamReader | None = None
@@ -133,7 +134,7 @@ class RpcSession:
 
     def on_call(self, call: str, path: tuple[str, ...], values: tuple[Any, ...]) -> Any:
         """Run a call of plain values unless messages before it wait; return its plain result."""
-        server, core = self.server, self._core
+        server, core = self.server, self.core
         if server is None or self._queue or core.state is not PortState.OPEN:
             return NotImplemented
         if not try_set_running_loop(self._loop) or not self.protocol.begin(call):
@@ -165,7 +166,7 @@ class RpcSession:
 
     def _settle_plain(self, call: int, value: Any) -> list[Waiter]:
         token = self.protocol.pop_pending(call)
-        self._core.count_received()
+        self.core.count_received()
         if type(token) is ClientCall:
             return token.settle(value)
         return [] if token is None else token(raw(value))
@@ -214,9 +215,9 @@ class RpcSession:
 
     def expose(self, policy: AccessPolicy) -> None:
         """Expose an object, also to requests that arrived before."""
-        self.server = CallServer(self.port, self.protocol, self.marshaller, policy, self._calls)
-        if self._calls is not None and self.protocol.shared:
-            self._calls.serve(True)  # noqa: FBT003 - JavaScript has no keywords
+        self.server = CallServer(self.port, self.protocol, self.marshaller, policy, self.calls)
+        if self.calls is not None and self.protocol.shared:
+            self.calls.serve(True)  # noqa: FBT003 - JavaScript has no keywords
         queued = self.protocol.expose()
         if queued:
             self._queue.extend(queued)
@@ -229,8 +230,8 @@ class RpcSession:
 
     def _stop_serving(self) -> None:
         self.protocol.stop_exposing()
-        if self._calls is not None and self.protocol.shared:
-            self._calls.serve(False)  # noqa: FBT003 - JavaScript has no keywords
+        if self.calls is not None and self.protocol.shared:
+            self.calls.serve(False)  # noqa: FBT003 - JavaScript has no keywords
         if self.server is not None:
             self.server.cancel_all()
             self.server = None
@@ -246,9 +247,9 @@ class RpcSession:
         Raises:
             PortStateError: this session ended. The port is closed.
         """
-        if self._core.ended:
+        if self.core.ended:
             port.close()
-            raise self._core.closed_error()
+            raise self.core.closed_error()
         child = RpcSession(port, self, parent)
         self._children.add(child)
         return child
@@ -260,7 +261,7 @@ class RpcSession:
     def on_end(self, end: Callable[[], Exception]) -> None:
         """End this session, because the port ended, and fail everything that waits."""
         # The endpoint may live longer than its port, and must not keep this session alive.
-        self._core.endpoint.announce = None
+        self.core.endpoint.announce = None
         self.client.fail_all(self.protocol.end(), end)
         # If this side ended the port, the last calls of the other side don't run any more.
         self._actions.end(self._stop_serving, drop=end in (PortClosedError, PortDetachedError))

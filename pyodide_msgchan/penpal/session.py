@@ -18,7 +18,7 @@ from pyodide_msgchan._port.callback_sink import CallbackSink
 from pyodide_msgchan._port.channel import MessageChannel
 from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.endpoint import BrowserEndpoint, BrowserEvent
-from pyodide_msgchan._port.exclusive_reader import attach_reader
+from pyodide_msgchan._port.exclusive_reader import ExclusiveReader
 from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._port.transfer import check_transfer
 from pyodide_msgchan._port.unreadable import UnreadableMessage
@@ -237,7 +237,7 @@ class PenpalSession:
 
 
 @final
-class PageSession:
+class PageSession(ExclusiveReader):
     """The calls on the port to one page, in both directions.
 
     Args:
@@ -258,6 +258,7 @@ class PageSession:
         options: PenpalOptions,
         on_destroyed: Callable[[], None],
     ) -> None:
+        super().__init__(core_of(port))
         marshaller = Marshaller(python=False, tracebacks=options.tracebacks)
         self.port = port
         self._protocol = PenpalProtocol(f"{fresh_id()}-", options.channel)
@@ -266,7 +267,7 @@ class PageSession:
         self._only_answers = policy.root == {}
         self._on_destroyed = on_destroyed
         self._actions = ActionQueue()
-        attach_reader(core_of(port), self, None)
+        self.attach(None)
 
     def on_messages(self, messages: list[Any]) -> Callable[[], None] | None:
         """Store received messages; return what the caller has to call as its last act."""
@@ -299,8 +300,7 @@ class PageSession:
 
     def end(self, *, lost: bool) -> None:
         """End the session, because the other side vanished or ended the connection."""
-        core = core_of(self.port)
-        core.peer_ended(core.queue.received, PeerLostError if lost else PeerClosedError)
+        self.core.peer_ended(self.core.queue.received, PeerLostError if lost else PeerClosedError)
 
     def on_end(self, end: Callable[[], Exception]) -> None:
         """End this session, because the port ended, and fail everything that waits."""
