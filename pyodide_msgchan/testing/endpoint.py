@@ -167,12 +167,12 @@ class MemoryEndpoint:
             reader: Any = sink  # only an exclusive reader has calls
             if results := take_results(self._queue, self._prefix):
                 self._schedule()  # what is left; first, since the reader may raise
-                return reader.reader.on_results(*results)  # type: ignore[no-any-return]
+                return reader.on_results(*results)  # type: ignore[no-any-return]
             if len(self._queue) == 1:
                 data = self._queue[0][0]
                 if number := result_number(data, self._prefix):
                     self._queue.clear()
-                    return reader.reader.on_results(number, data.get("value"))  # type: ignore[no-any-return]
+                    return reader.on_results(number, data.get("value"))  # type: ignore[no-any-return]
                 if call := parse_call(data):
                     self._queue.clear()
                     return self._hand_over_call(reader, *call)
@@ -184,7 +184,7 @@ class MemoryEndpoint:
     def _hand_over_call(
         self, sink: Any, call: str, path: tuple[str, ...], values: tuple[Any, ...]
     ) -> Callable[[], None] | None:
-        result = sink.reader.on_call(call, path, values)
+        result = sink.on_call(call, path, values)
         if result is NotImplemented:
             return sink.store_call(call, path, values)  # type: ignore[no-any-return]
         if result is not None and self.peer is not None:
