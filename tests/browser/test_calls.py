@@ -177,12 +177,12 @@ async def test_callbacks_leave_nothing_behind(selenium):
     import gc
 
     from pyodide_msgchan import MessageChannel, expose, wrap
-    from pyodide_msgchan._bridge.callbacks import pending_steps, waiting_sinks
+    from pyodide_msgchan._bridge.callbacks import _pending_steps, waiting_sinks
 
     async def call(callback):
         return await callback(1)
 
-    before = [len(table) for table in (waiting_sinks, pending_steps)]
+    before = [len(table) for table in (waiting_sinks, _pending_steps)]
     here, there = MessageChannel()
     async with here, there:
         expose(call, there)
@@ -196,7 +196,7 @@ async def test_callbacks_leave_nothing_behind(selenium):
                 await asyncio.sleep(0)
         assert not any(link.protocol._pending or link.protocol.running for link in links)
     del links, remote
-    assert [len(table) for table in (waiting_sinks, pending_steps)] == before
+    assert [len(table) for table in (waiting_sinks, _pending_steps)] == before
 
 
 @run_in_pyodide
