@@ -31,6 +31,7 @@ _RIVALS = {
 }
 
 
+@pytest.mark.slow("the whole benchmark runs")
 def test_bench_measures_every_key(driver, browser, tmp_path, capsys):
     with bench_pages() as origins:
         bench = Bench(driver, origins, TINY)
@@ -62,6 +63,7 @@ def test_bench_measures_every_key(driver, browser, tmp_path, capsys):
     assert all(key in shown for key in KEYS)
 
 
+@pytest.mark.slow("all curves are measured")
 def test_bench_measures_every_curve(driver, browser, tmp_path, capsys):
     with bench_pages() as origins:
         bench = Bench(driver, origins, TINY)

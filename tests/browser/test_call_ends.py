@@ -61,6 +61,7 @@ def check(results, last):
         assert outcomes == dict.fromkeys(STORIES, ENDS[way]), name
 
 
+@pytest.mark.slow("every end in every kind of window")
 @pytest.mark.timeout(280)
 def test_no_call_to_python_hangs(driver, pages):
     file, worker = "python.html?run=serve_calls.py", "python-run.mjs?run=serve_calls.py"
@@ -73,6 +74,7 @@ def test_no_call_to_python_hangs(driver, pages):
         assert traced == [near, near], name
 
 
+@pytest.mark.slow("every end in every kind of window")
 @pytest.mark.timeout(280)
 def test_no_call_to_javascript_hangs(driver, pages):
     places = (JAVASCRIPT, NAVIGATED, REMOVED)

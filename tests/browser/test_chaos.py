@@ -12,6 +12,7 @@ import pytest
 from tools.pages import wait_state
 
 
+@pytest.mark.slow("chaos reigns for 20 seconds")
 @pytest.mark.timeout(0)
 def test_chaos_leaves_nothing(driver, pages, request):
     seconds = request.config.getoption("chaos_seconds")

@@ -78,6 +78,7 @@ def try_again(driver, pages, report):
         report["rows"] = [again.get(row["id"], row) for row in report["rows"]]
 
 
+@pytest.mark.slow("six interpreters and all rows")
 @pytest.mark.webkit
 def test_every_row_holds(driver, browser, pages):
     report = run_page(driver, pages)
@@ -87,6 +88,7 @@ def test_every_row_holds(driver, browser, pages):
     judge(browser, report)
 
 
+@pytest.mark.slow("six interpreters and all rows")
 @pytest.mark.only_in("chrome")
 def test_every_row_holds_on_a_phone(browser, pages):
     phone = start_phone()
@@ -101,6 +103,7 @@ def test_every_row_holds_on_a_phone(browser, pages):
     judge("chrome-mobile", report)
 
 
+@pytest.mark.slow("six interpreters and all rows")
 def test_every_row_holds_on_the_older_pyodide(driver, browser, pages):
     report = run_page(driver, pages, pyodide="0.29")
     assert report["pyodide"].startswith("0.29.")
@@ -108,6 +111,7 @@ def test_every_row_holds_on_the_older_pyodide(driver, browser, pages):
     judge(f"{browser}-0.29", report)
 
 
+@pytest.mark.slow("six interpreters and all rows")
 @pytest.mark.only_in("chrome")
 def test_the_newest_pre_release_is_reported(driver, pages):
     """Whatever comes of it: what does not hold there is for people to read, and fails nothing."""

@@ -159,6 +159,7 @@ async def test_a_hundred_frames_at_once(selenium, peers, kind):
         peer.close()
 
 
+@pytest.mark.slow("the peer takes ten seconds")
 @pytest.mark.driver_timeout(60)
 @run_in_pyodide
 async def test_a_peer_that_takes_ten_seconds_to_load(selenium, peers):

@@ -6,6 +6,7 @@ import pytest
 from tools.pages import run_async, wait_state
 
 
+@pytest.mark.slow("an interpreter for every kind of end")
 @pytest.mark.webkit
 @pytest.mark.timeout(200)
 def test_every_end_is_seen(driver, pages, browser):

@@ -6,6 +6,7 @@ from tools.pages import run_async, wait_state
 from tools.pool import end
 
 
+@pytest.mark.slow("a fresh browser moves up to 10,000 ports")
 @pytest.mark.webkit
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("driver")  # it gives WebKit a display

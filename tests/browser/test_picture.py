@@ -117,6 +117,7 @@ def click(driver, name):
     driver.execute_script("arguments[0].click()", button)
 
 
+@pytest.mark.slow("several interpreters compute a picture")
 @pytest.mark.timeout(500)
 def test_frames_compute_a_picture(driver, pages):
     assert visit(driver, pages) == "ready"

@@ -30,6 +30,7 @@ def check(driver, open_page):
     return check
 
 
+@pytest.mark.slow("2,000 random values")
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("lane", LANES)
 def test_random_values_arrive_as_they_should(check, request, lane):

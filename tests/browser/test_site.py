@@ -132,6 +132,7 @@ def check_picture(driver, sender, receiver):
     assert colours > 8
 
 
+@pytest.mark.slow("the demo with all its interpreters")
 @pytest.mark.timeout(400)
 def test_everybody_reaches_everybody(driver, pages):
     assert visit(driver, pages) == "ready"
@@ -168,6 +169,7 @@ def test_everybody_reaches_everybody(driver, pages):
     assert run_async(driver, _COUNT, 100) == "0"
 
 
+@pytest.mark.slow("the demo with all its interpreters")
 @pytest.mark.timeout(400)
 def test_frames_come_and_go(driver, pages):
     assert visit(driver, pages) == "ready"
@@ -221,6 +223,7 @@ def test_frames_come_and_go(driver, pages):
     check_messages(driver, ["same-2", "script-2"])
 
 
+@pytest.mark.slow("the demo with all its interpreters")
 @pytest.mark.timeout(400)
 def test_popup(driver, pages):
     assert visit(driver, pages) == "ready"
@@ -258,6 +261,7 @@ def test_popup(driver, pages):
     check_no_trouble(driver)
 
 
+@pytest.mark.slow("the demo with all its interpreters")
 @pytest.mark.timeout(300)
 def test_one_origin_is_enough(driver, pages):
     assert visit(driver, pages, two_origins=False) == "ready"

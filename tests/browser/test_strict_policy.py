@@ -11,6 +11,7 @@ PAGES = ROOT / "tests" / "pages"
 POLICY = {"Content-Security-Policy": "script-src 'self' 'wasm-unsafe-eval'"}
 
 
+@pytest.mark.slow("several interpreters under a policy")
 @pytest.mark.webkit
 @pytest.mark.timeout(300)
 def test_the_error_names_the_line_and_with_it_all_works(driver, site):

@@ -35,6 +35,7 @@ def results_of(driver, timeout):
     return driver.execute_script("return window.results")
 
 
+@pytest.mark.slow("tables of calls through several interpreters")
 @pytest.mark.timeout(200)
 def test_python_page_and_penpal_in_frames_and_a_worker(driver, pages):
     driver.get(pages.url("pages/python.html", run="penpal_host.py", far=pages.other_origin))
@@ -47,6 +48,7 @@ def test_python_page_and_penpal_in_frames_and_a_worker(driver, pages):
     assert len(results) == 10
 
 
+@pytest.mark.slow("tables of calls through several interpreters")
 @pytest.mark.timeout(200)
 def test_penpal_page_and_python_in_a_frame(driver, pages):
     driver.get(pages.url("pages/penpal-host.html", far=pages.other_origin))
