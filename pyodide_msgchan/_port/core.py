@@ -192,6 +192,7 @@ class PortCore:
         """Close the channel of a port that was dropped, or release a port that JavaScript has."""
         if self.close_channel is None and not self.endpoint.private:
             self.endpoint.release()
+            self.queue.on_notices = None  # see `MessageQueue.end`
         else:
             self.close(lost=True)
 

@@ -49,7 +49,7 @@ class MessageQueue:
             the end.
         on_consumed: called after messages were consumed, while the sender uses flow control.
         on_received: called after messages were received, while the peer has ended.
-        on_notices: called with the notices among the messages.
+        on_notices: called with the notices among the messages; None for `report_unreadable`.
         holder: the object that the user holds, while listeners keep it alive.
     """
 
@@ -67,7 +67,7 @@ class MessageQueue:
         self.end_error: Callable[[], Exception] | None = None
         self.on_consumed: Callable[[], None] | None = None
         self.on_received: Callable[[], None] | None = None
-        self.on_notices: Callable[[Sequence[Notice]], None] = self.report_unreadable
+        self.on_notices: Callable[[Sequence[Notice]], None] | None = None
         self.holder: object = None
         self._events: deque[NativeEvent] | None = None
         self._slice_start = 0.0
@@ -107,7 +107,7 @@ class MessageQueue:
         self.buffer.extend(messages)
         self.received += len(messages) + sum(notice.kind == "messageerror" for notice in notices)
         if notices:
-            self.on_notices(notices)
+            (self.on_notices or self.report_unreadable)(notices)
         if self.on_consumed is not None:  # a message that can't be read counts as consumed
             self.on_consumed()
         if self.on_received is not None:
@@ -402,7 +402,8 @@ class MessageQueue:
             drop: True to discard the buffered messages; else they can still be consumed.
         """
         self.end_error = error
-        self.on_received = self.holder = None
+        # These refer to objects that refer to this queue, so they would keep each other alive.
+        self.on_received = self.on_notices = self.holder = None
         if drop:
             self.buffer.clear()
             self._events = None

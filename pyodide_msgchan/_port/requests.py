@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 from pyodide_msgchan._interfaces import Notice
@@ -47,7 +48,7 @@ class OpenRequests:
             port: the port of the answer.
             number: the number of the request among all messages sent.
         """
-        port.queue.on_notices = _Unanswerable(port)
+        port.queue.on_notices = partial(_fail_unreadable, port)
         self._ports[port] = number
 
     def remove(self, port: PortCore) -> None:
@@ -100,15 +101,9 @@ class OpenRequests:
             port.end(reason, drop=False)
 
 
-@final
-class _Unanswerable:
-    """Handles the notices of a port that receives one answer, for which one task waits."""
-
-    def __init__(self, port: PortCore) -> None:
-        self._port = port
-
-    def __call__(self, notices: Sequence[Notice]) -> None:
-        for notice in notices:
-            if notice.kind == "messageerror":
-                error = message_error(notice)
-                self._port.end(lambda error=error: error, drop=False)  # type: ignore[misc]
+def _fail_unreadable(port: PortCore, notices: Sequence[Notice]) -> None:
+    """Let the request raise an error whose answer on this port can't be read."""
+    for notice in notices:
+        if notice.kind == "messageerror":
+            error = message_error(notice)
+            port.end(lambda error=error: error, drop=False)  # type: ignore[misc]

@@ -1,11 +1,14 @@
 """The memory channel passes the contract that the browser's channels pass; the README tells so."""
 
 import asyncio
+import gc
 import re
+import weakref
 from pathlib import Path
 
 import pytest
 
+from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan.testing import CONTRACT, LINKED, MessageChannel, Window
 
 pytestmark = pytest.mark.usefixtures("delivery")
@@ -54,3 +57,20 @@ async def test_the_readme(name):
     code = {}
     exec(block, code)  # noqa: S102 - our own words
     await code[name]()
+
+
+async def test_a_port_that_ended_is_freed_without_the_collector():
+    near, far = MessageChannel()
+    listener = far.on_message(lambda event: event.reply(event.data + 1))
+    assert await near.request(1) == 2
+    seen = [weakref.ref(core_of(port)) for port in (near, far)]
+    gc.collect()
+    gc.disable()
+    try:
+        near.close()
+        assert far.closed
+        del near, far, listener
+        await asyncio.sleep(0)
+        assert [ref() for ref in seen] == [None, None]
+    finally:
+        gc.enable()
