@@ -581,12 +581,12 @@ def test_javascript_scans_alike():
         changed = [list(one) for one in prepared] if prepared != segments else []
         cases.append([[list(segment) for segment in segments], complaint, changed])
     script = f"""
-        import {{ createScan }} from {json.dumps((PACKAGE / "js/src/scan.mjs").as_uri())};
+        import {{ Scan }} from {json.dumps((PACKAGE / "js/src/scan.mjs").as_uri())};
         const {{ known, cases }} = JSON.parse((await import("node:fs")).readFileSync(0));
-        const scan = createScan(...known);
+        const scan = new Scan(...known);
         const differs = ([parts, complaint, changed]) => {{
             const segments = parts.map((part) => Uint8Array.from(part));
-            if (scan(segments) !== complaint) return true;
+            if (scan.refusalOf(segments) !== complaint) return true;
             const prepared = complaint ? [] : scan.prepare(segments);
             if (prepared.every((part, i) => part === segments[i])) return changed.length > 0;
             return String(prepared.map(String)) !== String(changed.map(String)) || scan.plain;
@@ -658,10 +658,10 @@ def test_lists_that_are_all_open_are_scanned_in_linear_time():
 
 def test_javascript_scans_lists_that_are_all_open_in_linear_time():
     script = f"""
-        import {{ createScan }} from {json.dumps((PACKAGE / "js/src/scan.mjs").as_uri())};
-        const scan = createScan(...{json.dumps(KNOWN)});
+        import {{ Scan }} from {json.dumps((PACKAGE / "js/src/scan.mjs").as_uri())};
+        const scan = new Scan(...{json.dumps(KNOWN)});
         const stream = new Uint8Array((await import("node:fs")).readFileSync(0));
-        console.log(JSON.stringify([scan([stream]), scan([stream])]));
+        console.log(JSON.stringify([scan.refusalOf([stream]), scan.refusalOf([stream])]));
     """
     told = subprocess.run(  # noqa: S603 - our own words
         ["node", "--input-type=module", "--eval", script],  # noqa: S607 - the one on PATH

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 
-import { createCalls } from "../../pyodide_msgchan/js/src/calls.mjs";
+import { Calls } from "../../pyodide_msgchan/js/src/calls.mjs";
 
 const raw = (value) => ({ type: "RAW", value });
 const apply = (fields) => ({ id: "1", type: "APPLY", path: ["f"], argumentList: [], ...fields });
@@ -11,7 +11,7 @@ let calls, slot, posted, called, results;
 beforeEach(() => {
   [posted, called, results] = [[], [], []];
   slot = { id: 7, promising: false, queue: [] };
-  calls = createCalls({
+  calls = new Calls({
     slots: new Map([[7, slot]]),
     post: (id, value) => posted.push([id, value]),
     onCall: (...words) => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { copyPlainStream, isEnvelope, toEnvelope } from "../../pyodide_msgchan/js/src/packed.mjs";
-import { ACTIONS, createScan } from "../../pyodide_msgchan/js/src/scan.mjs";
+import { ACTIONS, Scan } from "../../pyodide_msgchan/js/src/scan.mjs";
 
 const OPCODES = {
   constant: [0x4e, 0x88, 0x89],
@@ -35,7 +35,7 @@ for (const [name, codes] of Object.entries(OPCODES))
   for (const code of codes) table[code] = ACTIONS.split(" ").indexOf(name) + 1;
 const [LIMIT, HASHABLE, KEY_DEPTH, KEY_WEIGHT, UNCOUNTED] = [20, 10, 8, 100, 2];
 const NAMES = ["module", "make", "fill"];
-const newScan = () => createScan(table, NAMES, LIMIT, HASHABLE, KEY_DEPTH, KEY_WEIGHT, UNCOUNTED);
+const newScan = () => new Scan(table, NAMES, LIMIT, HASHABLE, KEY_DEPTH, KEY_WEIGHT, UNCOUNTED);
 
 const text = (word) => [0x8c, word.length, ...Buffer.from(word)];
 const stream = (...bytes) => Uint8Array.from([0x80, 5, ...bytes.flat(), 0x2e]);
@@ -52,7 +52,7 @@ describe("scan", () => {
     "much text": [0x5d, 0x28, ...Array(60).fill(text("many words")), 0x65],
   };
   for (const [what, bytes] of Object.entries(allowed))
-    it(`takes ${what}`, () => assert.equal(scan([stream(...bytes)]), ""));
+    it(`takes ${what}`, () => assert.equal(scan.refusalOf([stream(...bytes)]), ""));
 
   const refused = {
     "not one value": [[], [0x4b, 1, 0x4b, 1], MAKE],
@@ -71,40 +71,40 @@ describe("scan", () => {
   };
   for (const [why, bodies] of Object.entries(refused))
     it(`refuses: ${why}`, () => {
-      for (const bytes of bodies) assert.equal(scan([stream(...bytes)]), why);
+      for (const bytes of bodies) assert.equal(scan.refusalOf([stream(...bytes)]), why);
     });
 
   it("refuses other formats, two values, and no segment", () => {
-    assert.equal(scan([Uint8Array.of(0x80, 4, 0x4e, 0x2e)]), "no stream of this format");
-    assert.equal(scan([Uint8Array.of(0x80, 5, 0x4e, 0x2e, 0x2e)]), "more than one value");
-    assert.equal(scan([]), "cut off");
+    assert.equal(scan.refusalOf([Uint8Array.of(0x80, 4, 0x4e, 0x2e)]), "no stream of this format");
+    assert.equal(scan.refusalOf([Uint8Array.of(0x80, 5, 0x4e, 0x2e, 0x2e)]), "more than one value");
+    assert.equal(scan.refusalOf([]), "cut off");
   });
 
   it("works after a refusal", () => {
-    assert.notEqual(scan([stream(0x5d, 0x94, 0x28)]), "");
-    assert.equal(scan([stream(0x4b, 1)]), "");
+    assert.notEqual(scan.refusalOf([stream(0x5d, 0x94, 0x28)]), "");
+    assert.equal(scan.refusalOf([stream(0x4b, 1)]), "");
   });
 
   it("says whether a stream calls functions", () => {
-    scan([stream(0x4b, 1)]);
+    scan.refusalOf([stream(0x4b, 1)]);
     assert.equal(scan.plain, true);
-    scan([stream(...allowed["a call of make"])]);
+    scan.refusalOf([stream(...allowed["a call of make"])]);
     assert.equal(scan.plain, false);
   });
 
   it("keeps the state of two scans apart", () => {
     const other = newScan();
-    scan([stream(...allowed["a call of make"])]);
-    other([stream(0x4b, 1)]);
+    scan.refusalOf([stream(...allowed["a call of make"])]);
+    other.refusalOf([stream(0x4b, 1)]);
     assert.deepEqual([scan.plain, other.plain], [false, true]);
   });
 
   it("lets Python count keys whose hashes can be chosen", () => {
     const key = (n) => [0x8a, 9, n, 0, 0, 0, 0, 0, 0, 0, 1, 0x4e];
     const few = stream(0x7d, 0x28, key(1), key(2), 0x75);
-    assert.deepEqual([scan([few]), scan.prepare([few])[0]], ["", few]);
+    assert.deepEqual([scan.refusalOf([few]), scan.prepare([few])[0]], ["", few]);
     const many = stream(0x7d, 0x28, key(1), key(2), key(3), 0x75);
-    assert.equal(scan([many]), "");
+    assert.equal(scan.refusalOf([many]), "");
     const prepared = scan.prepare([many])[0];
     assert.deepEqual([...prepared.subarray(-4)], [0x74, 0x86, 0x51, 0x2e]);
     assert.equal(prepared.length, many.length + 2);

@@ -4,9 +4,9 @@
 import { decode, normalizeScalar, sizeOf } from "./decode.mjs";
 import { encode, tag } from "./encode.mjs";
 import { isEnvelope, copyPlainStream, toEnvelope } from "./packed.mjs";
-import { createScan } from "./scan.mjs";
+import { Scan } from "./scan.mjs";
 import { dispatch } from "./dispatch.mjs";
-import { createCalls } from "./calls.mjs";
+import { Calls } from "./calls.mjs";
 import { createWindows, MAX_REJECTED } from "./windows.mjs";
 import { createGuard, promisingCall, STEP } from "./enter.mjs";
 import { keepSpare, takeSpare } from "./spare.mjs";
@@ -373,7 +373,7 @@ export function createBridge(
     slot.sentBytes += value?.length ?? SCALAR_BYTES;
   };
 
-  const calls = createCalls({ slots, post, onCall, onResults, onStep, pyodide });
+  const calls = new Calls({ slots, post, onCall, onResults, onStep, pyodide });
 
   const windowOf = (target) =>
     tag(target) === "HTMLIFrameElement" ? target.contentWindow : target;
@@ -460,13 +460,13 @@ export function createBridge(
       return dispatch(post, transfer, () => decode(outgoingStream(n, chunks), side, maxDepth));
     },
     pack(id, table, names, ...scanLimits) {
-      scan ??= createScan(table, names, maxDepth, ...scanLimits);
+      scan ??= new Scan(table, names, maxDepth, ...scanLimits);
       slots.get(id).usesPackedLane = true;
     },
     isPacked: (event) => isEnvelope(event.data),
     sendPacked(id, n, exotic, transfer, side, chunks, buffers) {
       const segments = n ? [sharedMemory().slice(streamBytes, streamBytes + n)] : chunks;
-      const refusal = exotic && scan(segments);
+      const refusal = exotic && scan.refusalOf(segments);
       if (refusal) return `packed ${refusal}`;
       const post = countingPost(id, sizeOf(n, side, chunks) + sizeOf(0, buffers));
       return dispatch(post, transfer, () => toEnvelope(segments, side, buffers));

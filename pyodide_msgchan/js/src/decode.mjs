@@ -46,52 +46,215 @@ function sizeOfBuffers(values) {
  * transferred.
  *
  * `chunks` are the parts of the stream, since large payloads are chunks of their own; `side` has
- * the out-of-band objects; `limit` is the maximum depth. `maps` has the numbers of the dicts that
- * become a Map. They are only known after a first pass, so `decode` calls itself for a second one.
+ * the out-of-band objects; `limit` is the maximum depth.
  */
-export function decode(chunks, side, limit, maps = new Set()) {
-  const stack = [],
-    depths = [],
-    dictNumbers = [],
-    /** @type {any[]} */ marks = [],
-    memo = [],
-    memoDepths = [],
-    ownBuffers = [],
-    needMap = new Set();
-  let bytes = chunks[0],
-    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = 0,
-    chunk = 0,
-    dictCount = 0,
-    depth = 0,
-    // Two lone surrogates that are two characters in Python can form one character in
-    // JavaScript.
-    hasSurrogates = false;
-  const next = () => {
-    bytes = chunks[++chunk];
-    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    at = 0;
-  };
-  const push = (v) => {
-    depths[stack.length] = 0;
-    stack.push(v);
-  };
-  const raw = (n) => {
+export function decode(chunks, side, limit) {
+  const decoder = new Decoder(chunks, side, NO_MAPS);
+  const { needMap, depth, value, ownBuffers } = decoder.read();
+  if (depth > limit) throw new RangeError(`nested ${depth} levels deep`);
+  if (needMap.size === 0) return [value, ownBuffers];
+  // The dicts that become a Map are only known now.
+  const second = new Decoder(chunks, side, needMap).read();
+  return [second.value, second.ownBuffers];
+}
+
+const NO_MAPS = new Set();
+
+/** One pass over a stream. */
+class Decoder {
+  /** @type {any[]} */ stack = [];
+  /** @type {number[]} */ depths = []; // of the values on the stack
+  /** @type {number[]} */ dictNumbers = [];
+  /** @type {number[]} */ marks = [];
+  /** @type {any[]} */ memo = [];
+  /** @type {number[]} */ memoDepths = [];
+  /** @type {ArrayBuffer[]} */ ownBuffers = [];
+  /** The numbers of the dicts that need to be a Map. @type {Set<number>} */ needMap = new Set();
+  /** @type {any} */ value = undefined;
+  at = 0;
+  chunk = 0;
+  dictCount = 0;
+  depth = 0;
+  // Two lone surrogates that are two characters in Python can form one character in JavaScript.
+  hasSurrogates = false;
+
+  /** `maps` has the numbers of the dicts that become a Map. */
+  constructor(chunks, side, maps) {
+    this.chunks = chunks;
+    this.side = side;
+    this.maps = maps;
+    const bytes = (this.bytes = chunks[0]);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** Reads the stream to its end; returns this. The most frequent opcodes are read here. */
+  read() {
+    const { stack, depths, memo, memoDepths, marks } = this;
+    for (;;) {
+      if (this.at === this.bytes.length) this.next();
+      const code = this.bytes[this.at++];
+      switch (code) {
+        case 0x94: // MEMOIZE
+          memoDepths.push(depths[stack.length - 1]);
+          memo.push(stack[stack.length - 1]);
+          break;
+        case 0x68: // BINGET
+          this.recall(this.bytes[this.at++]);
+          break;
+        case 0x28: // MARK
+          marks.push(stack.length);
+          break;
+        case 0x4b: // BININT1
+          this.push(this.bytes[this.at++]);
+          break;
+        case 0x8c: // SHORT_BINUNICODE
+          this.push(this.text(this.bytes[this.at++]));
+          break;
+        case 0x47: // BINFLOAT
+          this.push(this.view.getFloat64(this.skip(8)));
+          break;
+        case 0x7d: // EMPTY_DICT: an Object, unless the first pass found a key that needs a Map
+          this.dictNumbers[stack.length] = ++this.dictCount;
+          this.push(this.maps.has(this.dictCount) ? new Map() : {}, 1);
+          break;
+        case 0x75: // SETITEMS
+          this.setItems(marks.pop());
+          break;
+        case 0x2e: // STOP
+          this.value = stack[0];
+          return this;
+        default:
+          if (!this.scalar(code) && !this.container(code)) throw new Error(`opcode ${code}`);
+      }
+    }
+  }
+
+  /** Reads the rest of an opcode that pushes a value without parts; returns false for others. */
+  scalar(code) {
+    switch (code) {
+      case 0x6a: // LONG_BINGET
+        return this.recall(this.size4());
+      case 0x4e: // NONE
+        return this.push(undefined);
+      case 0x88: // NEWTRUE
+        return this.push(true);
+      case 0x89: // NEWFALSE
+        return this.push(false);
+      case 0x4d: // BININT2
+        return this.push(this.view.getUint16(this.skip(2), true));
+      case 0x4a: // BININT
+        return this.push(this.view.getInt32(this.skip(4), true));
+      case 0x8a: // LONG1
+        return this.push(integer(this.raw(this.bytes[this.at++])));
+      case 0x8b: // LONG4
+        return this.push(integer(this.raw(this.size4())));
+      case 0x58: // BINUNICODE
+        return this.push(this.text(this.size4()));
+      case 0x8d: // BINUNICODE8
+        return this.push(this.text(this.size8()));
+      case 0x43: // SHORT_BINBYTES
+        return this.ownBytes(this.bytes[this.at++]);
+      case 0x42: // BINBYTES
+        return this.ownBytes(this.size4());
+      case 0x8e: // BINBYTES8
+      case 0x96: // BYTEARRAY8
+        return this.ownBytes(this.size8());
+      default:
+        return false;
+    }
+  }
+
+  /** Reads the rest of an opcode about containers and calls; returns false for others. */
+  container(code) {
+    switch (code) {
+      case 0x65: // APPENDS
+        return this.append(this.marks.pop());
+      case 0x5d: // EMPTY_LIST
+      case 0x29: // EMPTY_TUPLE
+        return this.push([], 1);
+      case 0x8f: // EMPTY_SET
+        return this.push(new Set(), 1);
+      case 0x61: // APPEND
+        return this.append(this.stack.length - 1);
+      case 0x73: // SETITEM
+        return this.setItems(this.stack.length - 2);
+      case 0x90: // ADDITEMS
+        return this.addItems(this.marks.pop());
+      case 0x91: // FROZENSET
+        return this.frozenSet(this.marks.pop());
+      case 0x74: // TUPLE
+        return this.tuple(this.marks.pop());
+      case 0x85: // TUPLE1 to TUPLE3
+      case 0x86:
+      case 0x87:
+        return this.tuple(this.stack.length - (code - 0x84));
+      case 0x30: // POP
+        return this.cut(this.stack.length - 1);
+      case 0x31: // POP_MARK
+        return this.cut(this.marks.pop());
+      case 0x93: // STACK_GLOBAL: the only name is `special` of _codec/encoder.py
+        this.stack.length -= 2;
+        return this.push(undefined);
+      case 0x52: // REDUCE: of that and its arguments
+        return this.push(this.make(this.stack.splice(-2)[1]));
+      case 0x80: // PROTO
+        return this.skip(1) >= 0;
+      case 0x95: // FRAME
+        return this.skip(8) >= 0;
+      default:
+        return false;
+    }
+  }
+
+  next() {
+    const bytes = (this.bytes = this.chunks[++this.chunk]);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.at = 0;
+  }
+
+  /** Skips bytes of an operand, and returns where they start. */
+  skip(n) {
+    this.at += n;
+    return this.at - n;
+  }
+
+  size4() {
+    return this.view.getUint32(this.skip(4), true);
+  }
+
+  size8() {
+    const i = this.skip(8);
+    return this.view.getUint32(i, true) + this.view.getUint32(i + 4, true) * 2 ** 32;
+  }
+
+  raw(n) {
     // A large payload is a whole chunk, so `n` bytes are never in two chunks.
-    if (at === bytes.length) next();
-    at += n;
-    return bytes.subarray(at - n, at);
-  };
-  const ownBytes = (n) => {
+    if (this.at === this.bytes.length) this.next();
+    this.at += n;
+    return this.bytes.subarray(this.at - n, this.at);
+  }
+
+  push(value, depth = 0) {
+    this.depths[this.stack.length] = depth;
+    this.stack.push(value);
+    return true;
+  }
+
+  recall(n) {
+    return this.push(this.memo[n], this.memoDepths[n]);
+  }
+
+  ownBytes(n) {
     // Bytes can be transferred, so they need a buffer of their own.
-    const part = raw(n);
+    const part = this.raw(n);
     const whole =
-      part.byteLength === part.buffer.byteLength && chunks.length > 1 ? part : part.slice();
-    ownBuffers.push(whole.buffer);
-    push(whole);
-  };
-  const text = (n) => {
-    const part = raw(n);
+      part.byteLength === part.buffer.byteLength && this.chunks.length > 1 ? part : part.slice();
+    this.ownBuffers.push(whole.buffer);
+    return this.push(whole);
+  }
+
+  text(n) {
+    const part = this.raw(n);
     if (n < 24) {
       let s = "",
         i = 0;
@@ -101,31 +264,50 @@ export function decode(chunks, side, limit, maps = new Set()) {
     try {
       return strict.decode(part);
     } catch {
-      hasSurrogates = true;
+      this.hasSurrogates = true;
       return surrogates(part);
     }
-  };
-  const size8 = () => {
-    at += 8;
-    return view.getUint32(at - 8, true) + view.getUint32(at - 4, true) * 2 ** 32;
-  };
-  const size4 = () => {
-    at += 4;
-    return view.getUint32(at - 4, true);
-  };
-  const deepen = (owner, from) => {
-    let d = depths[owner];
-    for (let i = from; i < stack.length; i++) if (depths[i] >= d) d = depths[i] + 1;
-    depths[owner] = d;
-    if (d > depth) depth = d;
-  };
-  const set = (owner, key, value) => {
-    const target = stack[owner];
+  }
+
+  /** Removes the values from `start` on. */
+  cut(start) {
+    this.stack.length = start;
+    return true;
+  }
+
+  /** Returns the depth of what contains the values from `start` on, and has this depth already. */
+  depthAround(start, depth) {
+    const { depths, stack } = this;
+    for (let i = start; i < stack.length; i++) if (depths[i] >= depth) depth = depths[i] + 1;
+    if (depth > this.depth) this.depth = depth;
+    return depth;
+  }
+
+  deepen(owner) {
+    this.depths[owner] = this.depthAround(owner + 1, this.depths[owner]);
+  }
+
+  append(start) {
+    const { stack } = this;
+    this.deepen(start - 1);
+    for (let i = start; i < stack.length; i++) stack[start - 1].push(stack[i]);
+    return this.cut(start);
+  }
+
+  setItems(start) {
+    const { stack } = this;
+    this.deepen(start - 1);
+    for (let i = start; i < stack.length; i += 2) this.set(start - 1, stack[i], stack[i + 1]);
+    return this.cut(start);
+  }
+
+  set(owner, key, value) {
+    const target = this.stack[owner];
     if (target instanceof Map) {
       if (target.has(key)) refuseMerged();
       target.set(key, value);
-    } else if (typeof key !== "string") needMap.add(dictNumbers[owner]);
-    else if (hasSurrogates && Object.hasOwn(target, key)) refuseMerged();
+    } else if (typeof key !== "string") this.needMap.add(this.dictNumbers[owner]);
+    else if (this.hasSurrogates && Object.hasOwn(target, key)) refuseMerged();
     else if (key !== "__proto__") target[key] = value;
     else
       Object.defineProperty(target, key, {
@@ -134,192 +316,44 @@ export function decode(chunks, side, limit, maps = new Set()) {
         enumerable: true,
         configurable: true,
       });
-  };
-  const tuple = (from) => {
-    const items = stack.splice(from);
-    let d = 1;
-    for (let i = 0; i < items.length; i++) if (depths[from + i] >= d) d = depths[from + i] + 1;
-    depths[from] = d;
-    if (d > depth) depth = d;
-    stack.push(items);
-  };
-  const make = ([kind, value, more]) => {
-    if (kind === OUT_OF_BAND) return side[value];
+  }
+
+  addItems(start) {
+    const { stack } = this;
+    const members = stack[start - 1],
+      size = members.size + stack.length - start;
+    this.deepen(start - 1);
+    for (let i = start; i < stack.length; i++) members.add(stack[i]);
+    if (members.size < size) refuseMerged();
+    return this.cut(start);
+  }
+
+  frozenSet(start) {
+    this.tuple(start);
+    const items = this.stack.pop(),
+      members = new Set(items);
+    this.stack.push(members);
+    if (members.size < items.length) refuseMerged();
+    return true;
+  }
+
+  tuple(start) {
+    const depth = this.depthAround(start, 1);
+    return this.push(this.stack.splice(start), depth);
+  }
+
+  make([kind, value, more]) {
+    if (kind === OUT_OF_BAND) return this.side[value];
     if (kind === DATE) return new Date(value);
     if (kind === NULL) return null;
     if (kind === BIG_INT) return BigInt(value);
-    if (kind === BUFFER) ownBuffers.push((value = side[value]).buffer);
+    if (kind === BUFFER) this.ownBuffers.push((value = this.side[value]).buffer);
     if (kind === SMALL_BUFFER || kind === BUFFER)
       return new globalThis[ARRAYS[more] + "Array"](value.buffer);
     const type = ERROR_NAMES.includes(value[0]) ? globalThis[value[0]] : Error;
     const error = new type(value[1]);
     Object.defineProperty(error, "stack", { value: value[2], writable: true, configurable: true });
     return error;
-  };
-  for (;;) {
-    if (at === bytes.length) next();
-    /** @type {any} */ let m, n;
-    switch (bytes[at++]) {
-      case 0x80:
-        at++;
-        break; // PROTO
-      case 0x95:
-        at += 8;
-        break; // FRAME
-      case 0x94:
-        memoDepths.push(depths[stack.length - 1]);
-        memo.push(stack.at(-1));
-        break; // MEMOIZE
-      case 0x68:
-        depths[stack.length] = memoDepths[bytes[at]];
-        stack.push(memo[bytes[at++]]);
-        break; // BINGET
-      case 0x6a:
-        n = size4();
-        depths[stack.length] = memoDepths[n];
-        stack.push(memo[n]);
-        break; // LONG_BINGET
-      case 0x4e:
-        push(undefined);
-        break; // NONE
-      case 0x88:
-        push(true);
-        break;
-      case 0x89:
-        push(false);
-        break;
-      case 0x4b:
-        push(bytes[at++]);
-        break; // BININT1
-      case 0x4d:
-        push(view.getUint16(at, true));
-        at += 2;
-        break; // BININT2
-      case 0x4a:
-        push(view.getInt32(at, true));
-        at += 4;
-        break; // BININT
-      case 0x8a:
-        push(integer(raw(bytes[at++])));
-        break; // LONG1
-      case 0x8b:
-        push(integer(raw(size4())));
-        break; // LONG4
-      case 0x47:
-        push(view.getFloat64(at));
-        at += 8;
-        break; // BINFLOAT
-      case 0x8c:
-        push(text(bytes[at++]));
-        break; // SHORT_BINUNICODE
-      case 0x58:
-        push(text(size4()));
-        break; // BINUNICODE
-      case 0x8d:
-        push(text(size8()));
-        break; // BINUNICODE8
-      case 0x43:
-        ownBytes(bytes[at++]);
-        break; // SHORT_BINBYTES
-      case 0x42:
-        ownBytes(size4());
-        break; // BINBYTES
-      case 0x8e:
-      case 0x96:
-        ownBytes(size8());
-        break; // BINBYTES8, BYTEARRAY8
-      case 0x5d:
-        push([]);
-        depths[stack.length - 1] = 1;
-        break; // EMPTY_LIST
-      case 0x29:
-        push([]);
-        depths[stack.length - 1] = 1;
-        break; // EMPTY_TUPLE
-      case 0x8f:
-        push(new Set());
-        depths[stack.length - 1] = 1;
-        break; // EMPTY_SET
-      case 0x7d: // EMPTY_DICT: an Object, unless the first pass found a key that needs a Map
-        push(maps.has(++dictCount) ? new Map() : {});
-        dictNumbers[stack.length - 1] = dictCount;
-        depths[stack.length - 1] = 1;
-        break;
-      case 0x28:
-        marks.push(stack.length);
-        break; // MARK
-      case 0x61:
-        deepen(stack.length - 2, stack.length - 1);
-        n = stack.pop();
-        stack.at(-1).push(n);
-        break; // APPEND
-      case 0x65: // APPENDS
-        m = marks.pop();
-        deepen(m - 1, m);
-        for (let i = m; i < stack.length; i++) stack[m - 1].push(stack[i]);
-        stack.length = m;
-        break;
-      case 0x73: // SETITEM
-        deepen(stack.length - 3, stack.length - 2);
-        n = stack.pop();
-        m = stack.pop();
-        set(stack.length - 1, m, n);
-        break;
-      case 0x75: // SETITEMS
-        m = marks.pop();
-        deepen(m - 1, m);
-        for (let i = m; i < stack.length; i += 2) set(m - 1, stack[i], stack[i + 1]);
-        stack.length = m;
-        break;
-      case 0x90: // ADDITEMS
-        m = marks.pop();
-        deepen(m - 1, m);
-        n = stack[m - 1].size + stack.length - m;
-        for (let i = m; i < stack.length; i++) stack[m - 1].add(stack[i]);
-        if (stack[m - 1].size < n) refuseMerged();
-        stack.length = m;
-        break;
-      case 0x91:
-        m = marks.pop();
-        tuple(m);
-        n = stack.pop();
-        stack.push(new Set(n));
-        if (stack.at(-1).size < n.length) refuseMerged();
-        break; // FROZENSET
-      case 0x74:
-        tuple(marks.pop());
-        break; // TUPLE
-      case 0x85:
-        tuple(stack.length - 1);
-        break;
-      case 0x86:
-        tuple(stack.length - 2);
-        break;
-      case 0x87:
-        tuple(stack.length - 3);
-        break;
-      case 0x30:
-        stack.pop();
-        break; // POP
-      case 0x31:
-        stack.length = marks.pop();
-        break; // POP_MARK
-      case 0x93:
-        stack.length -= 2;
-        push(make);
-        break; // STACK_GLOBAL: the only name is `special` of _codec/encoder.py
-      case 0x52:
-        n = stack.pop();
-        stack.pop();
-        push(make(n));
-        break; // REDUCE
-      case 0x2e: // STOP
-        if (needMap.size) return decode(chunks, side, limit, needMap);
-        if (depth > limit) throw new RangeError(`nested ${depth} levels deep`);
-        return [stack[0], ownBuffers];
-      default:
-        throw new Error(`opcode ${bytes[at - 1]}`);
-    }
   }
 }
 

@@ -221,7 +221,7 @@ function packed(data, scan) {
   const { side = [], buffers = [] } = data;
   /** @type {any[]} */ const segments = segmentsOf(data).map(bytesOf),
     memory = buffers.map(bytesOf);
-  const refusal = scan([...segments, ...memory].every(Boolean) ? segments : []);
+  const refusal = scan.refusalOf([...segments, ...memory].every(Boolean) ? segments : []);
   if (refusal) return call("refused", () => string(refusal));
   if (scan.plain && segments.length === 1 && segments[0].length <= SEGMENT_THRESHOLD)
     return call("plain_of", () => bytes(0x42, segments[0], SEGMENT_THRESHOLD));

@@ -33,7 +33,7 @@ export function copyPlainStream(data, memory, scan) {
   const stream = parts.length === 1 ? bytesOf(parts[0]) : undefined;
   if (!stream || stream.length > memory.length) return 0;
   memory.set(stream);
-  return !scan([memory.subarray(0, stream.length)]) && scan.plain ? stream.length : 0;
+  return !scan.refusalOf([memory.subarray(0, stream.length)]) && scan.plain ? stream.length : 0;
 }
 
 /** Returns the envelope of a message, and the list of its ArrayBuffers, which are transferred. */
