@@ -29,7 +29,7 @@ class SpecialOrigin:
 
     def __init__(self, name: str, text: str) -> None:
         self._name = name
-        self.text = text
+        self.text: str = text
 
     def __repr__(self) -> str:
         """Return the public name."""

@@ -114,7 +114,7 @@ class MessageError(MsgChanError):
     def __init__(self, message: str, *, data: Any = None, ports: Iterable[Any] = ()) -> None:
         super().__init__(message)
         self.data = data
-        self.ports = tuple(ports)
+        self.ports: tuple[Any, ...] = tuple(ports)
 
 
 class PortStateError(MsgChanError):
@@ -215,7 +215,7 @@ class OriginRejectedError(HandshakeError):
 
     def __init__(self, heard: str, allowed: Iterable[str]) -> None:
         self.heard = heard
-        self.allowed = tuple(allowed)
+        self.allowed: tuple[str, ...] = tuple(allowed)
         text = f"{heard} is not allowed here; allowed: {', '.join(self.allowed)}"
         super().__init__(text, "refused")
 
@@ -239,7 +239,7 @@ class HandshakeTimeoutError(HandshakeError, TimeoutError):
     ) -> None:
         self.waited_for = waited_for
         self.seconds = seconds
-        self.heard = tuple(heard)
+        self.heard: tuple[str, ...] = tuple(heard)
         self.hint = hint
         text = f"no {waited_for} within {seconds:g} s"
         if self.heard:

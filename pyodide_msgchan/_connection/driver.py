@@ -133,7 +133,7 @@ class HandshakeDriver:
         self._controls: dict[int, ControlChannel] = {}
         self._results: deque[Connection] = deque()
         self._failure: BaseException | None = None
-        self.target_gone = False
+        self.target_gone: bool = False
         self._waiters: dict[Waiter, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None

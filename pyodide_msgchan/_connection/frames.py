@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
@@ -40,7 +40,7 @@ async def open_frame(
     sandbox: str | None = None,
     attributes: Mapping[str, str] = _NO_ATTRIBUTES,
     **options: Any,
-) -> AsyncIterator[Connection]:
+) -> AsyncGenerator[Connection]:
     """Add a frame to this page and connect to it, as an asynchronous context manager.
 
     At the end of the block the connection is closed and the frame is removed, also if the block
@@ -84,7 +84,7 @@ async def open_window(
     target: str = "_blank",
     features: str = "",
     **options: Any,
-) -> AsyncIterator[Connection]:
+) -> AsyncGenerator[Connection]:
     """Open a window and connect to it, as an asynchronous context manager.
 
     Browsers allow this only in response to a click or a key press. At the end of the block the

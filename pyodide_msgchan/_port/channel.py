@@ -30,8 +30,8 @@ class MessageChannel:
 
     def __init__(self, *, stack_switching: bool = True) -> None:
         first, second = browser_pair(stack_switching=stack_switching)
-        self.port1 = wrap_endpoint(first)
-        self.port2 = wrap_endpoint(second)
+        self.port1: MessagePort = wrap_endpoint(first)
+        self.port2: MessagePort = wrap_endpoint(second)
         entangle(self.port1, self.port2)
 
     def __iter__(self) -> Iterator[MessagePort]:

@@ -61,10 +61,10 @@ class PortCore:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.queue = MessageQueue(endpoint)
+        self.queue: MessageQueue = MessageQueue(endpoint)
         self.queue.on_notices = self.handle_notices
-        self.requests = OpenRequests()
-        self.state = PortState.OPEN
+        self.requests: OpenRequests = OpenRequests()
+        self.state: PortState = PortState.OPEN
         self.transferable = True
         self.close_channel: Callable[[bool], None] | None = None
         self._reason: Callable[[], Exception] = PortClosedError

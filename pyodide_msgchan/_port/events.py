@@ -27,7 +27,7 @@ class MessageEvent:
     __slots__ = ("_native", "_ports", "data")
 
     def __init__(self, data: Any, native: NativeEvent) -> None:
-        self.data = data
+        self.data: Any = data
         self._native = native
         self._ports: tuple[Any, ...] | None = None
 

@@ -56,13 +56,13 @@ class MessageQueue:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.buffer: deque[Any] = deque()
-        self.received = 0
+        self.received: int = 0
         # An OrderedDict removes its first entry and any other in constant time.
         self.waiters: OrderedDict[Waiter, None] = OrderedDict()
         self.served: set[Waiter] = set()
         self.listeners: list[Listener] = []
         self.error_listeners: list[Listener] = []
-        self.dispatching = 0
+        self.dispatching: int = 0
         self.reader: CallSink | None = None
         self.end_error: Callable[[], Exception] | None = None
         self.on_consumed: Callable[[], None] | None = None

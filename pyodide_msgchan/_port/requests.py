@@ -36,7 +36,7 @@ class OpenRequests:
 
     def __init__(self) -> None:
         self.expected: int | None = None
-        self.uncertain = False
+        self.uncertain: bool = False
         self._ports: dict[PortCore, int] = {}
         self._answered = 0
         self._reason: Callable[[], Exception] | None = None

@@ -41,7 +41,7 @@ class Waiter:
         self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = []
         self._done = False
         self._cancelled: tuple[Any] | None = None
-        self.served = False
+        self.served: bool = False
 
     def __await__(self) -> Generator[Any, None, None]:
         """Suspend the task until the waiter is woken, and for one turn if it already was."""

@@ -53,7 +53,7 @@ class AccessPolicy:
             raise TypeError(
                 "a JavaScript object can't be exposed: nothing declares what is safe to reach"
             )
-        self.root = root
+        self.root: Any = root
         self._has_methods = not isinstance(root, (dict, ModuleType, type, *_FUNCTIONS))
         self._nested = _parse_paths("nested", nested)
         self._writable = _parse_paths("writable", writable)
@@ -136,7 +136,7 @@ class AccessPolicy:
             callable(value)
             and not isinstance(value, (type, *_FUNCTIONS))
             and path not in self._nested
-            and _is_field(owner, path[-1])
+            and _is_field(owner, path[-1])  # pyright: ignore[reportGeneralTypeIssues] - not empty
         ):
             raise _access_error(
                 path, f"{_describe(value)} in a field is reachable only if it is declared"

@@ -176,7 +176,7 @@ class CallProtocol(ABC):
     __slots__ = ("_count", "_pending", "prefix", "running")
 
     def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
+        self.prefix: str = prefix
         self._count = 0
         self._pending: dict[int, Any] = {}
         self.running: set[Id] = set()
@@ -326,7 +326,8 @@ class ComlinkProtocol(CallProtocol):
         return _stream_action(kind, message)
 
     def _on_request(self, kind: str, id_: Id, message: Wire) -> Action | None:
-        arguments, keywords = message.get("argumentList") or [], message.get("keywords") or {}
+        arguments: Any = message.get("argumentList") or []
+        keywords: Any = message.get("keywords") or {}
         if kind == "SET":
             arguments = [message.get("value")]
         wires = _wires_in(arguments, keywords)

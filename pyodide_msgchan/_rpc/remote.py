@@ -64,10 +64,10 @@ class RemoteHandle:
     def __init__(
         self, client: RemoteClient, *, owned: bool, options: Options = DEFAULT_OPTIONS
     ) -> None:
-        self.client = client
-        self.owned = owned
-        self.options = options
-        self.released = False
+        self.client: RemoteClient = client
+        self.owned: bool = owned
+        self.options: Options = options
+        self.released: bool = False
 
     def __del__(self) -> None:
         """Release a proxied object in a later turn.

@@ -52,8 +52,9 @@ class StreamPort:
 
     def __init__(self, port: MessagePort, marshaller: Marshaller) -> None:
         self._marshaller = marshaller
-        self.post, self.close = port.post_message, port.close
-        self.from_wire = marshaller.from_wire
+        self.post: Callable[..., None] = port.post_message
+        self.close: Callable[[], None] = port.close
+        self.from_wire: Callable[..., Any] = marshaller.from_wire
 
     def post_item(self, message: Wire, value: Any) -> None:
         """Post a message with the wire value of `value` as its `item`."""
@@ -225,7 +226,9 @@ class StreamReader:
     def __init__(self, port: StreamPort, window: int) -> None:
         self.port = port
         self.items: deque[Wire] = deque()
-        self.started = self.ended = self.closing = False
+        self.started: bool = False
+        self.ended: bool = False
+        self.closing: bool = False
         self._window = window
         self._consumed = 0
         self._skipping = False

@@ -262,7 +262,7 @@ class PageSession(ExclusiveReader):
         marshaller = Marshaller(python=False, tracebacks=options.tracebacks)
         self.port = port
         self._protocol = PenpalProtocol(f"{fresh_id()}-", options.channel)
-        self.client = CallClient(port, self._protocol, marshaller)
+        self.client: CallClient = CallClient(port, self._protocol, marshaller)
         self._server = _PenpalServer(port, self._protocol, marshaller, policy)
         self._only_answers = policy.root == {}
         self._on_destroyed = on_destroyed

@@ -48,8 +48,8 @@ class MessageChannel:
         """Make the ports. `stack_switching` is accepted for compatibility and has no effect."""
         del stack_switching
         first, second = memory_pair()
-        self.port1 = wrap_endpoint(first)
-        self.port2 = wrap_endpoint(second)
+        self.port1: MessagePort = wrap_endpoint(first)
+        self.port2: MessagePort = wrap_endpoint(second)
         entangle(self.port1, self.port2)
 
     def __iter__(self) -> Iterator[MessagePort]:

@@ -77,7 +77,7 @@ class MemoryEndpoint:
         self._mode = 0
         self._sent = self._received = self._sent_bytes = 0
         self._sink: MessageSink | None = None
-        self.packed = False
+        self.packed: bool = False
         self.request_port: MemoryEndpoint | None = None
         self._answers: int | None = 0
         self._prefix = ""

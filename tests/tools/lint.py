@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.common import NODE_MODULES, ROOT, TOOLS, say
+from tools.common import NODE_MODULES, PACKAGE, ROOT, TOOLS, say
 from tools.provision import npm_modules
 
 _PRETTIER_FILES = (
@@ -20,6 +20,7 @@ _PRETTIER_FILES = (
 )
 _SCRIPT_FILES = ("pyodide_msgchan/js/**/*.mjs", "web/**/*.{js,mjs}", "tests/javascript/**/*.mjs")
 
+_SOURCES = (str(ROOT), str(ROOT / "tests"))
 _COVER = [sys.executable, "-P", "-m", "coverage", "run"]
 _COVER += ["-m", "pytest", "--quiet", "--quick", "tests/host"]
 
@@ -35,6 +36,7 @@ def main(words: list[str]) -> int:
     typescript = ["node", str(NODE_MODULES / "typescript" / "bin" / "tsc"), "--project"]
     eslint = ["node", str(NODE_MODULES / "eslint" / "bin" / "eslint.js"), *_SCRIPT_FILES]
     eslint += ["--config", str(TOOLS / "eslint.config.mjs"), "--no-error-on-unmatched-pattern"]
+    pyright = ["node", str(NODE_MODULES / "pyright" / "index.js"), "--pythonpath", sys.executable]
     checks = {
         "format of Python": [ruff, "format", *([] if fix else ["--check"])],
         "lint": [ruff, "check", "--output-format=concise", *(["--fix"] if fix else [])],
@@ -43,6 +45,8 @@ def main(words: list[str]) -> int:
         "types of JavaScript": [*typescript, str(TOOLS / "tsconfig.json")],
         "types of the site's JavaScript": [*typescript, str(TOOLS / "tsconfig.web.json")],
         "types": [sys.executable, "-P", "-m", "mypy", "--strict"],
+        "types, by pyright": pyright,
+        "types that users see": [*pyright, "--ignoreexternal", "--verifytypes", PACKAGE.name],
     }
     failed = 0
     with tempfile.TemporaryFile("w+") as output:
@@ -67,4 +71,4 @@ def main(words: list[str]) -> int:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "MYPYPATH": "tests"}
+    return {**os.environ, "MYPYPATH": "tests", "PYTHONPATH": os.pathsep.join(_SOURCES)}

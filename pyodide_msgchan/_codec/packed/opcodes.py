@@ -101,7 +101,7 @@ TABLE: Final = bytes(_OPCODES.get(code, 0) for code in range(256))
 ) = range(15)  # fmt: skip
 
 
-_KIND_OF_NAME: Final = dict(zip(NAMES, (_MODULE, _MAKER, _FILLER), strict=True))
+_KIND_OF_NAME: Final[dict[bytes, int]] = dict(zip(NAMES, (_MODULE, _MAKER, _FILLER), strict=True))
 
 
 _CHOSEN: Final = frozenset({_FIXED8, _LONG1})
