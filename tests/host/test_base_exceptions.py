@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tools.waiting import settle
 
 from pyodide_msgchan import RemoteError, expose, register_converter, wrap
 from pyodide_msgchan.testing import MessageChannel
@@ -228,8 +229,7 @@ async def test_a_listener_that_raises_it_stops_neither_the_next_nor_a_message(
         near.post_message(number)
     await all_seen.wait()
     assert seen == [0, 1, 2]
-    for _ in range(5):
-        await asyncio.sleep(0)  # until the coroutines have failed too
+    await settle()  # until the coroutines have failed too
     assert exits == asked_for(error) * 6
     assert reports == ([] if exits else [error] * 6)
     assert far.buffered == 0

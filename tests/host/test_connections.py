@@ -5,6 +5,7 @@ import gc
 import weakref
 
 import pytest
+from tools.waiting import settle, until
 
 from pyodide_msgchan import (
     OPAQUE_ORIGIN,
@@ -84,13 +85,11 @@ async def test_who_was_called_in_vain_finds_the_accept_of_another_runtime_of_tha
     kept, given_up = [asyncio.create_task(one.accept(**options)) for one in runtimes]
     await asyncio.sleep(0)
     connecting = asyncio.ensure_future(host.connect(page, origin=APP, timeout=5))
-    while not host._environment.listeners:  # noqa: ASYNC110 - between two turns of what is tested
-        await asyncio.sleep(0)
+    await until(lambda: host._environment.listeners)
     [caller] = [listener.on_envelope.__self__ for listener in host._environment.listeners]
     last = page._environment.listeners[1].on_envelope.__self__
     # It follows the last one that greets: its offer is on its way there.
-    while caller._machine._met != last._machine._id:  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0)
+    await until(lambda: caller._machine._met == last._machine._id)
     last.close()
     async with await connecting as near, await kept as far:
         near.post_message(1)
@@ -314,8 +313,7 @@ async def test_an_end_before_the_lock_is_held_is_not_lost(
 async def test_an_error_before_the_lock_is_held_counts_from_the_probe_on(same_origin, monkeypatch):
     host, app = same_origin
     accepting = asyncio.create_task(app.accept())  # its hello comes before the listener
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settle()
     lock = held_later(host, monkeypatch)
     monkeypatch.setattr("pyodide_msgchan._connection.driver.START_GRACE", 0)
     task = asyncio.ensure_future(host.connect(app, timeout=5))
@@ -519,8 +517,7 @@ async def test_cancelling_leaves_nothing(windows):
     near, far = await joined(host, app)
     near.close()
     far.close()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settle()
     assert host._environment.listeners == app._environment.listeners == []
     assert host._environment.channel_pairs == app._environment.channel_pairs == set()
 

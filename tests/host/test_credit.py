@@ -6,6 +6,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tools.waiting import settle
 
 from pyodide_msgchan import (
     PeerClosedError,
@@ -40,11 +41,6 @@ async def ends():
     yield near, await accepting
     near.close()
     (await accepting).close()
-
-
-async def turns(count=20):
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def waiting_for(connection):
@@ -166,7 +162,7 @@ async def test_bytes_count_too(ends):
     assert near.outstanding.messages == 3
     assert 3_000_000 <= near.outstanding.bytes < 3_000_100
     waiting = waiting_for(near)
-    await turns()
+    await settle()
     assert not waiting.done()
     await far.receive()
     await waiting
@@ -183,7 +179,7 @@ async def test_whoever_takes_lets_the_sender_go_on(ends, way, high):
         remote = wrap(near)
         calls = [remote.note(i) for i in range(high)]
         waiting = waiting_for(near)
-        await turns()
+        await settle()
         assert not waiting.done()
         expose({"note": taken.append}, far)
         await waiting
@@ -194,7 +190,7 @@ async def test_whoever_takes_lets_the_sender_go_on(ends, way, high):
         near.post_message(i)
     far.start()
     waiting = waiting_for(near)
-    await turns()
+    await settle()
     assert not waiting.done()
     if way == "receive":
         assert [await far.receive() for _ in range(high)] == list(range(high))
@@ -227,7 +223,7 @@ async def test_one_burst_and_then_drain(ends):
     waiting = [waiting_for(near) for _ in range(3)]
     for _ in range(15_000):
         await far.receive()
-    await turns()
+    await settle()
     assert not any(task.done() for task in waiting)  # a mark stands where it was asked first
     for _ in range(10_000):
         await far.receive()
@@ -239,7 +235,7 @@ async def test_a_cancelled_drain_leaves_nothing(ends):
     near.set_high_water(messages=1)
     near.post_message(1)
     first, second = waiting_for(near), waiting_for(near)
-    await turns()
+    await settle()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -257,12 +253,12 @@ async def test_the_mark_can_be_moved_meanwhile(ends):
     for i in range(8):
         near.post_message(i)
     waiting = waiting_for(near)
-    await turns()
+    await settle()
     near.set_high_water(messages=9)
     await waiting
     near.set_high_water(messages=1)
     waiting = waiting_for(near)
-    await turns()
+    await settle()
     assert not waiting.done()
     for _ in range(8):
         await far.receive()
@@ -279,7 +275,7 @@ async def test_the_end_ends_a_drain(how):
     near.set_high_water(messages=1)
     near.post_message(1)
     waiting = [waiting_for(near) for _ in range(2)]
-    await turns()
+    await settle()
     if how == "page":
         app.leave()
     else:
@@ -301,7 +297,7 @@ async def test_what_is_taken_after_the_end_is_all_that_was_sent(ends):
         near.post_message(i)
     waiting = waiting_for(near)
     far.start()
-    await turns()
+    await settle()
     near.close()
     with pytest.raises(PortClosedError):
         await waiting
@@ -353,9 +349,9 @@ async def test_a_hostile_peer_can_only_keep_itself_waiting(ends):
     near.post_message(1)
     near.post_message(2)
     waiting = waiting_for(near)
-    await turns()
+    await settle()
     send({"type": "taken", "n": 1})
-    await turns()
+    await settle()
     assert not waiting.done()
     assert len(near._control._ack_requests._pending) == MAX_ACK_REQUESTS
     far.post_message("hello")

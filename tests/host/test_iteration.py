@@ -4,6 +4,7 @@ import asyncio
 import gc
 
 import pytest
+from tools.waiting import settle, until
 
 from pyodide_msgchan import (
     PeerClosedError,
@@ -115,11 +116,6 @@ async def remote(api, ends):
     return wrap(ends[0], prefetch=PREFETCH)
 
 
-async def turns(n=20):
-    for _ in range(n):
-        await asyncio.sleep(0)
-
-
 async def settled(*ends):
     """Wait until no port that was made for a proxy is left."""
     while any(end._core.queue.reader and end._core.queue.reader._children for end in ends):
@@ -138,13 +134,13 @@ async def test_all_items_come_in_order(remote, api, ends, count):
 async def test_no_more_is_made_than_there_is_credit_for(remote, api):
     iterator = await remote.numbers(100)
     assert isinstance(iterator, RemoteIterator)
-    await turns()
+    await settle()
     assert api.made == 0  # it is not iterated over yet
     assert await anext(iterator) == 0
-    await turns()
+    await settle()
     assert api.made == PREFETCH
     assert await anext(iterator) == 1
-    await turns()
+    await settle()
     assert api.made == PREFETCH + 2  # credit goes back in halves
     assert [await anext(iterator) for _ in range(4)] == [2, 3, 4, 5]
     await iterator.aclose()
@@ -303,7 +299,7 @@ async def test_an_object_with_next_as_javascript_has_it(ends):
     left[:] = [{"value": 1, "done": False}] * 3
     async for _ in remote.items():
         break
-    await turns(40)
+    await settle(40)
     assert returned == [True]
 
 
@@ -342,7 +338,7 @@ async def test_a_peer_that_asks_for_nonsense(remote, api, credit):
     iterator._reader.port.post({"type": "PULL", "credit": credit})
     iterator._reader.port.post({"type": "ITEM", "item": {"type": "RAW", "value": 1}})
     iterator._reader.port.post({"type": "END"})
-    await turns()
+    await settle()
     assert api.made <= MAX_CREDIT
     await iterator.aclose()
 
@@ -352,9 +348,8 @@ async def test_a_peer_that_asks_for_too_many_items_gets_a_few(remote, api):
     iterator._started = True  # so that only what is posted here asks for items
     for credit in (10**9, MAX_CREDIT, 10**400):
         iterator._reader.port.post({"type": "PULL", "credit": credit})
-    while api.made < MAX_CREDIT:  # noqa: ASYNC110 - the generator tells nobody
-        await asyncio.sleep(0)
-    await turns(100)
+    await until(lambda: api.made >= MAX_CREDIT)
+    await settle(100)
     assert api.made == MAX_CREDIT
     await iterator.aclose()
 
@@ -368,7 +363,7 @@ async def test_no_more_items_can_be_asked_for_than_are_sent(ends, prefetch):
 async def test_the_largest_prefetch(api, ends):
     iterator = await wrap(ends[0], prefetch=MAX_CREDIT).numbers(1000)
     assert await anext(iterator) == 0
-    await turns(100)
+    await settle(100)
     assert api.made == MAX_CREDIT
     await iterator.aclose()
 
@@ -380,7 +375,7 @@ async def test_options_belong_to_the_remote(api, ends):
         api.made = 0
         iterator = await remote.numbers(100)
         assert await anext(iterator) == 0
-        await turns()
+        await settle()
         assert api.made == prefetch + (prefetch == 1)  # one that was taken gives one credit back
         await iterator.aclose()
 
@@ -410,7 +405,7 @@ async def test_what_comes_by_a_remote_has_its_options(ends):
         made.clear()
         iterator = await one.numbers()
         assert await anext(iterator) == 0
-        await turns()
+        await settle()
         assert len(made) == 3
         await iterator.aclose()
 
@@ -454,6 +449,5 @@ async def test_whoever_waits_is_kept_though_nobody_refers_to_the_task(remote, ap
         gc.collect()
     assert (api.closed.is_set(), got, complaints) == (True, [1], [])
     remote._handle.client.port.close()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settle()
     assert complaints == ["Task exception was never retrieved"]  # and so it was told

@@ -7,7 +7,7 @@ import weakref
 from dataclasses import dataclass
 
 import pytest
-from tools.waiting import until
+from tools.waiting import settle, until
 
 from pyodide_msgchan import (
     DataCloneError,
@@ -186,8 +186,7 @@ async def test_requests_wait_until_something_is_exposed(ends):
     remote = wrap(ends[0])
     wrap(ends[1])  # reads the port too
     calls = [remote.add(i, 1) for i in range(3)]
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await settle()
     expose(Api(), ends[1])
     assert [await call for call in calls] == [1, 2, 3]
 
@@ -603,14 +602,12 @@ async def test_proxies_are_let_go_when_nobody_refers_to_them(api, ends):
     gc.collect()
     assert await add() == 2
     del add
-    while link._children:  # noqa: ASYNC110 - turns of the loop, no time
-        await asyncio.sleep(0)
+    await until(lambda: not link._children)
     gc.collect()
     assert alive() is None
     for _ in range(1000):
         await remote.each([1], lambda x: x)
-    while ends[0]._core.queue.reader._children or link._children:  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0)
+    await until(lambda: not (ends[0]._core.queue.reader._children or link._children))
     assert not link.server._tasks
     assert not ends[0]._core.queue.reader.protocol._pending
 
@@ -619,8 +616,7 @@ async def test_what_came_by_a_proxy_outlives_it(remote, ends):
     parent = await remote.family()
     child = await parent.child()
     await release(parent)
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await settle()
     assert await child.add() == 2
 
 
@@ -635,11 +631,9 @@ async def test_results_that_nobody_waits_for_are_let_go(ends):
 
     expose({"slow": slow}, ends[1])
     task = asyncio.ensure_future(wrap(ends[0]).slow())
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await settle()
     task.cancel()
-    for _ in range(9):
-        await asyncio.sleep(0)
+    await settle()
     assert not ends[1]._core.queue.reader._children
     assert not ends[0]._core.queue.reader._children
 
@@ -772,8 +766,7 @@ async def test_requests_to_an_endpoint_that_others_use_too(ends):
     ours._core.endpoint.shared = True
     theirs.post_message({"id": 1, "type": "APPLY", "path": ["f"], "argumentList": []})
     wrap(ours)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settle()
     expose({"f": lambda: "answered"}, ours)
     theirs.post_message({"id": 2, "type": "APPLY", "path": ["f"], "argumentList": []})
     reply = await theirs.receive()

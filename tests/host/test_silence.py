@@ -5,6 +5,7 @@ import contextlib
 import gc
 
 import pytest
+from tools.waiting import settle, until
 
 from pyodide_msgchan import MessagePort, Remote, expose, new, proxy, release, wrap
 from pyodide_msgchan.testing import MessageChannel
@@ -128,16 +129,10 @@ async def body_waits_in_closing(remote, got, name="items"):
 USES = [iterate, by_hand, awaited_iterator, body_waits, body_waits_in_closing]
 
 
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - nothing else tells of it
-        await asyncio.sleep(0)
-
-
 async def ends_at_once(task):
     """Cancel a task once, and say whether that ended it within a few turns."""
     task.cancel()
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
+    await settle(TURNS)
     done = task.done()
     while not task.done():  # so that no such task outlives a failure
         task.cancel()
@@ -276,8 +271,7 @@ async def test_whatever_waits_for_a_peer_can_be_cancelled(remote, use):
         await use(items, remote)
 
     task = asyncio.ensure_future(wait())
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
+    await settle(TURNS)
     assert not task.done()
     assert await ends_at_once(task)
 
@@ -287,8 +281,7 @@ async def test_aclose_that_was_cancelled_closes_once(remote, silent):
     await anext(items)
     for _ in range(2):
         task = asyncio.ensure_future(items.aclose())
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await settle(TURNS)
         assert await ends_at_once(task)
     with pytest.raises(StopAsyncIteration):
         await anext(items)

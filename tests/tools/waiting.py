@@ -21,10 +21,10 @@ async def until(holds: Callable[[], object]) -> None:
     raise TimeoutError("what the test waits for did not come")
 
 
-async def settle() -> None:
+async def settle(turns: int = _TURNS_TO_SETTLE) -> None:
     """Let everything run that is on its way, before a test shows what has not happened.
 
     A test that waits for something to happen calls `until`.
     """
-    for _ in range(_TURNS_TO_SETTLE):
+    for _ in range(turns):
         await asyncio.sleep(0)
