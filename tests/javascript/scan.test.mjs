@@ -35,7 +35,7 @@ for (const [name, codes] of Object.entries(OPCODES))
   for (const code of codes) table[code] = ACTIONS.split(" ").indexOf(name) + 1;
 const [LIMIT, HASHABLE, KEY_DEPTH, KEY_WEIGHT, UNCOUNTED] = [20, 10, 8, 100, 2];
 const NAMES = ["module", "make", "fill"];
-const newScan = () => new Scan(table, NAMES, LIMIT, HASHABLE, KEY_DEPTH, KEY_WEIGHT, UNCOUNTED);
+const newScan = () => new Scan(table, NAMES, LIMIT, [HASHABLE, KEY_DEPTH, KEY_WEIGHT, UNCOUNTED]);
 
 const text = (word) => [0x8c, word.length, ...Buffer.from(word)];
 const stream = (...bytes) => Uint8Array.from([0x80, 5, ...bytes.flat(), 0x2e]);

@@ -235,7 +235,7 @@ export class Scan {
   /** Part, place and replacement of each opcode that inserts keys to be counted. @type {any[]} */
   counted = [];
 
-  constructor(table, names, limit, hashable, keyDepth, keyWeight, uncounted) {
+  constructor(table, names, limit, [hashable, keyDepth, keyWeight, uncounted]) {
     this.table = table;
     /** @type {Uint8Array[]} */
     this.names = names.map((text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
