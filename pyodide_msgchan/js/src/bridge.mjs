@@ -8,7 +8,7 @@ import { Calls } from "./calls.mjs";
 import { SharedMemory } from "./memory.mjs";
 import { LISTEN, MUST_CALL, Receiver } from "./receiving.mjs";
 import { createSlot } from "./slot.mjs";
-import { createWindows, MAX_REJECTED } from "./windows.mjs";
+import { MAX_REJECTED, Windows } from "./windows.mjs";
 import { takeSpare } from "./spare.mjs";
 
 const SCALAR_BYTES = 8; // the size that a message without a length counts for
@@ -61,7 +61,7 @@ class Bridge {
     const { onCall, onResults, onStep } = python;
     const post = this.post.bind(this);
     this.calls = receiver.calls = new Calls({ slots, post, onCall, onResults, onStep, pyodide });
-    this.windows = createWindows({
+    this.windows = new Windows({
       attach: this.#attach.bind(this),
       arrived: receiver.arrived.bind(receiver),
       start: this.#start.bind(this),
@@ -73,7 +73,7 @@ class Bridge {
     });
   }
 
-  #attach(port, promising, accepts = undefined) {
+  #attach(port, promising, /** @type {Slot["accepts"]} */ accepts = undefined) {
     const id = ++this.#lastId;
     const native = tag(port) === "MessagePort"; // else a worker or a similar target
     const slot = createSlot(id, port, accepts, native);
@@ -280,7 +280,7 @@ class Bridge {
     return dispatch(post, transfer, () => decode(this.#outgoing(n, chunks), side, this.#maxDepth));
   }
 
-  pack(id, table, names, ...scanLimits) {
+  pack(id, table, names, /** @type {any} */ ...scanLimits) {
     this.#receiver.scan ??= new Scan(table, names, this.#maxDepth, scanLimits);
     this.#slots.get(id).usesPackedLane = true;
   }
