@@ -174,8 +174,7 @@ async def test_messages_that_finalizers_post_mix_with_no_other(selenium):
 
     from pyodide_msgchan import MessageChannel
     from pyodide_msgchan._bridge import ffi
-    from pyodide_msgchan._codec import incoming
-    from pyodide_msgchan._port import endpoint
+    from pyodide_msgchan._codec import incoming, sending
 
     one, two = MessageChannel()
     three, four = MessageChannel()
@@ -201,7 +200,7 @@ async def test_messages_that_finalizers_post_mix_with_no_other(selenium):
     noon = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
     async with one, two, three, four:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(endpoint, "to_js_list", collecting(ffi.to_js_list))
+            patch.setattr(sending, "to_js_list", collecting(ffi.to_js_list))
             patch.setattr(incoming, "date_of", collecting(incoming.date_of))
             for number in range(3):
                 one.post_message([number, run_js("/x/"), [noon], "text"])  # by a list beside it
