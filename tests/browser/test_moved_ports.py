@@ -21,10 +21,10 @@ async def test_message_of_the_same_task_is_received_or_reported(selenium):
             [moved] = (await far.receive_event()).ports
             moved.on_message(lambda event: seen.append((event.data, event.ports)))
             one.post_message("last")
-            while len(seen) < 2 or seen[-1][0] != "last":
+            while len(seen) < 2:  # the report of the first may come after the second
                 carrier.post_message("a turn")
                 await far.receive()
-            (data, ports), (last, _) = seen
+            (data, ports), (last, _) = sorted(seen, key=lambda message: message[0] == "last")
             assert data == {"number": number, "extra": ports[0]}
             assert last == "last"
             ports[0].post_message("works")
@@ -59,7 +59,7 @@ async def test_what_comes_to_a_forgotten_wrapper_goes_to_the_loop(selenium):
             got = []
             moved.on_message(lambda event: got.append(event.data))
             one.post_message("last")
-            while got[-1:] != ["last"]:
+            while len(reports) + len(got) < 2:
                 carrier.post_message("a turn")
                 await far.receive()
             assert all(isinstance(error, MessageError) for error in reports)
