@@ -17,7 +17,7 @@ from pyodide_msgchan._interfaces import Notice
 from pyodide_msgchan._origins import parse
 from pyodide_msgchan._port.core import PortCore
 from pyodide_msgchan._port.unreadable import MAX_REASON_LENGTH, message_error
-from pyodide_msgchan._port.waiter import Waiter
+from pyodide_msgchan._port.waiter import Waiter, wake_all
 from pyodide_msgchan.errors import MessageError, PeerClosedError, PeerLostError, PortClosedError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class ControlChannel:
         """Serve the port of a connection."""
         self._core = core
         core.transferable = False
-        core.close_channel = self._close_with
+        core.close_channel = self.close
         core.queue.on_notices = self._on_data_notices
         if self.heartbeat is not None:
             self._schedule_heartbeat(self.heartbeat)
@@ -182,7 +182,7 @@ class ControlChannel:
             self._ack_requests.add(message.get("n"))
             self._acknowledge()
         elif kind == "taken" and self.send_window.on_consumed(message.get("n")):
-            self._wake_drains()
+            wake_all(self._drain_waiters)
         elif kind == "unreadable":
             core.requests.fail(message.get("n"), _unreadable_error(message.get("reason")))
         elif kind == "goodbye" and not self._goodbye_received:
@@ -216,10 +216,8 @@ class ControlChannel:
         self.wake_introduction_waiters()
 
     def wake_introduction_waiters(self) -> None:
-        """Let every call that waits for an introduction check again."""
-        for waiter in self.introduction_waiters:
-            if not waiter.done():
-                waiter.wake_soon()
+        """Wake every call that waits for an introduction; it checks again."""
+        wake_all(self.introduction_waiters)
 
     def _acknowledge(self) -> None:
         """Acknowledge the consumed messages if that is due, and watch for the next request."""
@@ -261,7 +259,7 @@ class ControlChannel:
     def set_high_water(self, high: Outstanding) -> None:
         """Set how much may be outstanding before a sender waits."""
         self.send_window.high = high
-        self._wake_drains()
+        wake_all(self._drain_waiters)  # each waiting `drain` checks again
 
     async def wait_for_credit(self) -> None:
         """Wait for the next acknowledgement, or the end of the connection."""
@@ -273,12 +271,6 @@ class ControlChannel:
             await self._core.wait_or_closed(waiter)
         finally:
             del self._drain_waiters[waiter]
-
-    def _wake_drains(self) -> None:
-        """Let every waiting `drain` check again."""
-        for waiter in self._drain_waiters:
-            if not waiter.done():
-                waiter.wake_soon()
 
     # The end
 
@@ -350,9 +342,6 @@ class ControlChannel:
             return
         self.channels.send({"type": "ping", "n": math.floor(now * 1000)})
         self._schedule_heartbeat(heartbeat)
-
-    def _close_with(self, goodbye: bool) -> None:  # noqa: FBT001 - as `PortCore.close_channel`
-        self.close(goodbye=goodbye)
 
     def close(self, *, goodbye: bool) -> None:
         """Close both channels. Calling it again has no effect."""

@@ -31,7 +31,7 @@ from pyodide_msgchan._connection.wire import (
     StopTimer,
 )
 from pyodide_msgchan._interfaces import Notice
-from pyodide_msgchan._port.waiter import Waiter
+from pyodide_msgchan._port.waiter import Waiter, wake_all
 from pyodide_msgchan.errors import HandshakeError, PortClosedError, RemoteError
 
 __all__ = ["EarlierConnections", "HandshakeDriver"]
@@ -198,7 +198,7 @@ class HandshakeDriver:
         while self._results:
             self._results.popleft().close()
         self._failure = self._failure or PortClosedError()
-        self._wake_soon()
+        wake_all(self._waiters)
 
     def _stop_listening(self) -> None:
         """Cancel the handshake, remove the listener and stop every timer."""
@@ -294,7 +294,7 @@ class HandshakeDriver:
         self._on_peer_left(attempt)
         self._controls.pop(attempt, None)
         self._channels.pop(attempt, None)
-        self._wake_soon()  # The closed channels may have had a waiter to wake.
+        wake_all(self._waiters)  # The closed channels may have had a waiter to wake.
 
     # Actions of the state machine
 
@@ -375,11 +375,6 @@ class HandshakeDriver:
         channels.watch(info.origin, info.lock or "")
         self._results.append(connection)
         self._wake()
-
-    def _wake_soon(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.wake_soon()
 
     def _wake(self) -> None:
         for waiter in self._waiters:

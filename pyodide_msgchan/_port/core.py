@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 from pyodide_msgchan._interfaces import Endpoint, Notice
 from pyodide_msgchan._port.queue import MessageQueue
 from pyodide_msgchan._port.requests import OpenRequests
-from pyodide_msgchan._port.waiter import Waiter
+from pyodide_msgchan._port.waiter import Waiter, wake_all
 from pyodide_msgchan.errors import (
     PeerClosedError,
     PeerLostError,
@@ -46,8 +46,8 @@ class PortState(Enum):
 class PortCore:
     """One port below its public object: its state, its queue, its endpoint and its requests.
 
-    `peer_ended`, `close`, `detach` and `end` are the only transitions between states. Each has no
-    effect in a later state.
+    `peer_ended`, `check_drained`, `close`, `end`, `detach` and `mark_detached` are the only
+    transitions between states. Each has no effect in a later state.
 
     Attributes:
         endpoint: the native end of the channel, or one in memory.
@@ -55,8 +55,8 @@ class PortCore:
         requests: the requests that wait for their answers.
         state: the state.
         transferable: True if the port can be sent to others.
-        close_channel: closes the channel of a connection; called with whether this side ends it.
-            None for a bare port, of which only the endpoint is closed.
+        close_channel: closes the channel of a connection; its keyword `goodbye` tells whether this
+            side ends it. None for a bare port, of which only the endpoint is closed.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -66,7 +66,7 @@ class PortCore:
         self.requests: OpenRequests = OpenRequests()
         self.state: PortState = PortState.OPEN
         self.transferable = True
-        self.close_channel: Callable[[bool], None] | None = None
+        self.close_channel: Callable[..., None] | None = None
         self._reason: Callable[[], Exception] = PortClosedError
         self._expected = 0
         self._partner: weakref.ref[PortCore] | None = None
@@ -143,7 +143,7 @@ class PortCore:
         self.state, self._reason, self._expected = PortState.DRAINING, reason, sent
         self.requests.expected = answers
         self.queue.on_received = self.check_drained
-        self._wake_close_waiters()
+        wake_all(self._close_waiters)
         self.check_drained()
 
     def expect(self, sent: int, reason: Callable[[], Exception]) -> None:
@@ -200,7 +200,7 @@ class PortCore:
         self.state, self._reason = state, reason
         self.queue.end(reason, drop=drop)
         self.tell_reader()
-        self._wake_close_waiters()
+        wake_all(self._close_waiters)
 
     def tell_reader(self) -> None:
         """Tell the remote calls of the end, once they have got every message."""
@@ -215,7 +215,7 @@ class PortCore:
         else:
             self.queue.on_consumed = None
             close, self.close_channel = self.close_channel, None
-            close(goodbye)
+            close(goodbye=goodbye)
 
     # Waiting for the end
 
@@ -229,11 +229,6 @@ class PortCore:
             self._close_waiters.pop(waiter, None)
             if not self._close_waiters:
                 _awaited.discard(self)
-
-    def _wake_close_waiters(self) -> None:
-        for waiter in self._close_waiters:
-            if not waiter.done():
-                waiter.wake_soon()
 
     # Arrival
 

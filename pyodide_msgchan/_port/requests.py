@@ -62,13 +62,13 @@ class OpenRequests:
             self._give_up(self._reason)
 
     def fail(self, number: object, error: Exception) -> None:
-        """Let the request of a number raise an error."""
+        """End the wait of the request of a number by an error."""
         for port, own in tuple(self._ports.items()):
             if own == number:
                 port.end(lambda: error, drop=False)
 
     def end(self, reason: Callable[[], Exception]) -> None:
-        """Let every request raise an error, unless its answer has arrived."""
+        """End the wait of every request whose answer has not arrived."""
         self._reason = reason
         for port in tuple(self._ports):
             port.end(reason, drop=False)
@@ -102,7 +102,7 @@ class OpenRequests:
 
 
 def _fail_unreadable(port: PortCore, notices: Sequence[Notice]) -> None:
-    """Let the request raise an error whose answer on this port can't be read."""
+    """End the wait of the request whose answer on this port can't be read."""
     for notice in notices:
         if notice.kind == "messageerror":
             error = message_error(notice)

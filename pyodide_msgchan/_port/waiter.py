@@ -16,7 +16,7 @@ from typing import Any, final
 from pyodide_msgchan._bridge.callbacks import report
 from pyodide_msgchan._bridge.event_loop import prepare_task_entry
 
-__all__ = ["Waiter", "is_being_cancelled", "wake_together"]
+__all__ = ["Waiter", "is_being_cancelled", "wake_all", "wake_together"]
 
 
 def is_being_cancelled() -> bool:
@@ -136,6 +136,13 @@ class Waiter:
                 loop.call_soon(callback, self, context=context)
             except BaseException as error:  # noqa: BLE001 - no exception stops the next message
                 report("a step of a task failed", error)
+
+
+def wake_all(waiters: Iterable[Waiter]) -> None:
+    """Wake every waiter that is not done; its task continues in a later turn of the loop."""
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.wake_soon()
 
 
 def wake_together(waiters: Iterable[Waiter]) -> None:

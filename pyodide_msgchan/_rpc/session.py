@@ -14,7 +14,7 @@ from pyodide_msgchan._codec.wire import Wire, raw
 from pyodide_msgchan._port.core import PortState, core_of
 from pyodide_msgchan._port.exclusive_reader import ExclusiveReader
 from pyodide_msgchan._port.port import MessagePort
-from pyodide_msgchan._port.unreadable import UnreadableMessage
+from pyodide_msgchan._port.unreadable import UnreadableMessage, close_ports
 from pyodide_msgchan._port.waiter import Waiter
 from pyodide_msgchan._rpc.access import AccessPolicy
 from pyodide_msgchan._rpc.actions import ActionQueue
@@ -113,9 +113,7 @@ class RpcSession(ExclusiveReader):
     def _substitute(self, unread: UnreadableMessage, before: Any) -> Wire | None:
         """Return what stands for an unreadable message; None if its kind is unknown."""
         self.client.discard(wires_of(unread))
-        for item in unread.attachments:
-            if isinstance(item, MessagePort):
-                item.close()
+        close_ports(unread.attachments)
         message = substitute(unread, before)
         if message is None and self._reader is not None:
             message = {"type": "ITEM", "item": unread.wire, "thrown": True}

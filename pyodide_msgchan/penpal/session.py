@@ -22,7 +22,7 @@ from pyodide_msgchan._port.exclusive_reader import ExclusiveReader
 from pyodide_msgchan._port.port import MessagePort
 from pyodide_msgchan._port.transfer import check_transfer
 from pyodide_msgchan._port.unreadable import UnreadableMessage
-from pyodide_msgchan._port.waiter import Waiter
+from pyodide_msgchan._port.waiter import Waiter, wake_all
 from pyodide_msgchan._printing import error_text
 from pyodide_msgchan._rpc.access import AccessPolicy
 from pyodide_msgchan._rpc.actions import ActionQueue
@@ -170,12 +170,7 @@ class PenpalSession:
         self._page_session = self._context.run(
             PageSession, port, self._policy, self._options, partial(self.destroy, notify=False)
         )
-        self._sink.run = self._wake
-
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.wake_soon()
+        self._sink.run = partial(wake_all, self._waiters)
 
     # End
 
@@ -200,7 +195,7 @@ class PenpalSession:
             self._end_error = end_error
             self._sink.stop()
             self._endpoint.release()
-            self._wake()
+            wake_all(self._waiters)
 
     # Requests of a Remote
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pyodide_msgchan._bridge.callbacks import unreadable
 from pyodide_msgchan._codec.packed.codec import Packet, is_scalar, pack, unpack_or_notice
 from pyodide_msgchan._codec.packed.opcodes import prepare, scan
 from pyodide_msgchan._codec.packed.values import ValueFactory
-from pyodide_msgchan._interfaces import DATA, Batch, MessageSink, Notice, TransferList
+from pyodide_msgchan._interfaces import DATA, Batch, CallSink, MessageSink, Notice, TransferList
 from pyodide_msgchan._port.core import core_of
 from pyodide_msgchan._port.port import MessagePort, wrap_endpoint
 from pyodide_msgchan.errors import DataCloneError
@@ -164,15 +164,15 @@ class MemoryEndpoint:
     def _hand_over(self, mode: int, sink: MessageSink) -> Callable[[], None] | None:
         """Hand over what is queued by the shortest way, as the bridge of a browser does."""
         if self.takes_calls:
-            reader: Any = sink  # only an exclusive reader has calls
+            reader = cast("CallSink", sink)  # only an exclusive reader has calls
             if results := take_results(self._queue, self._prefix):
                 self._schedule()  # what is left; first, since the reader may raise
-                return reader.on_results(*results)  # type: ignore[no-any-return]
+                return reader.on_results(*results)
             if len(self._queue) == 1:
                 data = self._queue[0][0]
                 if number := result_number(data, self._prefix):
                     self._queue.clear()
-                    return reader.on_results(number, data.get("value"))  # type: ignore[no-any-return]
+                    return reader.on_results(number, data.get("value"))
                 if call := parse_call(data):
                     self._queue.clear()
                     return self._hand_over_call(reader, *call)
@@ -182,11 +182,11 @@ class MemoryEndpoint:
         return sink.on_batch(messages, events)
 
     def _hand_over_call(
-        self, sink: Any, call: str, path: tuple[str, ...], values: tuple[Any, ...]
+        self, sink: CallSink, call: str, path: tuple[str, ...], values: tuple[Any, ...]
     ) -> Callable[[], None] | None:
         result = sink.on_call(call, path, values)
         if result is NotImplemented:
-            return sink.store_call(call, path, values)  # type: ignore[no-any-return]
+            return sink.store_call(call, path, values)
         if result is not None and self.peer is not None:
             MemoryPlainCalls(self, self._prefix).answer(call, result)
         return None

@@ -8,6 +8,7 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pyodide_msgchan.testing import MessageChannel
 from pyodide_msgchan.testing.endpoint import MemoryEndpoint
 
 # A machine that has other work to do is no failure.
@@ -16,6 +17,24 @@ settings.register_profile(
     "thorough", settings.get_profile("usual"), max_examples=3000, stateful_step_count=80
 )
 settings.load_profile("usual")
+
+
+@pytest.fixture
+async def ends():
+    """Both ends of a channel; a module that tests several kinds has its own."""
+    near, far = MessageChannel()
+    async with near, far:
+        yield near, far
+
+
+@pytest.fixture
+async def reports():
+    """What reaches the loop's exception handler."""
+    seen = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: seen.append(context["exception"]))
+    yield seen
+    loop.set_exception_handler(None)
 
 
 @pytest.fixture(params=["at once", "later", "in batches"])

@@ -81,16 +81,6 @@ async def exits(monkeypatch):
 
 
 @pytest.fixture
-async def reports():
-    """What reaches the loop's exception handler."""
-    seen = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: seen.append(context["exception"]))
-    yield seen
-    loop.set_exception_handler(None)
-
-
-@pytest.fixture
 async def pair():
     near, far = MessageChannel()
     async with near, far:

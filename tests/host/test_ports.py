@@ -21,23 +21,6 @@ from pyodide_msgchan.testing import MessageChannel
 from pyodide_msgchan.testing.endpoint import memory_pair
 
 
-@pytest.fixture
-async def ends():
-    near, far = MessageChannel()
-    async with near, far:
-        yield near, far
-
-
-@pytest.fixture
-async def reports():
-    """What reaches the loop's exception handler."""
-    seen = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: seen.append(context["exception"]))
-    yield seen
-    loop.set_exception_handler(None)
-
-
 @pytest.mark.parametrize(
     "item, words",
     [

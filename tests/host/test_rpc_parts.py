@@ -29,14 +29,6 @@ from pyodide_msgchan._rpc.remote import DEFAULT_OPTIONS, Remote, RemoteHandle
 from pyodide_msgchan._rpc.server import CallServer
 from pyodide_msgchan._rpc.streams import RemoteIterator, StreamPort, StreamReader
 from pyodide_msgchan.penpal.session import PageSession, PenpalAccess, PenpalOptions
-from pyodide_msgchan.testing import MessageChannel
-
-
-@pytest.fixture
-async def ends():
-    near, far = MessageChannel()
-    async with near, far:
-        yield near, far
 
 
 async def test_a_client_posts_requests_and_settles_their_calls(ends):

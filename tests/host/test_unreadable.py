@@ -68,16 +68,6 @@ async def pair():
         yield near, far
 
 
-@pytest.fixture
-async def reports():
-    """What reaches the loop's exception handler."""
-    seen = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: seen.append(context["exception"]))
-    yield seen
-    loop.set_exception_handler(None)
-
-
 class Api:
     def __init__(self, value):
         self.value = value

@@ -14,16 +14,6 @@ async def waiter():
     return Waiter(asyncio.get_running_loop())
 
 
-@pytest.fixture
-async def reports():
-    """What reaches the loop's exception handler."""
-    seen = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: seen.append(context["exception"]))
-    yield seen
-    loop.set_exception_handler(None)
-
-
 async def wait_for(waiter):
     """A task that waits, once it does."""
     task = asyncio.ensure_future(asyncio.wait_for(waiter, None))

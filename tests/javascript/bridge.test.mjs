@@ -53,7 +53,7 @@ afterEach(() => {
 });
 
 describe("a port", () => {
-  it("passes a message to whoever waits", async () => {
+  it("passes a message to the waiting task", async () => {
     const { native, told, next } = bridge;
     const [mine, other] = channel();
     const id = native.adopt(mine, false, 0);

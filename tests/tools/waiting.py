@@ -22,7 +22,7 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 async def settle(turns: int = _TURNS_TO_SETTLE) -> None:
-    """Let everything run that is on its way, before a test shows what has not happened.
+    """Run everything that is on its way, before a test shows what has not happened.
 
     A test that waits for something to happen calls `until`.
     """

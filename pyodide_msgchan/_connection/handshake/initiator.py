@@ -121,14 +121,15 @@ class Initiator(HandshakeBase):
             return self._fail(VersionMismatchError(VERSION, envelope.version))
         if known or envelope.id in self._superseded_ids or not envelope.nonce:
             return []
-        # An offer that was taken stays until the next one comes: a responder that accepts again
-        # at once posts a hello, which may overtake its confirm on the control port.
-        keeps = self._peer is not None and not self._peer.nonce
-        actions = [] if keeps and self._roles_reversed(origin) else self._supersede()
         self._met = envelope.id
         if self._roles_reversed(origin):
+            # An offer that was taken stays until the next one comes: a responder that accepts
+            # again at once posts a hello, which may overtake its confirm on the control port.
+            has_taken = self._peer is not None and not self._peer.nonce
+            actions = [] if has_taken else self._supersede()
             probe = self._envelope("probe", to=envelope.id)
             return [*actions, Post(probe, target_for(origin), sender)]
+        actions = self._supersede()
         self._peer = HandshakePeer(envelope.id, origin, envelope.nonce, sender)
         self._attempt += 1
         return [*actions, self._offer(self._attempt, self._peer)]
